@@ -1,0 +1,157 @@
+"""Record batches: many rows in one Kafka record, as plain NumPy columns behind a short header.
+
+Chosen over Arrow IPC because a frame is made and read several times for every few milliseconds of
+events, and at ten rows a frame Arrow's fixed cost is most of the work (docs/decisions/0003).
+
+Layout, little endian: `HRF1`, kind u8, claim u8, len(src) u8, len(schema) u16, from i64, to i64, rows u32,
+src, schema, then each column's bytes in schema order. The schema is ASCII:
+`name:dtype` joined by `;` with NumPy's dtype names, a width for the second dimension in front (`13*<f8`).
+Kafka's own record-batch checksum covers the bytes, so the frame has none.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import ContractError
+
+Columns = dict[str, NDArray[Any]]
+
+MAGIC = b"HRF1"
+ROW_BITS = 20  # a position is (offset << 20) + row: records of up to a million rows keep their order
+_HEADER = struct.Struct("<4sBBBHqqI")
+
+
+class Kind(IntEnum):
+    """What the rows of a frame are."""
+
+    EVENT = 1
+    PAYMENT = 2
+    LABEL = 3
+    FEATURE = 4
+
+
+class FrameError(ContractError):
+    """Bytes on an inter-stage topic are not a frame of ours."""
+
+
+class Frame(NamedTuple):
+    """One Kafka record between stages: all rows of lane `src` whose input position is in [`frm`, `to`)."""
+
+    src: str
+    frm: int
+    to: int
+    claim: bool
+    kind: int
+    rows: Columns
+
+
+def position(offset: int, row: int = 0) -> int:
+    """Return the position of a row: its record's offset and its number in the record.
+
+    >>> position(1), position(1, 3)
+    (1048576, 1048579)
+    """
+    return (offset << ROW_BITS) + row
+
+
+def length(rows: Mapping[str, NDArray[Any]]) -> int:
+    """Return how many rows the columns hold."""
+    for column in rows.values():
+        return len(column)
+    return 0
+
+
+def take(rows: Mapping[str, NDArray[Any]], which: NDArray[Any] | slice) -> Columns:
+    """Return the rows that an index array, a mask or a slice names, in its order."""
+    return {name: column[which] for name, column in rows.items()}
+
+
+def concat(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
+    """Return the rows of all parts one after the other; every part has the same columns."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def strings(values: Iterable[str | bytes]) -> NDArray[np.bytes_]:
+    """Return a fixed-width UTF-8 column, as wide as its longest value (at least 1 byte).
+
+    >>> strings(["c1", "c22"])
+    array([b'c1', b'c22'], dtype='|S3')
+    """
+    items = list(values)
+    try:
+        column = np.array(items, dtype=np.bytes_)
+    except UnicodeEncodeError:
+        column = np.array([v.encode() if isinstance(v, str) else v for v in items], dtype=np.bytes_)
+    return column if column.dtype.itemsize else column.astype("S1")
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the record's bytes.
+
+    Raises:
+        FrameError: E_FRAME_COLUMNS, columns differ in length or have no `pos`.
+
+    >>> rows = {"pos": np.array([7]), "id": strings(["t1"])}
+    >>> decode(encode(Frame("transactions/0", 0, 8, True, Kind.EVENT, rows))).rows["id"]
+    array([b't1'], dtype='|S2')
+    """
+    rows = frame.rows
+    count = length(rows)
+    if "pos" not in rows or any(len(column) != count for column in rows.values()):
+        shapes = {name: column.shape for name, column in rows.items()}
+        raise FrameError("E_FRAME_COLUMNS", f"columns need one length and a `pos`: {shapes}", frame.src)
+    schema = ";".join(f"{name}:{_type_name(column)}" for name, column in rows.items()).encode("ascii")
+    src = frame.src.encode("ascii")
+    body = b"".join([src, schema, *[np.ascontiguousarray(column).tobytes() for column in rows.values()]])
+    head = (MAGIC, frame.kind, frame.claim, len(src), len(schema), frame.frm, frame.to, count)
+    return _HEADER.pack(*head) + body
+
+
+def decode(data: bytes) -> Frame:
+    """Return the frame; its columns are read-only views of `data`.
+
+    Raises:
+        FrameError: E_FRAME_MAGIC or E_FRAME_LENGTH when the bytes are not a whole frame.
+    """
+    if len(data) < _HEADER.size or data[:4] != MAGIC:
+        raise FrameError("E_FRAME_MAGIC", f"{len(data)} bytes do not begin as a frame")
+    _, kind, claim, src_bytes, schema_bytes, frm, to, count = _HEADER.unpack_from(data)
+    at = _HEADER.size
+    src = data[at : at + src_bytes].decode("ascii")
+    at += src_bytes
+    schema = _schema(data[at : at + schema_bytes])
+    at += schema_bytes
+    rows: Columns = {}
+    for name, dtype, width in schema:
+        items = count * width if width else count
+        if at + items * dtype.itemsize > len(data):
+            raise FrameError("E_FRAME_LENGTH", f"{len(data)} bytes end inside column {name}", src)
+        column = np.frombuffer(data, dtype, items, at)
+        rows[name] = column.reshape(count, width) if width else column
+        at += items * dtype.itemsize
+    if at != len(data):
+        raise FrameError("E_FRAME_LENGTH", f"{len(data)} bytes for columns that need {at}", src)
+    return Frame(src, frm, to, bool(claim), kind, rows)
+
+
+def _type_name(column: NDArray[Any]) -> str:
+    return column.dtype.str if column.ndim == 1 else f"{column.shape[1]}*{column.dtype.str}"
+
+
+@lru_cache(maxsize=4096)
+def _schema(text: bytes) -> tuple[tuple[str, np.dtype[Any], int], ...]:
+    """Parse a schema once: frames of one lane repeat theirs but for a few string widths."""
+    parsed = []
+    for part in text.decode("ascii").split(";"):
+        name, _, kind = part.partition(":")
+        width, star, scalar = kind.partition("*")
+        parsed.append((name, np.dtype(scalar if star else kind), int(width) if star else 0))
+    return tuple(parsed)

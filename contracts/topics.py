@@ -1,0 +1,89 @@
+"""The table of topics: what exists, who owns it, how it is keyed and kept.
+
+Every process reads names and partition counts from here; `headrace up` creates the topics from it and
+`headrace doctor` refuses a cluster that differs.
+"""
+
+from typing import Literal
+
+import msgspec
+
+DAY_MS = 86_400_000
+PARTITIONS = 4
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic; `name` is without a run's prefix.
+
+    >>> TRANSACTIONS.full_name("demo.")
+    'demo.transactions'
+    """
+
+    name: str
+    key: str
+    owner: str
+    about: str
+    partitions: int = PARTITIONS
+    retention_ms: int = 30 * DAY_MS
+    compacted: bool = False
+    log_append_time: bool = False
+
+    def full_name(self, prefix: str) -> str:
+        """Return the topic's name on the cluster."""
+        return prefix + self.name
+
+    def configs(self) -> dict[str, str]:
+        """Return the broker's topic settings that must hold."""
+        timestamp: Literal["LogAppendTime", "CreateTime"] = (
+            "LogAppendTime" if self.log_append_time else "CreateTime"
+        )
+        return {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "retention.ms": "-1" if self.compacted else str(self.retention_ms),
+            "message.timestamp.type": timestamp,
+        }
+
+
+TRANSACTIONS = Topic(
+    name="transactions", key="customer_id", owner="producers", log_append_time=True,
+    about="payments as published, JSON",
+)  # fmt: skip
+LABELS = Topic(
+    name="labels", key="transaction_id", owner="producers", log_append_time=True,
+    about="what a payment turned out to be, JSON",
+)  # fmt: skip
+TRANSACTIONS_DLQ = Topic(
+    name="transactions.dlq", key="as the refused record", owner="gate, customer stage",
+    about="refused payments, bytes unchanged, code and origin in headers",
+)  # fmt: skip
+LABELS_DLQ = Topic(
+    name="labels.dlq", key="as the refused record", owner="gate", about="refused labels, likewise",
+)  # fmt: skip
+EVENTS_CUSTOMER = Topic(
+    name="events.customer", key="customer_id", owner="gate", about="accepted payments as record batches",
+)  # fmt: skip
+EVENTS_TERMINAL = Topic(
+    name="events.terminal", key="terminal_id", owner="customer stage, gate",
+    about="payments with the customer's as-of values, and labels, as record batches",
+)  # fmt: skip
+FEATURES_LOG = Topic(
+    name="features.log", key="terminal_id", owner="terminal stage",
+    about="payments with all as-of values, and labels, in events.terminal's order",
+)  # fmt: skip
+PREDICTIONS = Topic(
+    name="predictions", key="customer_id", owner="scorer", about="one decision an accepted payment, JSON",
+)  # fmt: skip
+DRIFT = Topic(name="drift", key="detector", owner="scorer", about="drift alerts, JSON", partitions=1)
+CHANGELOG_CUSTOMER = Topic(
+    name="changelog.customer", key="customer_id", owner="customer stage", compacted=True,
+    about="the stage's state and markers, one partition an input partition",
+)  # fmt: skip
+CHANGELOG_TERMINAL = Topic(
+    name="changelog.terminal", key="terminal_id", owner="terminal stage", compacted=True,
+    about="the stage's state and markers, one partition an input partition",
+)  # fmt: skip
+
+TOPICS: tuple[Topic, ...] = (
+    TRANSACTIONS, LABELS, TRANSACTIONS_DLQ, LABELS_DLQ, EVENTS_CUSTOMER, EVENTS_TERMINAL, FEATURES_LOG,
+    PREDICTIONS, DRIFT, CHANGELOG_CUSTOMER, CHANGELOG_TERMINAL,
+)  # fmt: skip
