@@ -1,0 +1,62 @@
+"""The algebra of an aggregation: prepare, update, merge, finalise.
+
+A state is a tuple of integers (counts, minor units, hashes, milliseconds), so that any order of updates
+and any way of splitting the rows gives the same bits; only `finalise` makes a float, by one written
+formula. The classes here are the definition in plain Python; the compiled kernel (`features.kernel`)
+keeps the same integers as words of a tile and calls the same formulas.
+"""
+
+from abc import ABC, abstractmethod
+from enum import IntEnum
+from typing import ClassVar
+
+State = tuple[int, ...]
+NULL = float("nan")
+
+
+class Op(IntEnum):
+    """The kernel's number of each aggregation; stored state does not depend on it."""
+
+    COUNT = 0
+    SUM = 1
+    MEAN = 2
+    STD = 3
+    MIN = 4
+    MAX = 5
+    LAST = 6
+    SINCE_LAST = 7
+    DISTINCT = 8
+
+
+class Aggregation(ABC):
+    """One way to fold the values of a window.
+
+    `words` says how much of a tile the kernel must keep: 2 count, 3 and sum, 5 and sum of squares,
+    7 and least and greatest.
+    """
+
+    op: ClassVar[Op]
+    words: ClassVar[int] = 0
+    unit: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        """The word for it in feature names and docs."""
+        return self.op.name.lower()
+
+    @abstractmethod
+    def prepare(self, value: int) -> State:
+        """Return the state of a window that holds one row."""
+
+    @abstractmethod
+    def merge(self, left: State, right: State) -> State:
+        """Return the state of both windows together; associative and commutative."""
+
+    @abstractmethod
+    def finalise(self, state: State | None) -> float:
+        """Return the feature's value; `state` is None for an empty window."""
+
+    def update(self, state: State | None, value: int) -> State:
+        """Return the state after one more row."""
+        row = self.prepare(value)
+        return row if state is None else self.merge(state, row)

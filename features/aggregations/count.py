@@ -1,0 +1,24 @@
+"""Count: how many rows. State: the count; exact to 2^53. Empty window: 0."""
+
+from features.aggregations.base import Aggregation, Op, State
+
+
+class Count(Aggregation):
+    """Number of rows.
+
+    >>> Count().finalise(Count().merge((2,), (3,)))
+    5.0
+    """
+
+    op = Op.COUNT
+    words = 2
+    unit = "rows"
+
+    def prepare(self, value: int) -> State:
+        return (1,)
+
+    def merge(self, left: State, right: State) -> State:
+        return (left[0] + right[0],)
+
+    def finalise(self, state: State | None) -> float:
+        return float(state[0]) if state else 0.0

@@ -1,0 +1,24 @@
+"""The greatest value. State: the value. Empty window: null."""
+
+from features.aggregations.base import NULL, Aggregation, Op, State
+
+
+class Max(Aggregation):
+    """The greatest value.
+
+    >>> Max().finalise(Max().merge((3,), (7,)))
+    7.0
+    """
+
+    op = Op.MAX
+    words = 7
+    unit = "the measure's"
+
+    def prepare(self, value: int) -> State:
+        return (value,)
+
+    def merge(self, left: State, right: State) -> State:
+        return (max(left[0], right[0]),)
+
+    def finalise(self, state: State | None) -> float:
+        return float(state[0]) if state else NULL
