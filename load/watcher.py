@@ -1,0 +1,110 @@
+"""A subscriber like any other: reads predictions, dead letters and drift, read committed, in a thread.
+
+The moment a poll returns a prediction is the moment it was readable.
+"""
+
+import threading
+import time
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from contracts.connections import KafkaConnection
+from contracts.topics import DRIFT, LABELS_DLQ, PREDICTIONS, TRANSACTIONS_DLQ
+from load.observed import DeadLetter, Observed, Seen
+
+WATCHED = (PREDICTIONS, TRANSACTIONS_DLQ, LABELS_DLQ, DRIFT)
+
+
+class _Id(msgspec.Struct):
+    transaction_id: str = ""
+
+
+class Watcher(threading.Thread):
+    """Fills an `Observed` until `stop()`; `failure` holds what ended it early, if anything did."""
+
+    def __init__(self, kafka: KafkaConnection, topic_prefix: str, observed: Observed) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self._kafka, self._prefix, self._observed = kafka, topic_prefix, observed
+        self._stopping = threading.Event()
+        self._decode = msgspec.json.Decoder(Seen).decode
+        self._decode_id = msgspec.json.Decoder(_Id).decode
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Read until stopped."""
+        consumer = self._consumer()
+        try:
+            while not self._stopping.is_set():
+                self._take(consumer.consume(2_000, 0.05))
+        except Exception as error:  # carried to the thread that waits for the result
+            self.failure = error
+        finally:
+            consumer.close()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping.set()
+        self.join(10.0)
+
+    def _consumer(self) -> Consumer:
+        consumer = Consumer(
+            {
+                **self._kafka.librdkafka(),
+                "group.id": f"{self._prefix}watcher",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 10,
+                "fetch.min.bytes": 1,
+                "queued.max.messages.kbytes": 65_536,
+            }
+        )
+        consumer.assign(
+            [
+                TopicPartition(topic.full_name(self._prefix), partition, OFFSET_BEGINNING)
+                for topic in WATCHED
+                for partition in range(topic.partitions)
+            ]
+        )
+        return consumer
+
+    def _take(self, messages: list[Message]) -> None:
+        at_s = time.time()
+        predictions = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                _raise_unless_passing(error)
+                continue
+            name = str(message.topic()).removeprefix(self._prefix)
+            if name == PREDICTIONS.name:
+                predictions.append(self._decode(message.value() or b""))
+            elif name == DRIFT.name:
+                self._observed.drift_alerts += 1
+            else:
+                self._take_dead_letter(message)
+        if predictions:
+            self._observed.add(predictions, at_s)
+
+    def _take_dead_letter(self, message: Message) -> None:
+        headers = {
+            name: bytes(value or b"").decode("utf-8", "replace") for name, value in message.headers() or []
+        }
+        about = {name.removeprefix("headrace.dlq."): value for name, value in headers.items()}
+        topic = about.get("topic", "").removeprefix(self._prefix)
+        origin = (topic, int(about.get("partition", -1)), int(about.get("offset", -1)))
+        key, value = message.key(), message.value()
+        letter = DeadLetter(topic, about.get("code", ""), key, value, self._id_of(value))
+        self._observed.add_dead_letter(origin, letter)
+
+    def _id_of(self, value: bytes | None) -> str:
+        try:
+            return self._decode_id(value or b"").transaction_id
+        except (msgspec.DecodeError, UnicodeDecodeError):  # a refused record need not be readable
+            return ""
+
+
+def _raise_unless_passing(error: KafkaError) -> None:
+    """A broker that is away comes back; anything fatal is not waited for."""
+    if error.fatal() or error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION):
+        raise KafkaException(error)
