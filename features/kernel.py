@@ -1,0 +1,517 @@
+"""The compiled fold: one pass over a batch of rows, in log order, over array state.
+
+A view's state is a set of arrays indexed by a key's slot, and two arenas that hold blocks of tiles and of
+items. A tile is a row of integers: [number, count, sum, squares low, squares high, least, greatest], as many
+as the view's aggregations need; its number is time // hop, and a level is one hop. Blocks of a key and level
+are kept in order of number, grow by doubling, and drop tiles that no window can see again.
+
+Everything here is plain loops over integers; `tests/oracles/windows.py` is the definition it must equal.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from features.aggregations.distinct import ITEMS_MAX, TWO_POW_MINUS_64
+from features.aggregations.std import add, finalise_std, multiply
+
+Ints = NDArray[np.int64]
+NEVER = np.iinfo(np.int64).min
+NUMBER, COUNT, SUM, SQUARES_LOW, SQUARES_HIGH, LEAST, GREATEST = range(7)
+CLASSES = 40  # block sizes are 2, 4, 8, ... tiles or items
+ITEMS_NONE, ITEMS_DISTINCT, ITEMS_REPLACE = range(3)
+_ANY = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+class Plan(NamedTuple):
+    """A view as the kernel reads it."""
+
+    words: int  # of a tile
+    items: int  # ITEMS_*
+    hop_ms: Ints  # (levels,)
+    keep_ms: Ints  # (levels,) the longest window of the level
+    window_level: Ints  # (windows,) windows of a level stand together, shortest first
+    window_ms: Ints  # (windows,)
+    op: Ints  # (columns,)
+    window: Ints  # (columns,) index into windows, -1 for none
+    current: NDArray[np.bool_]  # (columns,)
+    longest_ms: int
+
+
+class Slots(NamedTuple):
+    """Arrays with one entry a key (the second axis, where there are two)."""
+
+    clock: Ints  # newest event time of any row of the key
+    last_ms: Ints  # newest row of this view's own kind
+    last_value: Ints
+    at: Ints  # (levels + 1, keys) block in the arena; the last level is the items
+    size: Ints  # (levels + 1, keys) class of the block, -1 for none
+    used: Ints  # (levels + 1, keys) tiles or items in it
+    threshold: NDArray[np.uint64]  # items with a hash under it are kept
+    passed_ms: Ints  # newest item that was passed over
+
+
+class Arena(NamedTuple):
+    """Blocks of tiles, and of items (hash, time or label)."""
+
+    tiles: Ints  # (capacity, words)
+    hashes: NDArray[np.uint64]  # (capacity,)
+    marks: Ints  # (capacity, 2): time, value
+    free: Ints  # (2, CLASSES) first free block of a class, -1 for none
+    top: Ints  # (2,) first entry never used
+
+
+class Answers(NamedTuple):
+    """What the kernel writes, one entry a row."""
+
+    values: NDArray[np.float64]  # (n, columns)
+    late: NDArray[np.bool_]  # the row is older than all windows of its view
+    at_ms: Ints  # the moment the row was judged at
+
+
+class Rows(NamedTuple):
+    """A batch in log order: which slot, which time moves the clock, and what is folded in."""
+
+    slot: Ints
+    clock_ms: Ints
+    time_ms: Ints
+    value: Ints
+    item: NDArray[np.uint64]
+    folds: NDArray[np.bool_]  # the row is of the view's own kind
+
+
+@njit(cache=True)  # type: ignore[misc]  # numba's decorators carry no types
+def _take_block(arena: Arena, which: int, size: int) -> int:
+    """Return a block of class `size` from the free list or the unused end."""
+    at = arena.free[which, size]
+    if at >= 0:
+        arena.free[which, size] = arena.tiles[at, 0] if which == 0 else arena.marks[at, 0]
+        return at
+    at = arena.top[which]
+    arena.top[which] = at + (2 << size)
+    return at
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _give_block(arena: Arena, which: int, size: int, at: int) -> None:
+    if which == 0:
+        arena.tiles[at, 0] = arena.free[which, size]
+    else:
+        arena.marks[at, 0] = arena.free[which, size]
+    arena.free[which, size] = at
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _room_for_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, first: int) -> None:
+    """Make room for one more tile: drop those numbered under `first`, or move to a block twice the size."""
+    used, size = s.used[level, slot], s.size[level, slot]
+    if size < 0:
+        s.at[level, slot] = _take_block(arena, 0, 0)
+        s.size[level, slot] = 0
+        return
+    if used < 2 << size:
+        return
+    at = s.at[level, slot]
+    dead = 0
+    while dead < used and arena.tiles[at + dead, NUMBER] < first:
+        dead += 1
+    if dead > 0:
+        for i in range(used - dead):
+            arena.tiles[at + i] = arena.tiles[at + dead + i]
+        s.used[level, slot] = used - dead
+        return
+    bigger = _take_block(arena, 0, size + 1)
+    for i in range(used):
+        arena.tiles[bigger + i] = arena.tiles[at + i]
+    _give_block(arena, 0, size, at)
+    s.at[level, slot] = bigger
+    s.size[level, slot] = size + 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _fold(tile: Ints, words: int, count: int, value: int) -> None:
+    """Fold one row into a tile or an accumulator (count 0 corrects the sum of a row already in it)."""
+    tile[COUNT] += count
+    if words > SUM:
+        tile[SUM] += value
+    if words > SQUARES_HIGH and count > 0:
+        high, low = multiply(np.uint64(value), np.uint64(value))
+        high, low = add(np.uint64(tile[SQUARES_HIGH]), np.uint64(tile[SQUARES_LOW]), high, low)
+        tile[SQUARES_HIGH] = np.int64(high)
+        tile[SQUARES_LOW] = np.int64(low)
+    if words > GREATEST and count > 0:
+        tile[LEAST] = min(tile[LEAST], value)
+        tile[GREATEST] = max(tile[GREATEST], value)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _merge(into: Ints, tile: Ints, words: int) -> None:
+    into[COUNT] += tile[COUNT]
+    if words > SUM:
+        into[SUM] += tile[SUM]
+    if words > SQUARES_HIGH:
+        high, low = add(
+            np.uint64(into[SQUARES_HIGH]), np.uint64(into[SQUARES_LOW]),
+            np.uint64(tile[SQUARES_HIGH]), np.uint64(tile[SQUARES_LOW]),
+        )  # fmt: skip
+        into[SQUARES_HIGH] = np.int64(high)
+        into[SQUARES_LOW] = np.int64(low)
+    if words > GREATEST:
+        into[LEAST] = min(into[LEAST], tile[LEAST])
+        into[GREATEST] = max(into[GREATEST], tile[GREATEST])
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _clear(tile: Ints) -> None:
+    tile[:] = 0
+    if len(tile) > GREATEST:
+        tile[LEAST] = np.iinfo(np.int64).max
+        tile[GREATEST] = NEVER
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _insert(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, row: tuple[int, int, int]) -> None:
+    """Put a row (time, count, value) into its tile of each level that can still see it."""
+    time_ms, count, value = row
+    for level in range(len(plan.hop_ms)):
+        number = time_ms // plan.hop_ms[level]
+        first = (at_ms - plan.keep_ms[level]) // plan.hop_ms[level]
+        if number < first:
+            continue
+        i = s.used[level, slot] - 1
+        at = s.at[level, slot]
+        while i >= 0 and arena.tiles[at + i, NUMBER] > number:
+            i -= 1
+        if i < 0 or arena.tiles[at + i, NUMBER] != number:
+            before = s.used[level, slot]
+            _room_for_tile(plan, s, arena, level, slot, first)
+            at = s.at[level, slot]
+            i += 1 - (before - s.used[level, slot])
+            for j in range(s.used[level, slot], i, -1):
+                arena.tiles[at + j] = arena.tiles[at + j - 1]
+            s.used[level, slot] += 1
+            _clear(arena.tiles[at + i])
+            arena.tiles[at + i, NUMBER] = number
+        _fold(arena.tiles[at + i], plan.words, count, value)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: Ints) -> None:
+    """Fill `windows` (windows, words) with what each window holds before the row."""
+    level, i = -1, -1
+    for w in range(len(plan.window_ms)):
+        _clear(windows[w])
+        if plan.window_level[w] != level:
+            level = plan.window_level[w]
+            i = s.used[level, slot] - 1
+        else:
+            windows[w] = windows[w - 1]
+        at = s.at[level, slot]
+        first = (at_ms - plan.window_ms[w]) // plan.hop_ms[level]
+        while i >= 0 and arena.tiles[at + i, NUMBER] >= first:
+            _merge(windows[w], arena.tiles[at + i], plan.words)
+            i -= 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _room_for_item(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> None:
+    """Make room for one more item: forget those older than `oldest_ms`, or move to a bigger block."""
+    used, size = s.used[level, slot], s.size[level, slot]
+    if size < 0:
+        s.at[level, slot] = _take_block(arena, 1, 0)
+        s.size[level, slot] = 0
+        return
+    if used < 2 << size:
+        return
+    at = s.at[level, slot]
+    kept = 0
+    for i in range(used):
+        if arena.marks[at + i, 0] >= oldest_ms:
+            arena.hashes[at + kept] = arena.hashes[at + i]
+            arena.marks[at + kept] = arena.marks[at + i]
+            kept += 1
+    s.used[level, slot] = kept
+    if kept < used:
+        return
+    bigger = _take_block(arena, 1, size + 1)
+    for i in range(used):
+        arena.hashes[bigger + i] = arena.hashes[at + i]
+        arena.marks[bigger + i] = arena.marks[at + i]
+    _give_block(arena, 1, size, at)
+    s.at[level, slot] = bigger
+    s.size[level, slot] = size + 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _see(
+    s: Slots, arena: Arena, level: int, slot: int, item: np.uint64, time_ms: int, oldest_ms: int
+) -> None:
+    """Note a sighting of a distinct item; see `features.aggregations.distinct` for the rule."""
+    if s.threshold[slot] != _ANY and s.passed_ms[slot] < oldest_ms:
+        s.threshold[slot] = _ANY
+    if item >= s.threshold[slot] and s.threshold[slot] != _ANY:
+        s.passed_ms[slot] = max(s.passed_ms[slot], time_ms)
+        return
+    at = s.at[level, slot]
+    for i in range(s.used[level, slot]):
+        if arena.hashes[at + i] == item:
+            arena.marks[at + i, 0] = max(arena.marks[at + i, 0], time_ms)
+            return
+    _room_for_item(s, arena, level, slot, oldest_ms)
+    at, used = s.at[level, slot], s.used[level, slot]
+    if used >= ITEMS_MAX:
+        greatest = 0
+        for i in range(used):
+            if arena.hashes[at + i] > arena.hashes[at + greatest]:
+                greatest = i
+        if arena.hashes[at + greatest] <= item:
+            s.threshold[slot] = item
+            s.passed_ms[slot] = max(s.passed_ms[slot], time_ms)
+            return
+        s.threshold[slot] = arena.hashes[at + greatest]
+        s.passed_ms[slot] = max(s.passed_ms[slot], arena.marks[at + greatest, 0])
+        arena.hashes[at + greatest] = item
+        arena.marks[at + greatest, 0] = time_ms
+        return
+    arena.hashes[at + used] = item
+    arena.marks[at + used, 0] = time_ms
+    arena.marks[at + used, 1] = 0
+    s.used[level, slot] = used + 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _replace(
+    s: Slots, arena: Arena, level: int, slot: int, item: np.uint64, time_ms: int, value: int, oldest_ms: int
+) -> tuple[int, int, int]:
+    """Return the (time, count, value) to fold for a row that may replace an earlier one of its item.
+
+    The first row of an item counts; a later one changes the value in the tile that holds the first.
+    """
+    at = s.at[level, slot]
+    for i in range(s.used[level, slot]):
+        if arena.hashes[at + i] == item and arena.marks[at + i, 0] >= oldest_ms:
+            change = value - arena.marks[at + i, 1]
+            arena.marks[at + i, 1] = value
+            return arena.marks[at + i, 0], 0, change
+    _room_for_item(s, arena, level, slot, oldest_ms)
+    at, used = s.at[level, slot], s.used[level, slot]
+    arena.hashes[at + used] = item
+    arena.marks[at + used, 0] = time_ms
+    arena.marks[at + used, 1] = value
+    s.used[level, slot] = used + 1
+    return time_ms, 1, value
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _distinct(plan: Plan, s: Slots, arena: Arena, slot: int, begin_ms: int) -> float:
+    """Return how many items were seen since `begin_ms`: a count, or an estimate past the bound."""
+    level = len(plan.hop_ms)
+    at, seen = s.at[level, slot], 0
+    for i in range(s.used[level, slot]):
+        if arena.marks[at + i, 0] >= begin_ms:
+            seen += 1
+    if s.threshold[slot] == _ANY:
+        return float(seen)
+    return float(seen) / (float(s.threshold[slot]) * TWO_POW_MINUS_64)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _value(op: int, words: Ints) -> float:
+    """Finalise a window, by the formula on the aggregation's own page."""
+    if op == 0:
+        return float(words[COUNT])
+    if op == 1:
+        return float(words[SUM])
+    if words[COUNT] == 0:
+        return np.nan
+    if op == 2:
+        return float(words[SUM]) / float(words[COUNT])
+    if op == 3:
+        return finalise_std(words[COUNT], words[SUM], words[SQUARES_LOW], words[SQUARES_HIGH])
+    if op == 4:
+        return float(words[LEAST])
+    return float(words[GREATEST])
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _last(plan: Plan, s: Slots, slot: int, at_ms: int, want_value: bool) -> float:
+    """Return the newest value or the time since it; null past the longest window."""
+    if s.last_ms[slot] == NEVER or at_ms - s.last_ms[slot] > plan.longest_ms:
+        return np.nan
+    return float(s.last_value[slot]) if want_value else float(at_ms - s.last_ms[slot])
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _oldest(plan: Plan, at_ms: int) -> int:
+    """Return the earliest event time that any window at `at_ms` can see."""
+    oldest = at_ms
+    for level in range(len(plan.hop_ms)):
+        hop = plan.hop_ms[level]
+        oldest = min(oldest, (at_ms - plan.keep_ms[level]) // hop * hop)
+    return oldest
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _has_room(plan: Plan, s: Slots, arena: Arena, slot: int) -> bool:
+    """Say whether one more row of `slot` fits, whatever blocks it may need."""
+    levels = len(plan.hop_ms)
+    need = 0
+    for level in range(levels):
+        need += 4 << (s.size[level, slot] + 1)
+    if arena.top[0] + need > len(arena.tiles):
+        return False
+    return bool(arena.top[1] + (4 << (s.size[levels, slot] + 1)) <= len(arena.hashes))
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _answer(
+    plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: Ints, row: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """Return the columns for one row, itself counted where declared; its count is -1 when it is not folded."""
+    out = np.empty(len(plan.op))
+    after = np.empty(plan.words, np.int64)
+    for c in range(len(plan.op)):
+        op, w = plan.op[c], plan.window[c]
+        if w < 0:
+            folded_now = plan.current[c] and row[1] >= 0 and row[0] >= s.last_ms[slot]
+            if folded_now:
+                out[c] = float(row[2]) if op == 6 else float(at_ms - row[0])
+            else:
+                out[c] = _last(plan, s, slot, at_ms, op == 6)
+            continue
+        hop = plan.hop_ms[plan.window_level[w]]
+        begin_ms = (at_ms - plan.window_ms[w]) // hop * hop
+        if op == 8:
+            out[c] = _distinct(plan, s, arena, slot, begin_ms)
+        elif plan.current[c] and row[1] >= 0 and row[0] >= begin_ms:
+            after[:] = windows[w]
+            _fold(after, plan.words, row[1], row[2])
+            out[c] = _value(op, after)
+        else:
+            out[c] = _value(op, windows[w])
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[misc]
+def apply(plan: Plan, s: Slots, arena: Arena, rows: Rows, begin: int, answers: Answers) -> int:
+    """Fold rows[begin:] in and write each row's as-of values; stop early when an arena may be full.
+
+    Returns:
+        The number of rows done in all; less than n means: grow the arenas and call again from there.
+    """
+    windows = np.empty((len(plan.window_ms), plan.words), np.int64)
+    levels = len(plan.hop_ms)
+    for r in range(begin, len(rows.slot)):
+        slot = rows.slot[r]
+        if not _has_room(plan, s, arena, slot):
+            return r
+        at_ms = max(s.clock[slot], rows.clock_ms[r])
+        s.clock[slot] = at_ms
+        answers.at_ms[r] = at_ms
+        oldest_ms = _oldest(plan, at_ms)
+        folds = rows.folds[r] and rows.time_ms[r] >= oldest_ms
+        answers.late[r] = rows.folds[r] and not folds
+        row = (rows.time_ms[r], 1 if folds else -1, rows.value[r])
+        if folds and plan.items == ITEMS_REPLACE:
+            row = _replace(s, arena, levels, slot, rows.item[r], row[0], row[2], oldest_ms)
+        elif folds and plan.items == ITEMS_DISTINCT:
+            _see(s, arena, levels, slot, rows.item[r], rows.time_ms[r], oldest_ms)
+        _scan(plan, s, arena, slot, at_ms, windows)
+        answers.values[r] = _answer(plan, s, arena, slot, at_ms, windows, row)
+        if folds:
+            _insert(plan, s, arena, slot, at_ms, row)
+            if rows.time_ms[r] >= s.last_ms[slot]:
+                s.last_ms[slot] = rows.time_ms[r]
+                s.last_value[slot] = rows.value[r]
+    return len(rows.slot)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def packed_words(plan: Plan, s: Slots, slots: Ints) -> Ints:
+    """Return how many words `pack` needs for each slot."""
+    levels = len(plan.hop_ms)
+    out = np.empty(len(slots), np.int64)
+    for i in range(len(slots)):
+        out[i] = 6 + levels + 3 * s.used[levels, slots[i]]
+        for level in range(levels):
+            out[i] += plan.words * s.used[level, slots[i]]
+    return out
+
+
+@njit(cache=True)  # type: ignore[misc]
+def pack(plan: Plan, s: Slots, arena: Arena, slots: Ints, out: Ints, offsets: Ints) -> None:
+    """Write each slot's state at its offset: five numbers, the items, then each level's tiles."""
+    levels = len(plan.hop_ms)
+    for i in range(len(slots)):
+        slot, o = slots[i], offsets[i]
+        out[o], out[o + 1], out[o + 2] = s.clock[slot], s.last_ms[slot], s.last_value[slot]
+        out[o + 3], out[o + 4] = np.int64(s.threshold[slot]), s.passed_ms[slot]
+        out[o + 5] = s.used[levels, slot]
+        o += 6
+        at = s.at[levels, slot]
+        for j in range(s.used[levels, slot]):
+            out[o] = np.int64(arena.hashes[at + j])
+            out[o + 1], out[o + 2] = arena.marks[at + j, 0], arena.marks[at + j, 1]
+            o += 3
+        for level in range(levels):
+            out[o] = s.used[level, slot]
+            o += 1
+            at = s.at[level, slot]
+            for j in range(s.used[level, slot]):
+                for word in range(plan.words):
+                    out[o] = arena.tiles[at + j, word]
+                    o += 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def unpack(plan: Plan, s: Slots, arena: Arena, slots: Ints, data: Ints, offsets: Ints) -> int:
+    """Read what `pack` wrote, moving `offsets` behind it; stop early like `apply` when an arena is full."""
+    levels = len(plan.hop_ms)
+    for i in range(len(slots)):
+        slot, o = slots[i], offsets[i]
+        items = data[o + 5]
+        if arena.top[1] + 2 * items + 4 > len(arena.hashes):
+            return i
+        tiles, at = 0, o + 6 + 3 * items
+        for _ in range(levels):
+            tiles += 2 * data[at] + 4
+            at += 1 + plan.words * data[at]
+        if arena.top[0] + tiles > len(arena.tiles):
+            return i
+        s.clock[slot], s.last_ms[slot], s.last_value[slot] = data[o], data[o + 1], data[o + 2]
+        s.threshold[slot], s.passed_ms[slot] = np.uint64(data[o + 3]), data[o + 4]
+        o += 6
+        at = _block_of(s, arena, 1, levels, slot, items)
+        for j in range(items):
+            arena.hashes[at + j] = np.uint64(data[o])
+            arena.marks[at + j, 0], arena.marks[at + j, 1] = data[o + 1], data[o + 2]
+            o += 3
+        for level in range(levels):
+            count = data[o]
+            o += 1
+            at = _block_of(s, arena, 0, level, slot, count)
+            for j in range(count):
+                for word in range(plan.words):
+                    arena.tiles[at + j, word] = data[o]
+                    o += 1
+        offsets[i] = o
+    return len(slots)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _block_of(s: Slots, arena: Arena, which: int, level: int, slot: int, count: int) -> int:
+    """Give a fresh slot a block that holds `count` entries, and return where it is."""
+    if s.size[level, slot] >= 0:
+        _give_block(arena, which, s.size[level, slot], s.at[level, slot])
+    s.used[level, slot] = count
+    s.size[level, slot] = -1
+    if count == 0:
+        return 0
+    size = 0
+    while 2 << size < count:
+        size += 1
+    s.size[level, slot] = size
+    s.at[level, slot] = _take_block(arena, which, size)
+    return int(s.at[level, slot])

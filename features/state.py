@@ -1,0 +1,289 @@
+"""The state of one entity on one partition: which keys there are, and what each of their windows holds."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import StateError
+from contracts.frame import Columns, Kind, length
+from contracts.keys import hash64
+from features import kernel
+from features.catalog import DEFINITIONS_HASH
+from features.definition import Entity, View
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_HEAD_WORDS = 3  # of a packed key: definitions hash, position, as-of time
+_ITEMS = {"none": kernel.ITEMS_NONE, "distinct": kernel.ITEMS_DISTINCT, "replace": kernel.ITEMS_REPLACE}
+_HASH_WORD = np.frombuffer(bytes.fromhex(DEFINITIONS_HASH), np.int64)[0]
+
+
+class Applied(NamedTuple):
+    """What a batch answered, row by row."""
+
+    values: Floats  # (n, columns of the entity), as of each row
+    late: NDArray[np.bool_]  # (n,) older than every window of its view: changed no state
+    as_of_ms: Ints  # (n,) the key's newest event time, the moment the values are as of
+
+
+class Latest(NamedTuple):
+    """The newest answer of every key, for rewriting an online store."""
+
+    keys: list[bytes]
+    values: Floats  # (n, columns)
+    position: Ints  # (n,)
+    as_of_ms: Ints  # (n,)
+
+
+class EntityState:
+    """Windows of all keys of one entity that one partition owns.
+
+    Rows come in log order with their position in this stage's input as `pos`. A row moves its key's clock
+    to the newest event time so far and is judged at that moment. Not safe for use by two threads.
+
+    >>> from features.catalog import CUSTOMER
+    >>> state = EntityState(CUSTOMER)
+    >>> rows = {
+    ...     "pos": np.arange(2), "customer_id": np.array([b"c1", b"c1"]), "terminal_id": np.array([b"m1", b"m2"]),
+    ...     "event_time": np.array([1_000, 61_000]), "amount_minor": np.array([500, 700]),
+    ... }
+    >>> applied = state.apply(rows, Kind.PAYMENT)
+    >>> applied.values[:, CUSTOMER.columns.index("customer_count_1h")].tolist()
+    [1.0, 2.0]
+    """
+
+    def __init__(self, entity: Entity) -> None:
+        self.entity = entity
+        self._views = [_ViewState(view) for view in entity.views]
+        self._slot_of: dict[bytes, int] = {}
+        self._keys: list[bytes] = []
+        self._values = np.empty((0, len(entity.columns)))
+        self._position = np.empty(0, np.int64)
+        self._as_of_ms = np.empty(0, np.int64)
+        self._dirty = np.empty(0, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of array state in use (keys and their dictionary not counted)."""
+        own = self._values.nbytes + self._position.nbytes + self._as_of_ms.nbytes + self._dirty.nbytes
+        return own + sum(view.nbytes for view in self._views)
+
+    def apply(self, rows: Columns, kind: int) -> Applied:
+        """Fold rows of one kind in and return their as-of values.
+
+        Args:
+            rows: n rows in log order: `pos`, the join key, and the columns that the views of this kind name.
+            kind: the rows' kind; an EVENT is a payment that has not met a stage yet.
+        """
+        kind = Kind.PAYMENT if kind == Kind.EVENT else kind
+        slots = self._slots(rows[self.entity.join_key])
+        clock_ms = next(rows[v.time] for v in self.entity.views if v.rows == kind)
+        count = length(rows)
+        values = np.empty((count, len(self.entity.columns)))
+        late = np.zeros(count, np.bool_)
+        as_of_ms = np.empty(count, np.int64)
+        column = 0
+        for state in self._views:
+            answers = state.apply(rows, kind, slots, clock_ms)
+            values[:, column : column + answers.values.shape[1]] = answers.values
+            column += answers.values.shape[1]
+            late |= answers.late
+            as_of_ms = answers.at_ms
+        self._values[slots] = values  # of several rows of a key the last one stays
+        self._position[slots] = rows["pos"]
+        self._as_of_ms[slots] = as_of_ms
+        self._dirty[slots] = True
+        return Applied(values, late, as_of_ms)
+
+    def take_dirty(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the keys changed since the last call and their packed states, and forget that they changed."""
+        slots = np.flatnonzero(self._dirty[: len(self._keys)])
+        self._dirty[slots] = False
+        return [self._keys[slot] for slot in slots.tolist()], self._pack(slots)
+
+    def load(self, keys: Sequence[bytes], blobs: Sequence[bytes]) -> None:
+        """Take over packed states; a key given before is replaced.
+
+        Raises:
+            StateError: E_STATE_DEFINITIONS, a state was written under other definitions of the features.
+        """
+        if not keys:
+            return
+        data = np.frombuffer(b"".join(blobs), np.int64)
+        sizes = np.array([len(blob) // 8 for blob in blobs], np.int64)
+        at = np.cumsum(sizes) - sizes
+        if np.any(data[at] != _HASH_WORD):
+            raise StateError(
+                "E_STATE_DEFINITIONS", "the changelog was written under other feature definitions",
+                self.entity.name, "start a fresh run, or go back to the definitions that wrote it",
+            )  # fmt: skip
+        slots = self._slots(np.array(keys, np.bytes_))
+        self._position[slots] = data[at + 1]
+        self._as_of_ms[slots] = data[at + 2]
+        width = len(self.entity.columns)
+        words = at[:, None] + _HEAD_WORDS + np.arange(width)
+        self._values[slots] = data[words].view(np.float64)
+        offsets = at + _HEAD_WORDS + width
+        for view in self._views:
+            view.unpack(slots, data, offsets)
+        self._dirty[slots] = False
+
+    def latest(self) -> Latest:
+        """Return every key's newest answer."""
+        count = len(self._keys)
+        return Latest(
+            list(self._keys), self._values[:count].copy(), self._position[:count].copy(),
+            self._as_of_ms[:count].copy(),
+        )  # fmt: skip
+
+    def _pack(self, slots: Ints) -> list[bytes]:
+        width = len(self.entity.columns)
+        parts = [view.packed_words(slots) for view in self._views]
+        sizes = _HEAD_WORDS + width + np.sum(parts, axis=0, dtype=np.int64)
+        ends = np.cumsum(sizes)
+        at = ends - sizes
+        data = np.empty(int(ends[-1]) if len(ends) else 0, np.int64)
+        data[at] = _HASH_WORD
+        data[at + 1] = self._position[slots]
+        data[at + 2] = self._as_of_ms[slots]
+        data[at[:, None] + _HEAD_WORDS + np.arange(width)] = self._values[slots].view(np.int64)
+        offsets = at + _HEAD_WORDS + width
+        for view, words in zip(self._views, parts, strict=True):
+            view.pack(slots, data, offsets)
+            offsets = offsets + words
+        raw = data.tobytes()
+        return [raw[a * 8 : b * 8] for a, b in zip(at.tolist(), ends.tolist(), strict=True)]
+
+    def _slots(self, keys: NDArray[np.bytes_]) -> Ints:
+        """Return the slot of each key, making room for new ones."""
+        known = self._slot_of
+        slots = []
+        for key in keys.tolist():
+            slot = known.get(key)
+            if slot is None:
+                slot = len(known)
+                known[key] = slot
+                self._keys.append(key)
+            slots.append(slot)
+        if len(known) > len(self._position):
+            self._grow(max(1024, 2 * len(known)))
+        return np.array(slots, np.int64)
+
+    def _grow(self, capacity: int) -> None:
+        self._values = _grown(self._values, capacity)
+        self._position = _grown(self._position, capacity)
+        self._as_of_ms = _grown(self._as_of_ms, capacity)
+        self._dirty = _grown(self._dirty, capacity)
+        for view in self._views:
+            view.grow(capacity)
+
+
+class _ViewState:
+    """Arrays of one view; slots are handed out by the entity."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.plan = _plan(view)
+        levels = len(self.plan.hop_ms) + 1
+        none = np.empty(0, np.int64)
+        table = np.empty((levels, 0), np.int64)
+        self.slots = kernel.Slots(none, none, none, table, table, table, np.empty(0, np.uint64), none)
+        self.arena = kernel.Arena(
+            np.empty((4096, self.plan.words), np.int64), np.empty(1024, np.uint64), np.empty((1024, 2), np.int64),
+            np.full((2, kernel.CLASSES), -1, np.int64), np.zeros(2, np.int64),
+        )  # fmt: skip
+
+    @property
+    def nbytes(self) -> int:
+        tiles, items = self.arena.top.tolist()
+        return int(sum(a.nbytes for a in self.slots) + tiles * self.plan.words * 8 + items * 24)
+
+    def apply(self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints) -> kernel.Answers:
+        count = len(slots)
+        folds = self.view.rows == kind
+        none = np.zeros(count if not folds else 0, np.int64)
+        batch = kernel.Rows(
+            slots,
+            np.ascontiguousarray(clock_ms),
+            np.ascontiguousarray(rows[self.view.time]) if folds else none,
+            rows[self.view.measure].astype(np.int64) if folds else none,
+            hash64(rows[self.view.item]) if folds and self.view.item else np.zeros(count, np.uint64),
+            np.full(count, folds, np.bool_),
+        )
+        answers = kernel.Answers(
+            np.empty((count, len(self.plan.op))), np.zeros(count, np.bool_), np.empty(count, np.int64)
+        )
+        done = 0
+        while True:
+            done = kernel.apply(self.plan, self.slots, self.arena, batch, done, answers)
+            if done == count:
+                return answers
+            self._grow_arena()
+
+    def packed_words(self, slots: Ints) -> Ints:
+        return np.asarray(kernel.packed_words(self.plan, self.slots, slots))
+
+    def pack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
+        kernel.pack(self.plan, self.slots, self.arena, slots, data, offsets)
+
+    def unpack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
+        done = 0
+        while done < len(slots):
+            done += kernel.unpack(self.plan, self.slots, self.arena, slots[done:], data, offsets[done:])
+            if done < len(slots):
+                self._grow_arena()
+
+    def grow(self, capacity: int) -> None:
+        s, old = self.slots, len(self.slots.clock)
+        grown = kernel.Slots(*[_grown(array, capacity, axis=array.ndim - 1) for array in s])
+        grown.clock[old:] = kernel.NEVER
+        grown.last_ms[old:] = kernel.NEVER
+        grown.size[:, old:] = -1
+        grown.used[:, old:] = 0
+        grown.threshold[old:] = np.iinfo(np.uint64).max
+        grown.passed_ms[old:] = kernel.NEVER
+        self.slots = grown
+
+    def _grow_arena(self) -> None:
+        a = self.arena
+        tiles = 2 * len(a.tiles) if a.top[0] * 2 > len(a.tiles) else len(a.tiles)
+        items = 2 * len(a.hashes) if a.top[1] * 2 > len(a.hashes) else len(a.hashes)
+        if tiles == len(a.tiles) and items == len(
+            a.hashes
+        ):  # one huge key asks for more than half of an arena
+            tiles, items = 2 * tiles, 2 * items
+        self.arena = kernel.Arena(
+            _grown(a.tiles, tiles), _grown(a.hashes, items), _grown(a.marks, items), a.free, a.top
+        )
+
+
+def _plan(view: View) -> kernel.Plan:
+    """Return the view as arrays of numbers: windows ordered by level, then length."""
+    hops = sorted({w.hop_ms for w in view.windows})
+    windows = sorted(view.windows, key=lambda w: (hops.index(w.hop_ms), w.length_ms))
+    return kernel.Plan(
+        words=max([2, *[f.aggregation.words for f in view.features]]),
+        items=_ITEMS[view.items],
+        hop_ms=np.array(hops, np.int64),
+        keep_ms=np.array([max(w.length_ms for w in windows if w.hop_ms == hop) for hop in hops], np.int64),
+        window_level=np.array([hops.index(w.hop_ms) for w in windows], np.int64),
+        window_ms=np.array([w.length_ms for w in windows], np.int64),
+        op=np.array([int(f.aggregation.op) for f in view.features], np.int64),
+        window=np.array([windows.index(f.window) if f.window else -1 for f in view.features], np.int64),
+        current=np.array([f.current for f in view.features], np.bool_),
+        longest_ms=max(w.length_ms for w in windows),
+    )
+
+
+def _grown(array: NDArray[Any], capacity: int, axis: int = 0) -> NDArray[Any]:
+    """Return a copy with room for `capacity` entries along `axis`; what is new is not set."""
+    shape = list(array.shape)
+    shape[axis] = capacity
+    grown = np.empty(shape, array.dtype)
+    grown[(slice(None),) * axis + (slice(0, array.shape[axis]),)] = array
+    return grown
