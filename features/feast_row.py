@@ -1,0 +1,263 @@
+"""Write and read rows of the online store as plain bytes of Redis's protocol. Nothing here does I/O.
+
+The writer sends a batch of rows to a small script that Redis runs: a row is written only when the store
+holds none, or one as of the same or an earlier position of the log. So a process that lost its partition
+and writes late changes nothing, and a batch may be sent again at will.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import ContractError
+from features import feast_format as fmt
+from features import feast_reply as reply
+
+ROWS_PER_CALL = 100  # a script blocks Redis while it runs: 100 rows are about 1 ms
+_FIELDS_PER_HSET = 100  # Lua keeps the arguments of one call in at most 250 registers
+
+
+class RowsRead(NamedTuple):
+    """What the store held for n keys, in their order; k features and v views in the codec's order."""
+
+    values: NDArray[np.float64]  # (n, k), NaN where absent or null
+    event_time_ms: NDArray[np.int64]  # (n, v), -1 where absent
+    epochs: NDArray[np.int64]  # (n, v), the topic's epoch in the stamp, -1 where there is none
+    stamps: NDArray[np.int64]  # (n, v), the position in the stamp, -1 where there is none
+    present: NDArray[np.bool_]  # (n, v)
+    failed: NDArray[np.bool_]  # (n,), an error reply, or bytes that are no row of Feast's
+    error: str  # the first error reply, or ""
+
+
+class _Keys:
+    """The RESP text of entity keys; what is equal in all keys of one length is made once."""
+
+    def __init__(self, project: str, join_key: str) -> None:
+        self._project, self._join_key = project, join_key
+        self._around: dict[int, tuple[bytes, bytes]] = {}
+
+    def texts(self, keys: NDArray[np.bytes_]) -> list[bytes]:
+        """Return `$<length>\\r\\n<entity key>\\r\\n` for each key."""
+        around = self._around
+        texts = []
+        for key in keys.tolist():
+            pair = around.get(len(key)) or self._learn(len(key))
+            texts.append(pair[0] + key + pair[1])
+        return texts
+
+    def _learn(self, width: int) -> tuple[bytes, bytes]:
+        whole = fmt.entity_key(self._project, self._join_key, b"\0" * width)
+        tail = self._project.encode()
+        begin = whole[: len(whole) - len(tail) - width]
+        pair = (b"$%d\r\n" % len(whole) + begin, tail + b"\r\n")
+        self._around[width] = pair
+        return pair
+
+
+class RowWriterCodec:
+    """Encode rows of the streamed views of one entity; all views of a row are as of one event.
+
+    >>> codec = RowWriterCodec("hr", "card_id", [("payments", ["count", "sum"])])
+    >>> keys, values = np.array([b"c1", b"c22"]), np.array([[1.0, 250.0], [2.0, np.nan]])
+    >>> data = codec.encode(keys, values, np.array([1000, 2000]), np.array([7, 8]), epoch=1)
+    >>> data[:22], codec.calls(2), codec.calls(101)
+    (b'*7\\r\\n$7\\r\\nEVALSHA\\r\\n$40\\r\\n', 1, 2)
+    >>> codec.written(b":2\\r\\n", calls=1)
+    2
+    """
+
+    def __init__(self, project: str, join_key: str, views: Sequence[fmt.ViewFields]) -> None:
+        fmt.refuse_collisions(views)
+        self._keys = _Keys(project, join_key)
+        self._features = sum(len(features) for _, features in views)
+        self.script = _script(views)
+        self.sha = hashlib.sha1(self.script.encode(), usedforsecurity=False).hexdigest()
+        row_bytes = fmt.STAMP_BYTES + fmt.TIMESTAMP_BYTES + fmt.VALUE_BYTES * self._features
+        self._length = b"$%d\r\n" % row_bytes
+        self._row_bytes = len(self._length) + row_bytes + 2
+
+    def load(self) -> bytes:
+        """Return the command that makes the script known; wanted once a server, and again on NOSCRIPT."""
+        script = self.script.encode()
+        return b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%s\r\n" % (len(script), script)
+
+    def calls(self, rows: int) -> int:
+        """Return how many replies `rows` rows are answered with."""
+        return -(-rows // ROWS_PER_CALL)
+
+    def encode(
+        self,
+        keys: NDArray[np.bytes_],
+        values: NDArray[np.float64],
+        event_time_ms: NDArray[np.int64],
+        stamps: NDArray[np.int64],
+        epoch: int,
+    ) -> bytes:
+        """Return the EVALSHA calls that write n rows; a key may come more than once, the newest stamp wins.
+
+        Args:
+            keys: (n,) S<w>.
+            values: (n, k), the features of all views in the codec's order; NaN is null.
+            event_time_ms: (n,) the event's time.
+            stamps: (n,) position of the event in its topic.
+            epoch: the topic's epoch; a row of a smaller epoch is always overwritten.
+
+        Raises:
+            ContractError: E_ROW_TIME or E_ROW_STAMP when a time or position cannot be written.
+        """
+        arguments = self._arguments(values, event_time_ms, stamps, epoch)
+        texts = self._keys.texts(keys)
+        parts: list[bytes] = []
+        for begin in range(0, len(texts), ROWS_PER_CALL):
+            chunk = texts[begin : begin + ROWS_PER_CALL]
+            parts.append(self._head(len(chunk)))
+            parts.extend(chunk)
+            parts.append(arguments[begin : begin + len(chunk)].tobytes())
+        return b"".join(parts)
+
+    def written(self, buffer: bytes, calls: int) -> int | None:
+        """Return how many rows were written, None while the replies are not all there.
+
+        Raises:
+            ContractError: E_STORE_REPLY with Redis's words; NOSCRIPT asks for `load`.
+        """
+        lines = buffer.split(b"\r\n")
+        if len(lines) <= calls:
+            return None
+        for line in lines[:calls]:
+            if line[:1] != b":":
+                raise ContractError("E_STORE_REPLY", line.decode(errors="replace"), "online store write")
+        return sum(int(line[1:]) for line in lines[:calls])
+
+    def _head(self, rows: int) -> bytes:
+        count = b"%d" % rows
+        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n" % (3 + 2 * rows, self.sha.encode())
+        return head + b"$%d\r\n%s\r\n" % (len(count), count)
+
+    def _arguments(
+        self,
+        values: NDArray[np.float64],
+        event_time_ms: NDArray[np.int64],
+        stamps: NDArray[np.int64],
+        epoch: int,
+    ) -> NDArray[np.uint8]:
+        """Return one argument a row, all of one width: stamp, timestamp, values."""
+        rows, at = len(values), len(self._length)
+        out = np.empty((rows, self._row_bytes), np.uint8)
+        out[:, :at] = np.frombuffer(self._length, np.uint8)
+        out[:, at : at + fmt.STAMP_BYTES] = fmt.stamps(stamps, epoch)
+        at += fmt.STAMP_BYTES
+        out[:, at : at + fmt.TIMESTAMP_BYTES] = fmt.timestamps(event_time_ms)
+        at += fmt.TIMESTAMP_BYTES
+        cells = out[:, at:-2].reshape(rows, self._features, fmt.VALUE_BYTES)
+        cells[:, :, 0] = fmt.DOUBLE_TAG
+        doubles = np.ascontiguousarray(values, np.float64).view(np.uint8)
+        cells[:, :, 1:] = doubles.reshape(rows, self._features, 8)
+        out[:, -2:] = np.frombuffer(b"\r\n", np.uint8)
+        return out
+
+
+class RowReaderCodec:
+    """Encode the reading of rows of one entity, and decode the replies; batch views are read too.
+
+    >>> codec = RowReaderCodec("hr", "card_id", [("payments", ["count"])])
+    >>> codec.encode(np.array([b"c1"]))[:16]
+    b'*5\\r\\n$5\\r\\nHMGET\\r\\n$'
+    >>> rows = codec.decode(b"*3\\r\\n$-1\\r\\n$-1\\r\\n$-1\\r\\n", rows=1)
+    >>> rows.present, rows.values
+    (array([[False]]), array([[nan]]))
+    >>> codec.decode(b"*3\\r\\n$-1", rows=1) is None
+    True
+    """
+
+    def __init__(self, project: str, join_key: str, views: Sequence[fmt.ViewFields]) -> None:
+        fmt.refuse_collisions(views)
+        self._keys = _Keys(project, join_key)
+        names = [fmt.field_name(view, feature) for view, features in views for feature in features]
+        self._features, self._views = len(names), len(views)
+        names += [fmt.timestamp_field(view) for view, _ in views]
+        names += [fmt.stamp_field(view) for view, _ in views]
+        self._head = b"*%d\r\n$5\r\nHMGET\r\n" % (2 + len(names))
+        self._tail = b"".join(b"$%d\r\n%s\r\n" % (len(name), name) for name in names)
+
+    def encode(self, keys: NDArray[np.bytes_]) -> bytes:
+        """Return one HMGET a key, to be sent as one pipeline."""
+        if not len(keys):
+            return b""
+        return self._head + (self._tail + self._head).join(self._keys.texts(keys)) + self._tail
+
+    def decode(self, buffer: bytes | bytearray, rows: int) -> RowsRead | None:
+        """Return the rows, in the order of the keys; None while the replies are not all there.
+
+        Raises:
+            ContractError: E_STORE_REPLY when the bytes are no answer to this codec's commands.
+        """
+        if len(buffer) < 5 * rows:  # the shortest reply is an error of a line
+            return None
+        scanned = reply.empty(rows, self._features, self._views)
+        end = reply.scan(np.frombuffer(buffer, np.uint8), scanned)
+        if end == reply.MORE_BYTES:
+            return None
+        if end != len(buffer):
+            raise ContractError("E_STORE_REPLY", f"{len(buffer)} bytes do not answer {rows} HMGETs", "read")
+        failed = scanned.status != reply.OK
+        return RowsRead(
+            scanned.values,
+            scanned.time_ms,
+            scanned.epoch,
+            scanned.position,
+            scanned.time_ms >= 0,
+            failed,
+            _first_error(buffer, scanned, failed),
+        )
+
+
+def _first_error(buffer: bytes | bytearray, scanned: reply.Scanned, failed: NDArray[np.bool_]) -> str:
+    if not failed.any():
+        return ""
+    row = int(failed.argmax())
+    if scanned.status[row] == reply.UNREADABLE:
+        return f"row {row} holds a value that is no number"
+    begin = int(scanned.begin[row]) + 1
+    return bytes(buffer[begin : buffer.index(b"\r\n", begin)]).decode(errors="replace")
+
+
+def _script(views: Sequence[fmt.ViewFields]) -> str:
+    """Return the script for one set of views: names are constants, a row comes as one argument."""
+    pairs = []
+    at = fmt.STAMP_BYTES + fmt.TIMESTAMP_BYTES
+    for view, features in views:
+        pairs.append(f"{_quoted(fmt.stamp_field(view))},new")
+        pairs.append(f"{_quoted(fmt.timestamp_field(view))},time")
+        for feature in features:
+            name = _quoted(fmt.field_name(view, feature))
+            pairs.append(f"{name},sub(row,{at + 1},{at + fmt.VALUE_BYTES})")
+            at += fmt.VALUE_BYTES
+    hsets = [
+        f"    redis.call('HSET',key,{','.join(pairs[begin : begin + _FIELDS_PER_HSET])})"
+        for begin in range(0, len(pairs), _FIELDS_PER_HSET)
+    ]
+    lines = [
+        "local sub,written=string.sub,0",
+        "for i,key in ipairs(KEYS) do",
+        "  local row=ARGV[i]",
+        f"  local new,time=sub(row,1,{fmt.STAMP_BYTES}),",
+        f"    sub(row,{fmt.STAMP_BYTES + 1},{fmt.STAMP_BYTES + fmt.TIMESTAMP_BYTES})",
+        f"  local old=redis.call('HGET',key,{_quoted(fmt.stamp_field(views[0][0]))})",
+        "  if not old or old<=new then",
+        *hsets,
+        "    written=written+1",
+        "  end",
+        "end",
+        "return written",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(name: bytes) -> str:
+    """Return a Lua string of the bytes; all but letters, digits, `_` and `:` as decimal escapes."""
+    plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:"
+    return "'" + "".join(chr(byte) if byte in plain else f"\\{byte:03d}" for byte in name) + "'"
