@@ -216,24 +216,30 @@ def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: In
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _room_for_item(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> None:
-    """Make room for one more item: forget those older than `oldest_ms`, or move to a bigger block."""
-    used, size = s.used[level, slot], s.size[level, slot]
-    if size < 0:
-        s.at[level, slot] = _take_block(arena, 1, 0)
-        s.size[level, slot] = 0
-        return
-    if used < 2 << size:
-        return
-    at = s.at[level, slot]
-    kept = 0
-    for i in range(used):
+def _forget(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> None:
+    """Drop the items that no window can see any more."""
+    at, kept = s.at[level, slot], 0
+    for i in range(s.used[level, slot]):
         if arena.marks[at + i, 0] >= oldest_ms:
             arena.hashes[at + kept] = arena.hashes[at + i]
             arena.marks[at + kept] = arena.marks[at + i]
             kept += 1
     s.used[level, slot] = kept
-    if kept < used:
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _room_for_item(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> None:
+    """Make room for one more item: forget those older than `oldest_ms`, or move to a bigger block."""
+    if s.size[level, slot] < 0:
+        s.at[level, slot] = _take_block(arena, 1, 0)
+        s.size[level, slot] = 0
+        return
+    size = s.size[level, slot]
+    if s.used[level, slot] < 2 << size:
+        return
+    _forget(s, arena, level, slot, oldest_ms)
+    used, at = s.used[level, slot], s.at[level, slot]
+    if used < 2 << size:
         return
     bigger = _take_block(arena, 1, size + 1)
     for i in range(used):
@@ -259,8 +265,9 @@ def _see(
         if arena.hashes[at + i] == item:
             arena.marks[at + i, 0] = max(arena.marks[at + i, 0], time_ms)
             return
-    _room_for_item(s, arena, level, slot, oldest_ms)
-    at, used = s.at[level, slot], s.used[level, slot]
+    if s.used[level, slot] >= ITEMS_MAX:
+        _forget(s, arena, level, slot, oldest_ms)
+    used = s.used[level, slot]
     if used >= ITEMS_MAX:
         greatest = 0
         for i in range(used):
@@ -275,6 +282,8 @@ def _see(
         arena.hashes[at + greatest] = item
         arena.marks[at + greatest, 0] = time_ms
         return
+    _room_for_item(s, arena, level, slot, oldest_ms)
+    at, used = s.at[level, slot], s.used[level, slot]
     arena.hashes[at + used] = item
     arena.marks[at + used, 0] = time_ms
     arena.marks[at + used, 1] = 0

@@ -1,0 +1,142 @@
+"""The definition of every stored feature, spelled out: all rows kept, nothing shared with the kernel.
+
+Slow, and plainly right. It reads the declarations (names, windows, aggregations by their class name) and
+recomputes each row's values from the list of all rows before it in log order.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+NULL = float("nan")
+
+
+def fnv_splitmix(text: bytes) -> int:
+    """The written-down 64-bit hash: FNV-1a, then the SplitMix64 finaliser."""
+    mask = 2**64 - 1
+    h = 0xCBF29CE484222325
+    for byte in text:
+        h = ((h ^ byte) * 0x100000001B3) & mask
+    h = ((h ^ (h >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    h = ((h ^ (h >> 27)) * 0x94D049BB133111EB) & mask
+    return h ^ (h >> 31)
+
+
+class KeyOracle:
+    """All rows of one key, in log order, and the answers the definition gives."""
+
+    def __init__(self, entity: Any, items_max: int = 128) -> None:
+        self.entity = entity
+        self.items_max = items_max
+        self.newest_ms: int | None = None
+        self.folded: dict[str, list[dict[str, Any]]] = {view.name: [] for view in entity.views}
+        self.sketch: dict[str, Sketch] = {view.name: Sketch(items_max) for view in entity.views}
+        self.late = False
+
+    def row(self, kind: int, row: Mapping[str, Any]) -> list[float]:
+        """Return all columns of the entity as of `row`, which is folded in."""
+        clock = next(row[view.time] for view in self.entity.views if view.rows == kind)
+        self.newest_ms = clock if self.newest_ms is None else max(self.newest_ms, clock)
+        out: list[float] = []
+        self.late = False
+        for view in self.entity.views:
+            out += self._view(view, row if view.rows == kind else None)
+        return out
+
+    def _view(self, view: Any, row: Mapping[str, Any] | None) -> list[float]:
+        now = self.newest_ms
+        assert now is not None
+        horizon = min(begin(w, now) for w in view.windows)
+        before = list(self.folded[view.name])
+        if row is not None and row[view.time] < horizon:
+            self.late = True
+            row = None
+        if row is not None:
+            self._fold(view, row, horizon)
+        after = self.folded[view.name]
+        return [self._feature(view, f, after if f.current else before, now) for f in view.features]
+
+    def _fold(self, view: Any, row: Mapping[str, Any], horizon: int) -> None:
+        rows = self.folded[view.name]
+        entry = {"ms": row[view.time], "value": int(row[view.measure]), "item": row.get(view.item)}
+        if view.items == "replace":
+            for i, earlier in enumerate(rows):
+                if earlier["item"] == entry["item"] and earlier["ms"] >= horizon:
+                    self.folded[view.name] = [*rows[:i], {**earlier, "value": entry["value"]}, *rows[i + 1 :]]
+                    return
+        if view.items == "distinct":
+            self.sketch[view.name].see(fnv_splitmix(entry["item"]), entry["ms"], horizon)
+        self.folded[view.name] = [*rows, entry]
+
+    def _feature(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> float:
+        name = type(feature.aggregation).__name__
+        if name in ("Last", "SinceLast"):
+            newest = None
+            for row in rows:
+                if newest is None or row["ms"] >= newest["ms"]:
+                    newest = row
+            if newest is None or now - newest["ms"] > max(w.length_ms for w in view.windows):
+                return NULL
+            return float(newest["value"]) if name == "Last" else float(now - newest["ms"])
+        inside = [row for row in rows if begin(feature.window, now) <= row["ms"] <= now]
+        if name == "Distinct":
+            return self.sketch[view.name].count(begin(feature.window, now))
+        return fold(name, [row["value"] for row in inside])
+
+
+def begin(window: Any, at_ms: int) -> int:
+    """The tail of a sawtooth window."""
+    return math.floor((at_ms - window.length_ms) / window.hop_ms) * window.hop_ms
+
+
+def fold(name: str, values: Iterable[int]) -> float:
+    """One formula an aggregation, on exact integers."""
+    values = list(values)
+    n, total = len(values), sum(values)
+    if name == "Count":
+        return float(n)
+    if name == "Sum":
+        return float(total)
+    if n == 0:
+        return NULL
+    if name == "Mean":
+        return float(total) / float(n)
+    if name == "Std":
+        return math.sqrt(float(n * sum(v * v for v in values) - total * total)) / float(n)
+    return float({"Min": min, "Max": max}[name](values))
+
+
+class Sketch:
+    """The bounded list of the distinct count, as its page describes it."""
+
+    def __init__(self, items_max: int) -> None:
+        self.items_max = items_max
+        self.seen: dict[int, int] = {}
+        self.threshold: int | None = None
+        self.passed_ms = -(2**63)
+
+    def see(self, item: int, ms: int, oldest_ms: int) -> None:
+        if self.threshold is not None and self.passed_ms < oldest_ms:
+            self.threshold = None
+        if self.threshold is not None and item >= self.threshold:
+            self.passed_ms = max(self.passed_ms, ms)
+        elif item in self.seen:
+            self.seen[item] = max(self.seen[item], ms)
+        else:
+            self._add(item, ms, oldest_ms)
+
+    def _add(self, item: int, ms: int, oldest_ms: int) -> None:
+        live = {key: at for key, at in self.seen.items() if at >= oldest_ms}
+        if len(live) < self.items_max:
+            self.seen = {**live, item: ms}
+            return
+        everyone = {**live, item: ms}
+        self.threshold = max(everyone)
+        self.passed_ms = max(self.passed_ms, everyone.pop(self.threshold))
+        self.seen = everyone
+
+    def count(self, since_ms: int) -> float:
+        inside = sum(at >= since_ms for at in self.seen.values())
+        if self.threshold is None:
+            return float(inside)
+        return float(inside) / (float(self.threshold) * 2.0**-64)
