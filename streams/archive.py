@@ -1,0 +1,170 @@
+"""The archive: every topic to the lake, in files that a rerun overwrites with the same rows.
+
+A flush covers a partition from its committed offset on; its file is named by the topic's dataset, the
+partition and the first offset, is whole before the offset is committed, and so is replaced by the same
+rows when the archive was killed in between. The feature log is read by the one rule of all inter-stage
+readers, with its lane numbers in the offset's metadata.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from contracts.errors import Stop
+from streams.archive_metrics import ArchiveMetrics
+from streams.archive_partition import ARCHIVED, PartitionBuffer, holder_for
+from streams.archive_settings import ArchiveSettings
+from streams.parquet_files import file_path, remove, remove_unfinished, write_whole
+
+log = structlog.get_logger("headrace.archive")
+COMMITTED_TIMEOUT_S = 10.0
+
+
+class Archive:
+    """One worker; several share the partitions through the consumer group."""
+
+    def __init__(self, settings: ArchiveSettings, metrics: ArchiveMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._buffers: dict[tuple[str, int], PartitionBuffer] = {}
+        self._consumer = Consumer(
+            settings.kafka.librdkafka()
+            | {
+                "group.id": f"{settings.topic_prefix}archive",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "session.timeout.ms": settings.session_timeout_ms,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Read and write until `stopping`; then read what is already there, flush and leave the group.
+
+        Raises:
+            Stop: the consumer failed or an offset could not be committed.
+        """
+        remove_unfinished(self._settings.lake)
+        names = [self._settings.topic_prefix + topic for topic in ARCHIVED]
+        self._consumer.subscribe(names, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        try:
+            while not stopping():
+                self._read(self._settings.poll_ms)
+                self._flush(self._due())
+            self._drain()
+            self._flush(self._buffers.values())
+        finally:
+            self._consumer.close()
+
+    def _read(self, timeout_ms: float) -> int:
+        messages = self._consumer.consume(self._settings.records_a_poll, timeout_ms / 1000)
+        now_ms = time.monotonic() * 1000
+        for message in messages:
+            _raise_for(message)
+            buffer = self._buffers.get((message.topic() or "", message.partition() or 0))
+            if buffer is not None:  # else revoked since librdkafka handed it out
+                buffer.add(message, now_ms)
+        return len(messages)
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + self._settings.drain_ms / 1000
+        while self._read(self._settings.poll_ms) and time.monotonic() < deadline:
+            self._flush(self._due())
+
+    def _due(self) -> list[PartitionBuffer]:
+        now_ms = time.monotonic() * 1000
+        return [
+            buffer
+            for buffer in self._buffers.values()
+            if buffer.rows >= self._settings.rows_a_file
+            or (
+                buffer.first_offset is not None
+                and now_ms - buffer.since_ms >= self._settings.flush_interval_ms
+            )
+        ]
+
+    def _flush(self, buffers: Iterable[PartitionBuffer]) -> None:
+        """Write, make durable, then commit: a kill in between repeats the write, never loses a row."""
+        filled = [buffer for buffer in buffers if buffer.first_offset is not None]
+        if not filled:
+            return
+        with self._metrics.flush_seconds.time():
+            offsets = [self._write(buffer) for buffer in filled]
+            self._commit(offsets)
+        for offset in offsets:
+            self._metrics.next_offset.labels(offset.topic, offset.partition).set(offset.offset)
+
+    def _write(self, buffer: PartitionBuffer) -> TopicPartition:
+        first, tables = buffer.drain()
+        for dataset in buffer.holder.datasets:
+            path = file_path(self._settings.lake, dataset, buffer.partition, first)
+            if dataset in tables:
+                write_whole(tables[dataset], path, first, buffer.next_offset)
+                self._metrics.rows.labels(dataset).inc(tables[dataset].num_rows)
+                self._metrics.files.labels(dataset).inc()
+            else:
+                remove(path)
+        return TopicPartition(
+            buffer.topic,
+            buffer.partition,
+            buffer.next_offset,
+            metadata=buffer.holder.metadata(),
+        )
+
+    def _commit(self, offsets: list[TopicPartition]) -> None:
+        try:
+            done = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+        except KafkaException as error:
+            raise Stop(74, "E_ARCHIVE_COMMIT", str(error)) from error
+        failed = [str(offset.error) for offset in done if offset.error]
+        if failed:
+            raise Stop(74, "E_ARCHIVE_COMMIT", "; ".join(failed))
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            committed = consumer.committed(partitions, COMMITTED_TIMEOUT_S)
+        except KafkaException as error:
+            raise Stop(75, "E_ARCHIVE_COMMITTED", str(error)) from error
+        for place in committed:
+            topic = place.topic.removeprefix(self._settings.topic_prefix)
+            holder = holder_for(topic, place.metadata or "", self._bad)
+            self._buffers[place.topic, place.partition] = PartitionBuffer(
+                place.topic, place.partition, holder
+            )
+        log.info("assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._flush([self._buffers[p.topic, p.partition] for p in partitions])
+        self._lost(consumer, partitions)
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for place in partitions:
+            self._buffers.pop((place.topic, place.partition), None)
+
+    def _bad(self, what: str, where: str) -> None:
+        if what == "gap":
+            self._metrics.gaps.labels(where).inc()
+        else:
+            self._metrics.refused.labels("features.log").inc()
+        log.warning(f"feature log record {what}", where=where)
+
+
+def _raise_for(message: Message) -> None:
+    error = message.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        raise Stop(
+            70,
+            "E_ARCHIVE_CONSUME",
+            error.str(),
+            f"{message.topic()}/{message.partition()}",
+        )

@@ -1,0 +1,147 @@
+"""One partition of one topic on its way to the lake: rows read but not yet in a file."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import pyarrow as pa
+from confluent_kafka import Message
+
+from contracts import topics
+from contracts.frame import Columns, Frame, FrameError, Kind, decode, length
+from contracts.lanes import Lanes, accept
+from streams.archive_frames import feature_table
+from streams.archive_rows import (
+    DeadLetterRows,
+    JsonRows,
+    RawDrift,
+    RawLabel,
+    RawPrediction,
+    RawTransaction,
+)
+
+DATASET_OF_KIND = {Kind.FEATURE: "features", Kind.LABEL: "label_log"}
+OnBad = Callable[[str, str], None]  # what happened ("refused" or "gap"), where
+
+
+class Holder(Protocol):
+    """Rows of one partition since its last flush."""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Datasets this topic fills."""
+
+    def add(self, message: Message) -> int:
+        """Take a record in and return how many rows it brought."""
+
+    def drain(self) -> Mapping[str, pa.Table]:
+        """Return the rows held, by dataset (none for a dataset without rows), and hold none."""
+
+    def metadata(self) -> str:
+        """Return what must be committed beside the offset."""
+
+
+class RecordHolder:
+    """Holds the records of a topic whose dataset has one row a record."""
+
+    def __init__(self, dataset: str, rows: JsonRows | DeadLetterRows) -> None:
+        self.datasets = (dataset,)
+        self._rows = rows
+        self._messages: list[Message] = []
+
+    def add(self, message: Message) -> int:
+        self._messages.append(message)
+        return 1
+
+    def drain(self) -> Mapping[str, pa.Table]:
+        messages, self._messages = self._messages, []
+        return {self.datasets[0]: self._rows.table(messages)} if messages else {}
+
+    def metadata(self) -> str:
+        return ""
+
+
+class FrameHolder:
+    """Holds the accepted rows of the feature log; its lane numbers are committed with the offset."""
+
+    datasets = tuple(DATASET_OF_KIND.values())
+
+    def __init__(self, metadata: str, on_bad: OnBad) -> None:
+        self._lanes: Lanes = json.loads(metadata) if metadata else {}
+        self._on_bad = on_bad
+        self._parts: dict[Kind, list[Columns]] = {kind: [] for kind in DATASET_OF_KIND}
+
+    def add(self, message: Message) -> int:
+        try:
+            frame = decode(message.value() or b"")
+        except FrameError as error:
+            self._on_bad(
+                "refused",
+                f"{message.topic()}/{message.partition()}@{message.offset()}: {error}",
+            )
+            return 0
+        kind = Kind(frame.kind)
+        rows = accept(frame, self._lanes, self._gap)
+        if length(rows):
+            self._parts[kind].append(rows)
+        return length(rows)
+
+    def drain(self) -> Mapping[str, pa.Table]:
+        tables = {
+            DATASET_OF_KIND[kind]: feature_table(parts, kind) for kind, parts in self._parts.items() if parts
+        }
+        self._parts = {kind: [] for kind in DATASET_OF_KIND}
+        return tables
+
+    def metadata(self) -> str:
+        return json.dumps(self._lanes, separators=(",", ":"))
+
+    def _gap(self, frame: Frame) -> None:
+        self._on_bad("gap", frame.src)
+
+
+_RECORDS: dict[str, tuple[str, type | None]] = {
+    topics.TRANSACTIONS.name: ("transactions", RawTransaction),
+    topics.LABELS.name: ("labels", RawLabel),
+    topics.PREDICTIONS.name: ("predictions", RawPrediction),
+    topics.DRIFT.name: ("drift", RawDrift),
+    topics.TRANSACTIONS_DLQ.name: ("transactions_dlq", None),
+    topics.LABELS_DLQ.name: ("labels_dlq", None),
+}
+ARCHIVED = (*_RECORDS, topics.FEATURES_LOG.name)
+
+
+def holder_for(topic: str, metadata: str, on_bad: OnBad) -> Holder:
+    """Return the holder of a topic (its name without prefix), going on from committed `metadata`."""
+    if topic == topics.FEATURES_LOG.name:
+        return FrameHolder(metadata, on_bad)
+    dataset, fields = _RECORDS[topic]
+    return RecordHolder(dataset, JsonRows(fields) if fields else DeadLetterRows())
+
+
+class PartitionBuffer:
+    """What one partition brought since its last flush, and where in the log that is."""
+
+    def __init__(self, topic: str, partition: int, holder: Holder) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.holder = holder
+        self.rows = 0
+        self.first_offset: int | None = None
+        self.next_offset = 0
+        self.since_ms = 0.0
+
+    def add(self, message: Message, now_ms: float) -> None:
+        """Take a record in."""
+        offset = int(message.offset() or 0)
+        if self.first_offset is None:
+            self.first_offset, self.since_ms = offset, now_ms
+        self.rows += self.holder.add(message)
+        self.next_offset = offset + 1
+
+    def drain(self) -> tuple[int, Mapping[str, pa.Table]]:
+        """Return the first offset and the rows by dataset, and begin anew."""
+        first = self.first_offset if self.first_offset is not None else self.next_offset
+        tables = self.holder.drain()
+        self.rows, self.first_offset = 0, None
+        return first, tables
