@@ -1,0 +1,1 @@
+"""From features to decisions: models, training, scoring, rules, reasons, drift."""

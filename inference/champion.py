@@ -1,0 +1,152 @@
+"""The champion, watched: a new one is checked off the event path and taken up at a batch boundary.
+
+Whatever is wrong with a new version, the present model stays and the refusal is told and counted.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from contracts.errors import ModelError
+from inference.manifest import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    Champion,
+    Golden,
+    checked_files,
+    folder_of,
+    read_champion,
+    read_manifest,
+)
+from inference.model import LightGbmModel, Model
+from inference.model_text import check_model_text
+from inference.model_trial import try_model
+
+LOOKS_TO_RETRY = 60  # a trial may have failed for want of time or memory
+
+log = structlog.get_logger(__name__)
+
+
+class ModelSource(Protocol):
+    """Where the scorer gets the model of the next batch."""
+
+    def current(self) -> Model | None:
+        """Return the champion, None while there is none."""
+
+
+class Definitions(msgspec.Struct, frozen=True):
+    """What the vectors of this process mean; a model made for others is refused."""
+
+    hash: str
+    features: tuple[str, ...]
+
+
+def load_champion(models: Path, champion: Champion, definitions: Definitions) -> LightGbmModel:
+    """Return the model after every check: digests, definitions, structure, a trial elsewhere.
+
+    Raises:
+        ModelError: E_MODEL_* with the first check that failed.
+    """
+    folder = folder_of(models, champion)
+    manifest = read_manifest(folder, champion.sha256)
+    if (manifest.name, manifest.version) != (champion.name, champion.version):
+        raise ModelError("E_MODEL_MANIFEST", "names another model", str(folder), "promote a version again")
+    if manifest.definitions_hash != definitions.hash:
+        raise ModelError(
+            "E_MODEL_DEFINITIONS", f"trained on definitions {manifest.definitions_hash}, not {definitions.hash}",
+            str(folder), "train a model with the present features",
+        )  # fmt: skip
+    if tuple(manifest.features) != definitions.features:
+        raise ModelError(
+            "E_MODEL_FEATURES", "its features are not the service's", str(folder), "train with the present ones"
+        )
+    files = checked_files(folder, manifest)
+    check_model_text(files[MODEL_FILE], list(definitions.features))
+    golden = _golden(files[GOLDEN_FILE], folder, len(definitions.features))
+    text = files[MODEL_FILE].decode()
+    try_model(text, golden)
+    return LightGbmModel(text, manifest)
+
+
+def _golden(data: bytes, folder: Path, width: int) -> Golden:
+    where, again = str(folder / GOLDEN_FILE), "train the model again"
+    try:
+        golden = msgspec.json.decode(data, type=Golden)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ModelError("E_MODEL_GOLDEN", str(error), where, again) from error
+    if not golden.vectors or len(golden.vectors) != len(golden.scores):
+        raise ModelError("E_MODEL_GOLDEN", "no rows, or not one score a row", where, again)
+    if any(len(row) != width for row in golden.vectors):
+        raise ModelError("E_MODEL_GOLDEN", f"rows are not {width} wide", where, again)
+    return golden
+
+
+class ChampionWatch:
+    """Looks at champion.json once an interval in a thread of its own; `current` never waits.
+
+    Args:
+        load: turns a pointer into a model (`load_champion`, bound), in the watching thread.
+        on_refusal: told each pointer that was refused, once.
+    """
+
+    def __init__(
+        self,
+        models: Path,
+        load: Callable[[Champion], Model],
+        on_refusal: Callable[[ModelError], None],
+        interval_s: float = 1.0,
+    ) -> None:
+        self._models, self._load, self._on_refusal = models, load, on_refusal
+        self._interval_s = interval_s
+        self._model: Model | None = None
+        self._seen: Champion | str | None = None
+        self._refused = ""
+        self._looks_to_retry = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="champion-watch", daemon=True)
+
+    def start(self) -> None:
+        """Load the present champion, then watch for others."""
+        self.look()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the watching thread; a trial that runs ends with the process."""
+        self._ended.set()
+
+    def current(self) -> Model | None:
+        """Return the champion, None while there is none."""
+        return self._model
+
+    def look(self) -> None:
+        """Take up the champion if the pointer changed; a refused one is tried again after a while."""
+        try:
+            champion = read_champion(self._models)
+        except ModelError as error:
+            self._refuse(error, seen=str(error))
+            return
+        self._looks_to_retry -= 1
+        if champion is None or (champion == self._seen and self._looks_to_retry != 0):
+            return
+        self._seen = champion
+        try:
+            self._model = self._load(champion)
+            log.info("model_live", name=champion.name, version=champion.version)
+        except ModelError as error:
+            self._looks_to_retry = LOOKS_TO_RETRY
+            self._refuse(error, seen=champion)
+
+    def _refuse(self, error: ModelError, seen: Champion | str) -> None:
+        if self._refused == str(error):
+            return
+        self._seen, self._refused = seen, str(error)
+        log.error("model_refused", code=error.code, error=str(error))
+        self._on_refusal(error)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self.look()
