@@ -57,24 +57,16 @@ def source(folder: Path) -> str:
     structs = [text for path, contract in loaded for text in _structs(path, contract)]
     terms = [_terms(path, contract) for path, contract in loaded]
     by_start = sorted(terms)
-    table = (
-        "TERMS: tuple[Terms, ...] = (\n"
-        + ",\n".join(text for _, _, text in by_start)
-        + ",\n)\n"
-    )
+    table = "TERMS: tuple[Terms, ...] = (\n" + ",\n".join(text for _, _, text in by_start) + ",\n)\n"
     return _formatted(PREAMBLE + "\n\n".join(structs) + "\n\n" + table)
 
 
 def _structs(path: Path, contract: Property) -> Iterator[str]:
     for schema in contract["schema"]:
-        yield from _struct(
-            path, schema["name"], schema.get("description", ""), schema["properties"]
-        )
+        yield from _struct(path, schema["name"], schema.get("description", ""), schema["properties"])
 
 
-def _struct(
-    path: Path, name: str, about: str, properties: list[Property]
-) -> Iterator[str]:
+def _struct(path: Path, name: str, about: str, properties: list[Property]) -> Iterator[str]:
     """Yield the Structs that a list of properties needs, inner ones first."""
     lines = []
     seen: set[str] = set()
@@ -134,29 +126,15 @@ def _scalar(where: str, prop: Property) -> str:
     if prop["logicalType"] not in TYPES:
         raise _wrong(where, f"unknown logicalType {prop['logicalType']!r}")
     low, high = _bounds(where, prop)
-    names = (
-        ("min_length", "max_length")
-        if prop["logicalType"] == "string"
-        else ("ge", "le")
-    )
-    meta = [
-        f"{name}={value}"
-        for name, value in zip(names, (low, high), strict=True)
-        if value is not None
-    ]
+    names = ("min_length", "max_length") if prop["logicalType"] == "string" else ("ge", "le")
+    meta = [f"{name}={value}" for name, value in zip(names, (low, high), strict=True) if value is not None]
     kind = TYPES[prop["logicalType"]]
     return f"Annotated[{kind}, Meta({', '.join(meta)})]" if meta else kind
 
 
-def _bounds(
-    where: str, prop: Property
-) -> tuple[int | float | None, int | float | None]:
+def _bounds(where: str, prop: Property) -> tuple[int | float | None, int | float | None]:
     options = prop.get("logicalTypeOptions", {})
-    names = (
-        ("minLength", "maxLength")
-        if prop["logicalType"] == "string"
-        else ("minimum", "maximum")
-    )
+    names = ("minLength", "maxLength") if prop["logicalType"] == "string" else ("minimum", "maximum")
     unknown = set(options) - {*names, "format", "pattern"}
     if unknown:
         raise _wrong(where, f"options {sorted(unknown)} are not understood")
@@ -177,24 +155,16 @@ def _terms(path: Path, contract: Property) -> tuple[str, int, str]:
     schema = contract["schema"][0]
     custom = {item["property"]: item["value"] for item in contract["customProperties"]}
     start_ms = _epoch_ms(path, custom.get("effectiveFrom"))
-    limits = {
-        ours: custom[theirs] for theirs, ours in LIMITS.items() if theirs in custom
-    }
+    limits = {ours: custom[theirs] for theirs, ours in LIMITS.items() if theirs in custom}
     fields = [_field(path, prop) for prop in schema["properties"]]
     names = {prop["name"] for prop in schema["properties"]}
     if custom.get("keyField") not in names:
-        raise _wrong(
-            f"{path}: customProperties.keyField", "is not a field of the schema"
-        )
+        raise _wrong(f"{path}: customProperties.keyField", "is not a field of the schema")
     text = (
         f"Terms(topic={schema['physicalName']!r}, contract={contract['id']!r}, "
         f"version={contract['version']!r}, effective_from_ms={start_ms}, key_field={custom['keyField']!r}, "
         f"struct={schema['name']}, fields=({', '.join(fields)},)"
-        + (
-            f", limits=Limits({', '.join(f'{k}={v}' for k, v in limits.items())})"
-            if limits
-            else ""
-        )
+        + (f", limits=Limits({', '.join(f'{k}={v}' for k, v in limits.items())})" if limits else "")
         + ")"
     )
     return schema["physicalName"], start_ms, text
@@ -222,11 +192,7 @@ def _field(path: Path, prop: Property) -> str:
         parts["letters"] = True
     if prop.get("classification") == "personal":
         parts["personal"] = True
-    return (
-        "Field("
-        + ", ".join(f"{k}={v!r}" for k, v in parts.items() if v is not None)
-        + ")"
-    )
+    return "Field(" + ", ".join(f"{k}={v!r}" for k, v in parts.items() if v is not None) + ")"
 
 
 def _epoch_ms(path: Path, text: object) -> int:
@@ -255,9 +221,7 @@ def _formatted(text: str) -> str:
         "events.py",
         "-",
     ]
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, check=True, cwd=HERE.parent
-    )
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=HERE.parent)
     return done.stdout
 
 

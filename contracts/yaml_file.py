@@ -33,30 +33,20 @@ class _Loader(yaml.SafeLoader):
             self.aliases += 1
             if self.aliases > ALIASES_MAX:
                 mark = self.peek_event().start_mark
-                raise yaml.MarkedYAMLError(
-                    problem=f"more than {ALIASES_MAX} aliases", problem_mark=mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"more than {ALIASES_MAX} aliases", problem_mark=mark)
         node = super().compose_node(parent, index)
-        if (
-            isinstance(node, ScalarNode)
-            and node.style is None
-            and _SURPRISE.fullmatch(node.value)
-        ):
+        if isinstance(node, ScalarNode) and node.style is None and _SURPRISE.fullmatch(node.value):
             raise yaml.MarkedYAMLError(
                 problem=f"{node.value!r} is not what it looks like, quote it",
                 problem_mark=node.start_mark,
             )
         return node
 
-    def construct_mapping(
-        self, node: MappingNode, deep: bool = False
-    ) -> dict[Any, Any]:
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value!r} twice", problem_mark=key.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} twice", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
@@ -74,9 +64,7 @@ def load(path: Path) -> dict[str, Any]:
         loader = _Loader(raw.decode("utf-8"))
         document = loader.get_single_data()
     except UnicodeDecodeError as error:
-        raise _refused(
-            path, raw[: error.start].count(b"\n") + 1, "not UTF-8"
-        ) from error
+        raise _refused(path, raw[: error.start].count(b"\n") + 1, "not UTF-8") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise _refused(path, line, str(error.problem)) from error
