@@ -31,7 +31,7 @@ from load.population import (
 from load.rhythm import moments
 
 COUNTRIES = ("NL", "DE", "FR", "BE", "GB")
-CHANNELS = ("pos", "online")
+CHANNELS = ("pos", "contactless", "ecommerce")
 DUPLICATE_DELAY_MS_MAX = 600_000
 _PEOPLE, _HONEST, _STOLEN, _TESTING, _COMPROMISED, _DELIVERY, _LABELS, _PERSONAL = range(8)
 
@@ -147,12 +147,12 @@ def _transaction_fields(
 
 def _optional_fields(people: Population, paid: Payments, rng: np.random.Generator) -> dict[str, pa.Array]:
     """Channel and country, and personal fields that must end at the gate."""
-    online = (paid.pattern == Pattern.CARD_TESTING) | (rng.random(len(paid.who)) < 0.2)
+    channel = np.where(paid.pattern == Pattern.CARD_TESTING, 2, rng.choice(3, len(paid.who), p=(0.3, 0.5, 0.2)))
     host = rng.integers(1, 255, len(paid.who))
     return {
-        "channel": _named(CHANNELS, online.astype(np.int64)),
+        "channel": _named(CHANNELS, channel),
         "country": _named(COUNTRIES, people.country[paid.who]),
-        "device_id": numbered("d", paid.who * 3 + online, 8),
+        "device_id": numbered("d", paid.who * 3 + channel, 8),
         "email": _joined(numbered("p", paid.who, 6), "@mail.example"),
         "ip": _joined(pa.array(["203.0.113."] * len(host)), pa.array(host).cast(pa.string())),
     }

@@ -1,5 +1,6 @@
 """The producer of load: batches of records out as fast as librdkafka takes them, every delivery counted."""
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -29,7 +30,9 @@ class Outbox:
         )
         self.sent = 0
         self.acknowledged = 0
-        self._failure: KafkaError | None = None
+        self.failure: KafkaError | None = None
+        self._batches: defaultdict[str, deque[_Batch]] = defaultdict(deque)
+        self._leading: defaultdict[str, int] = defaultdict(int)
 
     def send(self, topic: str, records: Sequence[Record]) -> None:
         """Queue records for `topic`, waiting while the queue is full.
@@ -37,7 +40,9 @@ class Outbox:
         Raises:
             ClusterError: E_PRODUCE_DELIVERY, an earlier record could not be delivered.
         """
-        produce, report = self._producer.produce, self._report
+        batch = _Batch(self, len(records))
+        self._batches[topic].append(batch)
+        produce, report = self._producer.produce, batch.report
         for key, value in records:
             while True:
                 try:
@@ -68,15 +73,34 @@ class Outbox:
                 "look at the broker: `headrace doctor`",
             )  # fmt: skip
 
-    def _report(self, error: KafkaError | None, _message: Message) -> None:
-        if error is None:
-            self.acknowledged += 1
-        elif self._failure is None:
-            self._failure = error
+    def leading_acknowledged(self, topic: str) -> int:
+        """Return how many records of `topic` are acknowledged with all that were sent before them."""
+        batches = self._batches[topic]
+        while batches and batches[0].waiting == 0:
+            self._leading[topic] += batches.popleft().size
+        return self._leading[topic]
 
     def _raise_failure(self, where: str) -> None:
-        if self._failure is not None:
+        if self.failure is not None:
             raise ClusterError(
-                "E_PRODUCE_DELIVERY", f"a record was not delivered: {self._failure.str()}", where,
+                "E_PRODUCE_DELIVERY", f"a record was not delivered: {self.failure.str()}", where,
                 "see that the topic exists and the broker answers: `headrace doctor`",
             )  # fmt: skip
+
+
+class _Batch:
+    """Counts down the deliveries of one `send`."""
+
+    __slots__ = ("_outbox", "size", "waiting")
+
+    def __init__(self, outbox: Outbox, size: int) -> None:
+        self._outbox = outbox
+        self.size = self.waiting = size
+
+    def report(self, error: KafkaError | None, _message: Message) -> None:
+        """Take one delivery report."""
+        if error is None:
+            self.waiting -= 1
+            self._outbox.acknowledged += 1
+        elif self._outbox.failure is None:
+            self._outbox.failure = error

@@ -29,30 +29,26 @@ class ReplayTopics:
 
 
 class Acknowledged:
-    """The weakest `Through`: payments acknowledged by Kafka, held back by one more slice.
+    """The weakest `Through`: payments acknowledged by Kafka, less a number held back.
 
     It keeps labels behind payments in the log; a consumer far behind may still meet them early, so use it
     where consumers keep up or where nobody learns from the result.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._sent: list[int] = [0, 0]
-
-    def slice_sent(self, stop: int) -> None:
-        """Note that payments below `stop` were sent; waits for their acknowledgement."""
-        self._outbox.flush()
-        self._sent = [self._sent[-1], stop]
+    def __init__(self, outbox: Outbox, topic: str, hold_back_events: int) -> None:
+        self._outbox, self._topic = outbox, topic
+        self.hold_back_events = hold_back_events
 
     def __call__(self) -> int:
-        return self._sent[0]
+        return max(0, self._outbox.leading_acknowledged(self._topic) - self.hold_back_events)
 
 
 class Replay:
     """Sends payments [start, stop) and the labels that fall due, in three ways; call in ascending order."""
 
     def __init__(
-        self, outbox: Outbox, topics: ReplayTopics, payments: Records, labels: Records | None, through: Through
+        self, outbox: Outbox, topics: ReplayTopics, payments: Records, labels: Records | None,
+        through: Through,
     ) -> None:  # fmt: skip
         self._outbox, self._topics = outbox, topics
         self._payments, self._labels = payments, labels
@@ -62,22 +58,16 @@ class Replay:
         self.payments_sent = 0
         self.labels_sent = 0
 
-    def rush(self, start: int, stop: int, slice_events: int = 1_000, in_flight_max: int = 10_000) -> None:
+    def rush(
+        self, start: int, stop: int, slice_events: int = 1_000, in_flight_max: int | None = 10_000
+    ) -> None:
         """Send as fast as possible, at most `in_flight_max` payments ahead of what is through."""
         for part in self._slices(start, stop, slice_events):
-            while part.stop - self._through() > in_flight_max:
+            while in_flight_max is not None and part.stop - self._through() > in_flight_max:
                 self.release_labels()
                 self._outbox.poll()
                 time.sleep(_WAIT_S)
             self._send(part)
-
-    def flood(self, start: int, stop: int, slice_events: int = 5_000) -> None:
-        """Send as fast as Kafka acknowledges, whether or not anyone reads."""
-        acknowledged = self._through if isinstance(self._through, Acknowledged) else None
-        for part in self._slices(start, stop, slice_events):
-            self._send(part)
-            if acknowledged is not None and self._labels is not None:
-                acknowledged.slice_sent(part.stop)
 
     def pace(
         self, start: int, stop: int, due_s: NDArray[np.float64], tick_s: float = 0.001

@@ -87,10 +87,7 @@ class Watcher(threading.Thread):
             self._observed.add(predictions, at_s)
 
     def _take_dead_letter(self, message: Message) -> None:
-        headers = {
-            name: bytes(value or b"").decode("utf-8", "replace") for name, value in message.headers() or []
-        }
-        about = {name.removeprefix("headrace.dlq."): value for name, value in headers.items()}
+        about = _headers(message)
         topic = about.get("topic", "").removeprefix(self._prefix)
         origin = (topic, int(about.get("partition", -1)), int(about.get("offset", -1)))
         key, value = message.key(), message.value()
@@ -108,3 +105,12 @@ def _raise_unless_passing(error: KafkaError) -> None:
     """A broker that is away comes back; anything fatal is not waited for."""
     if error.fatal() or error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION):
         raise KafkaException(error)
+
+
+def _headers(message: Message) -> dict[str, str]:
+    """Return the dead letter's own headers without their common beginning."""
+    headers = {}
+    for name, value in list(message.headers() or []):
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+        headers[str(name).removeprefix("headrace.dlq.")] = text
+    return headers

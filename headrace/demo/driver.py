@@ -1,0 +1,182 @@
+"""The demo, phase by phase: history, a model, live payments, and what a subscriber saw of it all."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from contracts.errors import ClusterError
+from headrace.demo.deployment import Deployment
+from headrace.demo.faults import reports, striking
+from headrace.demo.input import DemoInput
+from headrace.demo.plan import DemoPlan, parts
+from headrace.demo.progress import Progress
+from headrace.demo.quality import live_quality, truth_by_slot
+from headrace.demo.summary import Facts, summarise
+from headrace.demo.view import View
+from load.observed import Observed
+from load.pacing import at_rate
+from load.producer import Outbox
+from load.replay import Replay
+from load.sending import replay_topics
+from load.watcher import Watcher
+
+STALL_SECONDS = 90.0
+POLL_SECONDS = 0.02
+SLICE_EVENTS = 1_000
+IN_FLIGHT_MAX = 12_000
+
+
+class Driver:
+    """Runs one demo on a deployment that is up; `run` returns the summary."""
+
+    def __init__(
+        self, plan: DemoPlan, given: DemoInput, deployment: Deployment, view: View, progress: Progress
+    ) -> None:
+        self._plan, self._given, self._deployment = plan, given, deployment
+        self._view, self._progress = view, progress
+        self._observed = Observed.of(given.ids)
+        self._facts = Facts(parts(given.payments.moment_ms, plan))
+        self._facts.run = str(deployment.run.home)
+        prefix = deployment.run.topic_prefix
+        self._outbox = Outbox(deployment.kafka)
+        self._replay = Replay(
+            self._outbox, replay_topics(prefix), given.payments, given.labels, self._through
+        )
+        self._watcher = Watcher(deployment.kafka, prefix, self._observed)
+        self._moved: tuple[int, float] = (-1, time.monotonic())
+
+    def run(self) -> dict[str, Any]:
+        """Send, train, send again, count; a stall ends the sending and shows in the summary."""
+        progress, at = self._progress, self._facts.parts
+        progress.observed, progress.total, progress.paced_from = self._observed, at.end, at.paced
+        self._watcher.start()
+        try:
+            self._history()
+            self._learn()
+            self._live()
+        except ClusterError as error:
+            if error.code != "E_DEMO_STALLED":
+                raise
+            self._view.say(f"[red]{error}[/red]")
+        self._close()
+        return summarise(self._observed, self._facts)
+
+    def _history(self) -> None:
+        at = self._facts.parts
+        self._view.phase("history", f"history: {at.live:,} payments as fast as they are digested, rules alone")
+        with self._timed("history", at.live):
+            self._replay.rush(0, at.live, SLICE_EVENTS, IN_FLIGHT_MAX)
+            self._await_through(at.live)
+        self._replay.release_labels()
+        self._outbox.flush()
+
+    def _learn(self) -> None:
+        """Fill the batch view, train on what the lake holds, and wait until the scorer has the model."""
+        self._view.phase("lake", f"the archive writes history to the lake ({self._replay.labels_sent:,} labels)")
+        with self._timed("archive"):
+            self._await_lake()
+        self._view.phase("materialize", "feast materialize: the customer profile from the lake to Redis")
+        with self._timed("materialize"):
+            self._deployment.materialize()
+        self._view.phase("train", "training the first model on the feature log and the labels known by now")
+        with self._timed("train"):
+            version = self._deployment.train()
+        with self._timed("load model"):
+            self._deployment.await_model(version)
+        self._progress.model_version = version
+        self._view.say(f"the scorer serves {version}")
+
+    def _live(self) -> None:
+        at = self._facts.parts
+        self._view.phase("live", f"live: {at.faults - at.live:,} payments as fast as they are digested")
+        with self._timed("live", at.faults - at.live):
+            self._replay.rush(at.live, at.faults, SLICE_EVENTS, IN_FLIGHT_MAX)
+            self._await_through(at.faults)
+        if at.paced > at.faults:
+            self._under_faults()
+        rate = self._plan.paced_rate
+        self._view.phase("paced", f"paced: {at.end - at.paced:,} payments at {rate:,.0f} a second, open loop")
+        with self._timed("paced", at.end - at.paced):
+            self._paced(at.paced, at.end, rate)
+        self._replay.release_labels()
+        self._outbox.flush()
+
+    def _under_faults(self) -> None:
+        at, plan = self._facts.parts, self._plan
+        rate = (at.paced - at.faults) / plan.faults.server_seconds
+        self._view.phase("faults", f"faults strike while {at.paced - at.faults:,} payments come")
+        with self._timed("faults", at.paced - at.faults):
+            with striking(plan.faults, self._deployment, self._view) as strikes:
+                self._replay.pace(at.faults, at.paced, at_rate(at.paced - at.faults, rate))
+            self._await_through(at.paced)
+        self._facts.faults = reports(strikes, self._observed)
+
+    def _paced(self, start: int, stop: int, rate: float) -> None:
+        due_s = at_rate(stop - start, rate)
+        self._progress.scheduled_s = time.time() + due_s  # near enough for the view
+        self._facts.scheduled_s = self._replay.pace(start, stop, due_s)
+        self._progress.scheduled_s = self._facts.scheduled_s
+        self._await_through(stop)
+
+    def _through(self) -> int:
+        """Return how many leading payments are done, and end the demo when that has stood still too long."""
+        self._progress.sent = self._replay.payments_sent
+        through, now_s = self._observed.through(), time.monotonic()
+        seen = through + len(self._observed.dead_letters)
+        if seen != self._moved[0] or through >= self._replay.payments_sent:
+            self._moved = (seen, now_s)
+        if now_s - self._moved[1] > STALL_SECONDS:
+            raise ClusterError(
+                "E_DEMO_STALLED", f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through",
+                str(self._deployment.run.logs), "read the workers' logs there",
+            )  # fmt: skip
+        if self._watcher.failure is not None:
+            raise self._watcher.failure
+        self._deployment.check()
+        return through
+
+    def _await_through(self, row: int) -> None:
+        while self._through() < row:
+            self._replay.release_labels()
+            self._outbox.poll()
+            time.sleep(POLL_SECONDS)
+
+    def _await_lake(self) -> None:
+        """Wait until features of all payments so far and all labels so far are in files."""
+        letters = [letter.topic for letter in self._observed.dead_letters.values()]
+        labels = self._replay.labels_sent - letters.count("labels")
+        predicted = int((self._observed.outcomes.count > 0).sum())
+        _wait(
+            lambda: self._deployment.lake_rows("features") >= predicted
+            and self._deployment.lake_rows("label_log") >= labels,
+            STALL_SECONDS,
+            f"the lake to hold {predicted:,} feature rows and {labels:,} labels",
+        )
+
+    def _close(self) -> None:
+        """Let late seconds show themselves: a duplicate would come after its first."""
+        time.sleep(1.0)
+        self._watcher.stop()
+        facts, given, observed = self._facts, self._given, self._observed
+        facts.payments_sent, facts.labels_sent = self._replay.payments_sent, self._replay.labels_sent
+        if given.hostile is not None:
+            facts.hostile = given.hostile.expected
+        truth = truth_by_slot(observed, given.label_ids, given.label_fraud)
+        facts.model = live_quality(observed, truth, facts.parts.live, given.customer, given.event_ms)
+        facts.model["version"] = self._progress.model_version
+
+    @contextmanager
+    def _timed(self, name: str, events: int = 0) -> Iterator[None]:
+        began_s = time.monotonic()
+        yield
+        self._facts.phase_seconds[name] = time.monotonic() - began_s
+        self._facts.phase_events[name] = events
+
+
+def _wait(done: Callable[[], bool], timeout_s: float, what: str) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline_s:
+            raise ClusterError("E_DEMO_STALLED", f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(0.2)

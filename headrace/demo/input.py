@@ -1,0 +1,91 @@
+"""What the demo feeds: a generated workload or given files, as records, with what judging them needs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.errors import ConfigError
+from contracts.frame import strings
+from headrace.demo.plan import DemoPlan
+from load.generator import generate
+from load.hostile import HostileMix
+from load.source import Records, TableRecords, open_labels, open_transactions
+from load.workloads import workload
+
+
+@dataclass(slots=True)
+class DemoInput:
+    """Records to send; per row the customer and time; per label its payment and whether it says fraud."""
+
+    payments: Records
+    labels: Records | None
+    hostile: HostileMix | None
+    ids: list[str]
+    customer: NDArray[np.bytes_]
+    event_ms: NDArray[np.int64]
+    label_ids: list[str]
+    label_fraud: NDArray[np.bool_]
+
+
+def load_input(plan: DemoPlan) -> DemoInput:
+    """Return the plan's input.
+
+    Raises:
+        ConfigError: the file cannot be used, or there are too few payments to split (E_DEMO_EVENTS).
+    """
+    payments, labels, payment_table, label_table = _given(plan) if plan.input_file else _generated(plan)
+    ids = payments.ids()
+    if len(ids) < 100:
+        raise ConfigError(
+            "E_DEMO_EVENTS", f"{len(ids)} payments are too few for history and a live part",
+            str(plan.input_file or plan.workload), "give at least 100; a model needs some thousands",
+        )  # fmt: skip
+    ratio = plan.faults.hostile_ratio
+    hostile = HostileMix(payments, ratio, plan.seed) if ratio else None
+    return DemoInput(
+        payments=hostile or payments,
+        labels=labels,
+        hostile=hostile,
+        ids=ids,
+        customer=strings(payment_table["customer_id"].to_pylist()),
+        event_ms=np.asarray(payment_table["event_time"]),
+        label_ids=label_table["transaction_id"].to_pylist() if label_table is not None else [],
+        label_fraud=_is_fraud(label_table),
+    )
+
+
+def _generated(plan: DemoPlan) -> tuple[Records, Records, pa.Table, pa.Table]:
+    made = generate(workload(plan.workload))
+    count = made.transactions.num_rows if plan.events is None else min(plan.events, made.transactions.num_rows)
+    payments = made.transactions.slice(0, count)
+    return (
+        TableRecords(payments, "customer_id", "event_time", made.deliver_ms[:count]),
+        TableRecords(made.labels, "transaction_id", "label_time"),
+        payments,
+        made.labels,
+    )
+
+
+def _given(plan: DemoPlan) -> tuple[Records, Records | None, pa.Table, pa.Table | None]:
+    path = plan.input_file
+    if path is None or path.suffix != ".parquet" or (plan.labels_file and plan.labels_file.suffix != ".parquet"):
+        raise ConfigError(
+            "E_DEMO_INPUT", "the demo reads Parquet", str(path), "send NDJSON with `headrace produce`"
+        )
+    payments = open_transactions(path, plan.events)
+    table = pq.read_table(path).slice(0, len(payments.moment_ms))
+    if plan.labels_file is None:
+        return payments, None, table, None
+    labels = pq.read_table(plan.labels_file)
+    labels = labels.take(pc.sort_indices(labels, [("label_time", "ascending")]))
+    return payments, open_labels(plan.labels_file), table, labels
+
+
+def _is_fraud(labels: pa.Table | None) -> NDArray[np.bool_]:
+    if labels is None:
+        return np.zeros(0, np.bool_)
+    return np.asarray(pc.equal(labels["label"], "fraud"))

@@ -1,0 +1,71 @@
+"""What a demo does, worked out before it starts: which rows are history, which are live, which are paced."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+HISTORY_RATIO = 0.6
+PACED_RATIO = 0.1  # of the live part
+PACED_EVENTS_MAX = 20_000
+FAULT_RATE = 300.0  # payments a second while a fault strikes: enough to show that input remains
+FAULT_MARGIN_S = 12.0  # live traffic before and after a fault, together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What is struck while live payments come; nothing by default."""
+
+    hostile_ratio: float = 0.0
+    redis_outage_s: float = 0.0
+    redis_flush: bool = False
+    kafka_restart: bool = False
+
+    @property
+    def server_seconds(self) -> float:
+        """Return how long the servers' faults take together, with margins; 0 when there are none."""
+        outage = self.redis_outage_s + FAULT_MARGIN_S if self.redis_outage_s else 0.0
+        flush = FAULT_MARGIN_S if self.redis_flush else 0.0
+        restart = 20.0 + FAULT_MARGIN_S if self.kafka_restart else 0.0
+        return outage + flush + restart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoPlan:
+    """A demo's input and sizes; without an input file the workload of that name is generated."""
+
+    workload: str = "demo"
+    input_file: Path | None = None
+    labels_file: Path | None = None
+    events: int | None = None
+    history_ratio: float = HISTORY_RATIO
+    paced_rate: float = 1_000.0
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Row numbers: history [0, live), then live: full speed, [faults, paced) under faults, [paced, end) paced."""
+
+    live: int
+    faults: int
+    paced: int
+    end: int
+
+
+def parts(moment_ms: NDArray[np.int64], plan: DemoPlan) -> Parts:
+    """Cut rows in delivery order: history is the first `history_ratio` of them, cut between two moments.
+
+    Rows of one moment stay together, so that history is a range of event time.
+
+    >>> parts(np.arange(100_000), DemoPlan())
+    Parts(live=60000, faults=96000, paced=96000, end=100000)
+    """
+    end = len(moment_ms)
+    live = int(np.searchsorted(moment_ms, moment_ms[int(end * plan.history_ratio)])) if end else 0
+    paced_events = min(round((end - live) * PACED_RATIO), PACED_EVENTS_MAX)
+    paced = end - paced_events
+    fault_events = min(round(plan.faults.server_seconds * FAULT_RATE), paced - live)
+    return Parts(live, paced - fault_events, paced, end)

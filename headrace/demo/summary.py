@@ -1,0 +1,148 @@
+"""The demo's arithmetic: what went in against what came out, by id, and whether it adds up.
+
+Nothing here trusts a counter of the service: predictions and dead letters are those a subscriber read.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.demo.plan import Parts
+from load.hostile import Expected
+from load.latency import latencies_ms, percentiles_ms
+from load.observed import DECIDERS, DECISIONS, Observed
+
+MODEL = DECIDERS.index("model")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the driver did and measured."""
+
+    parts: Parts
+    payments_sent: int = 0
+    labels_sent: int = 0
+    hostile: Counter[Expected] = field(default_factory=Counter)
+    scheduled_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    phase_events: dict[str, int] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    faults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    explanation: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
+
+
+def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
+    """Return the summary; `problems` is empty when everything adds up."""
+    counts = _counts(observed, facts)
+    summary = {
+        **counts,
+        "events_per_second": _throughput(facts),
+        "latency_ms": _latency(observed, facts),
+        "model": facts.model,
+        "decisions": _decisions(observed),
+        "decided_by": _decided_by(observed),
+        "degraded": int(observed.outcomes.degraded.sum()),
+        "drift_alerts": observed.drift_alerts,
+        "history_events": facts.parts.live,
+        "live_events": facts.parts.end - facts.parts.live,
+        "paced_events": facts.parts.end - facts.parts.paced,
+        "labels_in": facts.labels_sent,
+        "seconds": {name: round(value, 2) for name, value in facts.phase_seconds.items()},
+        "faults": facts.faults,
+        "explained": facts.explanation,
+        "run": facts.run,
+    }
+    return {**summary, "problems": problems(summary, observed, facts)}
+
+
+def _counts(observed: Observed, facts: Facts) -> dict[str, Any]:
+    """Count in and out. A repeat is a row whose id was sent before; it gets no prediction of its own."""
+    letters = [letter for letter in observed.dead_letters.values() if letter.topic == "transactions"]
+    known = observed.slots[observed.slots >= 0]
+    refused_repeats = sum(1 for letter in letters if _predicted(observed, letter.transaction_id))
+    hostile = sum(facts.hostile.values())
+    return {
+        "events_in": facts.payments_sent + hostile,
+        "predictions": int(observed.outcomes.count.sum()) + observed.strangers,
+        "dead_letters": len(observed.dead_letters),
+        "dead_letters_by_code": dict(Counter(letter.code for letter in observed.dead_letters.values())),
+        "duplicates": int((observed.outcomes.count > 1).sum()),
+        "repeats_ignored": len(known) - len(observed.slot_of) - refused_repeats,
+        "missing": len(np.unique(observed.slots[observed.missing_rows()])),
+        "hostile_in": hostile,
+    }
+
+
+def _predicted(observed: Observed, transaction_id: str) -> bool:
+    slot = observed.slot_of.get(transaction_id)
+    return slot is not None and bool(observed.outcomes.count[slot])
+
+
+def problems(summary: dict[str, Any], observed: Observed, facts: Facts) -> list[str]:
+    """Return what does not add up, in words."""
+    found = []
+    if facts.payments_sent != len(observed.slots):
+        found.append(f"{len(observed.slots) - facts.payments_sent} payments were never sent")
+    if summary["missing"]:
+        rows = observed.missing_rows()
+        found.append(f"{summary['missing']} payments have no prediction, the first is row {rows[0]}")
+    if summary["duplicates"]:
+        found.append(f"{summary['duplicates']} payments have more than one prediction")
+    if observed.strangers:
+        found.append(f"{observed.strangers} predictions are for payments that were never sent")
+    refused = sum(1 for letter in observed.dead_letters.values() if letter.topic == "transactions")
+    accounted = summary["predictions"] + refused + summary["repeats_ignored"]
+    if accounted != summary["events_in"]:
+        found.append(f"{summary['events_in']} payments went in, {accounted} are accounted for")
+    found += _hostile_problems(observed, facts.hostile)
+    return found + [
+        f"{name}: {fault['problem']}" for name, fault in facts.faults.items() if "problem" in fault
+    ]
+
+
+def _hostile_problems(observed: Observed, expected: Counter[Expected]) -> list[str]:
+    """Compare hostile records with the dead letters they became: bytes and code, one for one."""
+    if not expected:
+        return []
+    hostile = {(key, value) for key, value, _ in expected}
+    came = Counter(
+        (letter.key, letter.value, letter.code)
+        for letter in observed.dead_letters.values()
+        if (letter.key, letter.value) in hostile
+    )
+    found = []
+    for key, value, code in (expected - came).elements():
+        others = [c for k, v, c in came if (k, v) == (key, value)]
+        found.append(f"a hostile record awaited {code}, came out as {others or 'nothing'}: {value!r:.120}")
+    return [*found[:5], *([f"and {len(found) - 5} more hostile records"] if len(found) > 5 else [])]
+
+
+def _latency(observed: Observed, facts: Facts) -> dict[str, float]:
+    rows = observed.slots[facts.parts.paced : facts.parts.paced + len(facts.scheduled_s)]
+    first = _first_of_its_slot(observed.slots)[facts.parts.paced : facts.parts.paced + len(rows)]
+    return percentiles_ms(latencies_ms(facts.scheduled_s[first], observed.outcomes.readable_s[rows[first]]))
+
+
+def _first_of_its_slot(slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+    first = np.zeros(len(slots), np.bool_)
+    first[np.unique(slots, return_index=True)[1]] = True
+    return first & (slots >= 0)
+
+
+def _throughput(facts: Facts) -> float:
+    """Return payments a second over the parts sent as fast as they were digested."""
+    seconds = sum(facts.phase_seconds.get(name, 0.0) for name in ("history", "live"))
+    events = sum(facts.phase_events.get(name, 0) for name in ("history", "live"))
+    return round(events / seconds, 1) if seconds else 0.0
+
+
+def _decisions(observed: Observed) -> dict[str, int]:
+    return {name: int((observed.outcomes.decision == i).sum()) for i, name in enumerate(DECISIONS)}
+
+
+def _decided_by(observed: Observed) -> dict[str, int]:
+    return {name: int((observed.outcomes.decided_by == i).sum()) for i, name in enumerate(DECIDERS)}

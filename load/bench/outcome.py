@@ -1,0 +1,73 @@
+"""What a scenario reports, and how it becomes the stored JSON."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from load.bench.measure import Figures
+
+RESULTS = Path(__file__).parents[1] / "results"
+PACKAGES = ("confluent-kafka", "faust-streaming", "feast", "lightgbm", "numpy", "numba", "redis")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the whole, of its parts, of each peer, and headrace against each (above 1 is better)."""
+
+    figures: Figures
+    seed: int
+    parts: dict[str, Figures] = {}
+    peers: dict[str, Figures] = {}
+    ratios: dict[str, float] = {}
+    notes: list[str] = []
+
+
+def as_json(scenario: str, outcome: Outcome, at: str) -> dict[str, Any]:
+    """Return the report of a scenario run at the moment `at` (ISO)."""
+    return {
+        "scenario": scenario,
+        "at": at,
+        "figures": outcome.figures.as_json(),
+        "parts": {name: part.as_json() for name, part in outcome.parts.items()},
+        "peers": {name: peer.as_json() for name, peer in outcome.peers.items()},
+        "ratios": {name: round(ratio, 2) for name, ratio in outcome.ratios.items()},
+        "notes": outcome.notes,
+        "machine": machine(),
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "commit": _commit(),
+        "seed": outcome.seed,
+        "command": f"headrace bench run {scenario}",
+    }
+
+
+def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Append the report to the scenario's file and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{report['scenario']}.jsonl"
+    with path.open("ab") as file:
+        file.write(orjson.dumps(report) + b"\n")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: processor, cores, memory, system."""
+    cpu = Path("/proc/cpuinfo").read_text().split("model name")
+    memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "processor": cpu[1].split("\n")[0].strip(" \t:") if len(cpu) > 1 else platform.processor(),
+        "cores": len(cpu) - 1,
+        "memory_gib": round(memory_kib / 1024 / 1024, 1),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parent,
+    )  # fmt: skip
+    return done.stdout.strip() or "unknown"
