@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
@@ -81,9 +82,14 @@ class FrameHolder:
             )
             return 0
         kind = Kind(frame.kind)
+        kind = frame.kind
+        if kind not in DATASET_OF_KIND:
+            self._on_bad("refused", f"{message.topic()}/{message.partition()}@{message.offset()}: kind {kind}")
+            return 0
         rows = accept(frame, self._lanes, self._gap)
         if length(rows):
-            self._parts[kind].append(rows)
+            offset = np.full(length(rows), message.offset(), np.int64)
+            self._parts[Kind(kind)].append({"offset": offset, **rows})
         return length(rows)
 
     def drain(self) -> Mapping[str, pa.Table]:

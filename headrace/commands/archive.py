@@ -1,0 +1,39 @@
+"""`headrace archive`: copy every topic into the run's lake."""
+
+import signal
+import threading
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace archive
+  HEADRACE_ARCHIVE_FLUSH_INTERVAL_MS=60000 headrace archive
+"""
+
+
+@click.command(name="archive", epilog=EXAMPLE)
+def command() -> None:
+    """Write transactions, labels, features, predictions, drift and dead letters to Parquet.
+
+    SIGTERM or Ctrl-C reads what is already published, writes it and stops.
+    """
+    from prometheus_client import CollectorRegistry
+
+    from headrace import environment, telemetry
+    from streams.archive import Archive
+    from streams.archive_metrics import ArchiveMetrics
+    from streams.archive_settings import ArchiveSettings
+
+    run = environment.current_run()
+    settings = environment.settings_of(ArchiveSettings)
+    telemetry.configure("archive", settings.log_level)
+    telemetry.log_settings(settings)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    registry = CollectorRegistry()
+    archive = Archive(settings, ArchiveMetrics(registry))
+    telemetry.serve_metrics(run, "archive", registry, settings.metrics_port)
+    archive.run(stopping.is_set)

@@ -1,0 +1,95 @@
+"""`headrace train`: a new version of the model from the run's lake."""
+
+import getpass
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace train
+  headrace train --until 1526860800000 --json
+  headrace train --promote
+"""
+
+
+@click.command(name="train", epilog=EXAMPLE)
+@click.option("--until", "until_ms", type=int, help="Training moment, epoch ms (default: the lake's newest).")
+@click.option("--name", default="fraud", show_default=True, help="Name of the model.")
+@click.option("--promote", is_flag=True, help="Make the new version the champion.")
+@click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
+def command(until_ms: int | None, name: str, promote: bool, as_json: bool) -> None:
+    """Train on the payments whose label was known at the training moment.
+
+    Streamed features are those that were served, batch features come through Feast's point-in-time join;
+    no server needs to run.
+    """
+    from headrace.environment import current_run, settings_of
+    from inference import training_set
+    from inference.lake import Lake
+    from inference.provenance import Provenance
+    from inference.registry import Change, Registry
+    from inference.train import train
+    from inference.train_settings import TrainSettings
+
+    run = current_run()
+    lake = Lake(run.lake)
+    began = time.monotonic()
+    moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
+    _tell(as_json, f"reading payments and the labels known by {moment_ms}")
+    data = training_set.build(lake, _profiles(run.home, lake), moment_ms)
+    _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
+    now_ms = time.time_ns() // 1_000_000
+    trained = train(data, settings_of(TrainSettings), Provenance.of(), now_ms)
+    change = Change(who=getpass.getuser(), at_ms=now_ms, why="headrace train")
+    registry = Registry(run.models)
+    entry = registry.add(name, trained.files, trained.manifest, change)
+    if promote:
+        entry = registry.promote(entry.id, change)
+    _report(entry, trained.manifest, time.monotonic() - began, as_json)
+
+
+def _profiles(home: Path, lake: Any) -> Any:
+    """Return where batch features come from; a lake without snapshots served none."""
+    from features.catalog import CUSTOMER_PROFILE
+    from inference.profile_history import FeastProfileHistory, NoProfileHistory
+
+    if not any((lake.folder / CUSTOMER_PROFILE.name).glob("*.parquet")):
+        return NoProfileHistory()
+    from feature_repo.repository import declared, open_store
+    from feature_repo.run_home import RunHome
+
+    store = open_store(RunHome(home))
+    store.apply(declared(RunHome(home)))
+    return FeastProfileHistory(store)
+
+
+def _tell(as_json: bool, text: str) -> None:
+    if not as_json:
+        click.echo(text, err=True)
+
+
+def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) -> None:
+    import msgspec
+    import orjson
+
+    if as_json:
+        whole = msgspec.to_builtins(entry) | {
+            "thresholds": manifest["thresholds"], "data": manifest["data"], "seconds": round(took_s, 3)
+        }  # fmt: skip
+        sys.stdout.write(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    figures = entry.metrics
+    click.echo(f"{entry.id} ({entry.stage}) in {took_s:.1f} s")
+    click.echo(
+        f"  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}"
+        f" on {figures['rows']:,} later payments with {figures['frauds']:,} frauds"
+    )
+    if not manifest["data"]["embargo"]:
+        click.echo("  the history is shorter than the label delay: these figures have no embargo")
+    if entry.stage != "champion":
+        click.echo(f"  next: headrace models promote {entry.id}")

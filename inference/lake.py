@@ -1,0 +1,106 @@
+"""Reading the lake: whole datasets, or the one row that was asked for.
+
+Files are named by the first offset they hold. An archive that was paused while another took its place may
+have written rows that the next file holds too; they are equal, and a file counts only up to the first
+offset of the next one.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from contracts.errors import StateError
+
+PARTITION = "partition"
+
+
+class LakeFile(NamedTuple):
+    """One file of a dataset and the offsets it counts for: [first_offset, before_offset)."""
+
+    path: Path
+    partition: int
+    first_offset: int
+    before_offset: int | None
+
+
+class Lake:
+    """The datasets under one folder.
+
+    >>> Lake(Path("no/such/lake")).has("features")
+    False
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def has(self, dataset: str) -> bool:
+        """Return whether the dataset has any file."""
+        return next((self.folder / dataset).glob("partition=*/[0-9]*.parquet"), None) is not None
+
+    def files(self, dataset: str) -> list[LakeFile]:
+        """Return the dataset's files by partition and offset; hidden (unfinished) ones are passed over."""
+        found: list[LakeFile] = []
+        folders = (self.folder / dataset).glob("partition=*")
+        for folder in sorted(folders, key=lambda f: int(f.name.partition("=")[2])):
+            partition = int(folder.name.partition("=")[2])
+            paths = sorted(folder.glob("[0-9]*.parquet"))
+            starts = [int(path.stem) for path in paths]
+            found += [
+                LakeFile(path, partition, first, before)
+                for path, first, before in zip(paths, starts, [*starts[1:], None], strict=True)
+            ]
+        return found
+
+    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all rows in log order, partition after partition, with the column `partition`.
+
+        Raises:
+            StateError: E_LAKE_EMPTY, the dataset has no file.
+        """
+        tables = [_read(file, columns) for file in self.files(dataset)]
+        if not tables:
+            raise StateError(
+                "E_LAKE_EMPTY", f"no rows of {dataset}", str(self.folder / dataset),
+                "run `headrace archive` (or `headrace up`) until the topics are in the lake",
+            )  # fmt: skip
+        return pa.concat_tables(tables, promote_options="permissive")
+
+    def find(self, dataset: str, column: str, value: str | int) -> dict[str, object] | None:
+        """Return the first row whose `column` is `value`; only that column is read of the other files."""
+        return next(self.find_all(dataset, column, value), None)
+
+    def find_all(self, dataset: str, column: str, value: str | int) -> Iterator[dict[str, object]]:
+        """Yield the rows whose `column` is `value`, in log order within a partition."""
+        for file in self.files(dataset):
+            hits = pc.indices_nonzero(pc.equal(_read(file, [column])[column], value))
+            if len(hits):
+                yield from _read(file, None).take(hits).to_pylist()
+
+    def at(self, dataset: str, partition: int, offset: int) -> dict[str, object] | None:
+        """Return the row of one offset of a dataset that has a row a record."""
+        for file in self.files(dataset):
+            if file.partition == partition and file.first_offset <= offset:
+                before = file.before_offset
+                if before is None or offset < before:
+                    table = _read(file, None)
+                    rows = table.filter(pc.equal(table["offset"], offset)).to_pylist()
+                    return rows[0] if rows else None
+        return None
+
+
+def _read(file: LakeFile, columns: Sequence[str] | None) -> pa.Table:
+    wanted = None if columns is None else [name for name in columns if name != PARTITION]
+    if wanted is not None and "offset" not in wanted:
+        wanted.append("offset")
+    # Opened as one file, so that the folder's name is not read as a second column `partition`.
+    table = pq.ParquetFile(file.path).read(columns=wanted, use_threads=False).replace_schema_metadata(None)
+    if file.before_offset is not None:
+        offsets = table["offset"]
+        if table.num_rows and pc.max(offsets).as_py() >= file.before_offset:
+            table = table.filter(pc.less(offsets, file.before_offset))
+    partition = pa.array([file.partition] * table.num_rows, pa.int32())
+    return table.append_column(PARTITION, partition)

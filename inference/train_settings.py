@@ -1,0 +1,34 @@
+"""What may be chosen about a training; read once, from the environment, by `headrace`."""
+
+from typing import Any
+
+import msgspec
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be chosen about a training; all of it is in the manifest.
+
+    `review_share` is the share of payments that people can look at; a payment is declined where at least
+    `decline_precision_min` of the validation payments scored as high were frauds.
+    """
+
+    seed: int = 20260101
+    validation_share: float = 0.15
+    learning_rate: float = 0.1
+    max_depth: int = 3
+    num_leaves: int = 8
+    max_bin: int = 1023
+    rounds_max: int = 600
+    rounds_patience: int = 50
+    review_share: float = 0.01
+    decline_precision_min: float = 0.95
+
+    def parameters(self) -> dict[str, Any]:
+        """Return LightGBM's parameters."""
+        return {
+            "objective": "binary", "metric": "average_precision", "verbosity": -1,
+            "boost_from_average": False, "min_child_samples": 1, "min_child_weight": 1.0,
+            "learning_rate": self.learning_rate, "max_depth": self.max_depth, "num_leaves": self.num_leaves,
+            "max_bin": self.max_bin, "seed": self.seed, "num_threads": 1, "deterministic": True,
+            "force_row_wise": True,
+        }  # fmt: skip
