@@ -81,7 +81,13 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, 
     log.parent.mkdir(parents=True, exist_ok=True)
     if tethered:
         command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]
-    output = (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    output = (
+        os.POSIX_SPAWN_OPEN,
+        1,
+        str(log),
+        os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+        0o600,
+    )
     silence = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     pid = os.posix_spawn(
         command[0], list(command), dict(environment),

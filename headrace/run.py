@@ -67,7 +67,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert({**stored, "home": home.resolve()}, cls)
         except FileNotFoundError:
             raise ConfigError(
-                "E_RUN_UNKNOWN", "no run lives in this folder", str(home), "run `headrace up`, or set HEADRACE_RUN"
+                "E_RUN_UNKNOWN",
+                "no run lives in this folder",
+                str(home),
+                "run `headrace up`, or set HEADRACE_RUN",
             ) from None
         except msgspec.DecodeError as error:
             raise ConfigError("E_RUN_FILE", f"the run's file is damaged: {error}", str(path)) from error
@@ -88,7 +91,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return cls.load(link.resolve())
 
     @classmethod
-    def create(cls, root: Path, name: str, topic_prefix: str | None = None, redis_db: int | None = None) -> "Run":
+    def create(
+        cls,
+        root: Path,
+        name: str,
+        topic_prefix: str | None = None,
+        redis_db: int | None = None,
+    ) -> "Run":
         """Make a run's folder under `root` and make it the current one.
 
         `main` has topics without a prefix; every other run's topics begin with its name.
@@ -126,7 +135,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     def make_current(self, root: Path) -> None:
         """Point `.headrace/current` at this run, in one step."""
-        link, fresh = root / FOLDER / "current", root / FOLDER / f".current-{os.getpid()}"
+        link, fresh = (
+            root / FOLDER / "current",
+            root / FOLDER / f".current-{os.getpid()}",
+        )
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(self.home)
         fresh.replace(link)

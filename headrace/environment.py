@@ -1,0 +1,271 @@
+"""The rooms' settings, read from the environment: one rule for the names, and no name that means nothing.
+
+`ArchiveSettings.rows_a_file` is `HEADRACE_ARCHIVE_ROWS_A_FILE`: the class's name less `Settings`, then the
+field's. What all rooms share (servers, run, log level) has a name of its own in `SHARED`.
+"""
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from contracts.connections import LOOPBACK, KafkaConnection, RedisConnection
+from contracts.errors import ConfigError
+from headrace.run import FOLDER, Run
+
+PREFIX = "HEADRACE_"
+SHARED = {
+    "ROOT": "folder that holds .headrace/ (default: the checkout)",
+    "RUN": "home folder of the run (default: the last one)",
+    "CACHE": "folder of downloaded jars (default: .headrace/cache)",
+    "BOOTSTRAP_SERVERS": "Kafka elsewhere (default: the local server)",
+    "REDIS_URL": "Redis elsewhere, redis[s]://[user:password@]host:port/db (default: the local server)",
+    "REDIS_TLS_CA_LOCATION": "certificate authority of Redis",
+    "KAFKA_SECURITY_PROTOCOL": "plaintext, ssl, sasl_plaintext or sasl_ssl",
+    "KAFKA_SASL_MECHANISM": "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 ...",
+    "KAFKA_SASL_USERNAME": "user of Kafka",
+    "KAFKA_SASL_PASSWORD": "password of that user",
+    "KAFKA_SSL_CA_LOCATION": "certificate authority of Kafka",
+    "ALLOW_PLAINTEXT": "yes: let unencrypted connections leave this machine",
+    "LOG_LEVEL": "debug, info, warning or error",
+    "METRICS_HOST": "address the metrics listen on (default: 127.0.0.1)",
+    "PORTS": "ports for local servers, as 20000-29999",
+    "JAVA": "java to run Kafka with",
+    "REDIS_SERVER": "redis-server to run",
+    "MAVEN_REPOSITORY": "mirror of Maven Central",
+}
+SECRETS = ("password", "secret", "token")
+ROOMS = ("streams", "inference")  # the rooms with processes, and so with settings
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def root() -> Path:
+    """Return the folder that holds `.headrace/`: HEADRACE_ROOT, the checkout, or where we stand."""
+    named = os.environ.get("HEADRACE_ROOT")
+    checkout = Path(__file__).resolve().parents[1]
+    return Path(named) if named else checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def cache() -> Path:
+    """Return the folder of downloaded jars."""
+    return Path(os.environ.get("HEADRACE_CACHE") or root() / FOLDER / "cache")
+
+
+def current_run() -> Run:
+    """Return the run of HEADRACE_RUN, or the last one."""
+    named = os.environ.get("HEADRACE_RUN")
+    return Run.load(Path(named)) if named else Run.current(root())
+
+
+def kafka_connection() -> KafkaConnection:
+    """Return the connection to Kafka: outside servers when they are named, else the local one.
+
+    Raises:
+        ConfigError: E_CONFIG_PLAINTEXT; E_SERVERS_NONE, no server is named and none runs here.
+    """
+    named = {
+        field.name: os.environ[f"{PREFIX}KAFKA_{field.name.upper()}"]
+        for field in msgspec.structs.fields(KafkaConnection)
+        if f"{PREFIX}KAFKA_{field.name.upper()}" in os.environ
+    }
+    servers = os.environ.get("HEADRACE_BOOTSTRAP_SERVERS") or _local("bootstrap_servers")
+    connection: KafkaConnection = _convert(
+        {**named, "bootstrap_servers": servers}, KafkaConnection, "HEADRACE_KAFKA_*"
+    )
+    if connection.security_protocol in ("plaintext", "sasl_plaintext"):
+        for server in servers.split(","):
+            _refuse_plaintext(server.rpartition(":")[0].strip("[]"))
+    return connection
+
+
+def redis_connection(run: Run) -> RedisConnection:
+    """Return the connection to Redis: the outside server when it is named, else this run's local database."""
+    authority = os.environ.get("HEADRACE_REDIS_TLS_CA_LOCATION", "")
+    url = os.environ.get("HEADRACE_REDIS_URL") or f"{_local('redis_url')}/{run.redis_db}"
+    connection = RedisConnection.from_url(url, authority)
+    if not connection.tls:
+        _refuse_plaintext(connection.host)
+    return connection
+
+
+def connections() -> tuple[KafkaConnection, Run]:
+    """Return Kafka and the run: all that a command needs which only reads or writes topics."""
+    check_names()
+    return kafka_connection(), current_run()
+
+
+def settings_of(kind: type[T], **given: Any) -> T:
+    """Fill a room's settings: `given` by the caller, then the environment, then the run, then defaults.
+
+    A field called kafka, redis, lake, models, topic_prefix, epoch or project comes from the run.
+
+    Raises:
+        ConfigError: E_CONFIG_UNKNOWN, E_CONFIG_VALUE, E_CONFIG_MISSING, or as the connections'.
+    """
+    check_names()
+    run = current_run()
+    values = dict(_from_environment(kind))
+    for field in msgspec.structs.fields(kind):
+        if field.name not in values and field.name not in given:
+            values.update(_from_run(field.name, run))
+    missing = [
+        f.name for f in msgspec.structs.fields(kind) if f.required and f.name not in {**values, **given}
+    ]
+    if missing:
+        raise ConfigError(
+            "E_CONFIG_MISSING", f"a value is needed for {', '.join(missing)}", kind.__name__,
+            f"set {', '.join(variable(kind, name) for name in missing)}",
+        )  # fmt: skip
+    return kind(**{**values, **given})
+
+
+def variable(kind: type[msgspec.Struct], field: str) -> str:
+    """Return the name of a field in the environment.
+
+    >>> class DoorSettings(msgspec.Struct):
+    ...     width_mm: int = 800
+    >>> variable(DoorSettings, "width_mm")
+    'HEADRACE_DOOR_WIDTH_MM'
+    """
+    return f"{PREFIX}{_words(kind.__name__.removesuffix('Settings'))}_{field.upper()}"
+
+
+def known() -> dict[str, str]:
+    """Return every variable that means something, with what it means."""
+    names = {PREFIX + name: about for name, about in SHARED.items()}
+    for kind in rooms():
+        for field in msgspec.structs.fields(kind):
+            if not _is_struct(field.type) and field.name not in _from_run_names():
+                default = "" if field.required else f" (default: {field.default})"
+                names[variable(kind, field.name)] = f"{kind.__name__}.{field.name}{default}"
+    return names
+
+
+def check_names(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse a variable of ours that means nothing, with the nearest one that does.
+
+    Raises:
+        ConfigError: E_CONFIG_UNKNOWN.
+    """
+    ours = [name for name in environment if name.startswith(PREFIX)]
+    if not ours:
+        return
+    meaningful = known()
+    for name in sorted(set(ours) - set(meaningful)):
+        nearest = difflib.get_close_matches(name, meaningful, n=1)
+        raise ConfigError(
+            "E_CONFIG_UNKNOWN", "no setting has this name", name,
+            f"did you mean {nearest[0]}?" if nearest else "`headrace doctor --settings` lists them",
+        )  # fmt: skip
+
+
+def shown(settings: msgspec.Struct) -> dict[str, Any]:
+    """Return settings as they may be logged: secrets are asterisks.
+
+    >>> shown(KafkaConnection(bootstrap_servers="127.0.0.1:1", sasl_password="x"))["sasl_password"]
+    '***'
+    """
+    rows: dict[str, Any] = {}
+    for name, value in msgspec.structs.asdict(settings).items():
+        if isinstance(value, msgspec.Struct):
+            rows[name] = shown(value)
+        elif any(word in name for word in SECRETS) and value:
+            rows[name] = "***"
+        else:
+            rows[name] = str(value) if isinstance(value, Path) else value
+    return rows
+
+
+def rooms() -> Iterator[type[msgspec.Struct]]:
+    """Yield the settings of every room, found in the files called `...settings.py`."""
+    for room in ROOMS:
+        for path in sorted((Path(__file__).resolve().parents[1] / room).glob("*settings.py")):
+            module = importlib.import_module(f"{room}.{path.stem}")
+            for name, kind in vars(module).items():
+                if (
+                    name.endswith("Settings")
+                    and isinstance(kind, type)
+                    and kind.__module__ == module.__name__
+                ):
+                    yield kind
+
+
+def _from_environment(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that the environment sets; settings inside settings have names of their own."""
+    for field in msgspec.structs.fields(kind):
+        name = variable(kind, field.name)
+        if _is_struct(field.type):
+            if field.type.__name__.endswith("Settings"):
+                yield field.name, field.type(**dict(_from_environment(field.type)))
+        elif name in os.environ:
+            yield field.name, _convert(os.environ[name], field.type, name)
+        elif field.name in ("log_level", "metrics_host") and PREFIX + field.name.upper() in os.environ:
+            yield field.name, os.environ[PREFIX + field.name.upper()]
+
+
+def _from_run(name: str, run: Run) -> dict[str, Any]:
+    if name == "kafka":
+        return {name: kafka_connection()}
+    if name == "redis":
+        return {name: redis_connection(run)}
+    return {name: getattr(run, name)} if name in _from_run_names() else {}
+
+
+def _from_run_names() -> tuple[str, ...]:
+    return (
+        "kafka",
+        "redis",
+        "lake",
+        "models",
+        "feast_registry",
+        "topic_prefix",
+        "epoch",
+        "project",
+    )
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _convert(value: Any, kind: Any, name: str) -> Any:
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if Path in kinds:
+        return Path(value)
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError("E_CONFIG_VALUE", f"the value cannot be used: {error}", name) from None
+
+
+def _local(what: str) -> str:
+    """Return the address of a local server from `.headrace/servers.json`."""
+    path = root() / FOLDER / "servers.json"
+    if not path.exists():
+        raise ConfigError(
+            "E_SERVERS_NONE", "no server is named, and none runs here", str(path),
+            "run `headrace up` or `headrace servers start`,"
+            " or set HEADRACE_BOOTSTRAP_SERVERS and HEADRACE_REDIS_URL",
+        )  # fmt: skip
+    address: str = msgspec.json.decode(path.read_bytes())[what]
+    return address
+
+
+def _refuse_plaintext(host: str) -> None:
+    if host in LOOPBACK or os.environ.get("HEADRACE_ALLOW_PLAINTEXT") == "yes":
+        return
+    raise ConfigError(
+        "E_CONFIG_PLAINTEXT", "payments would leave this machine unencrypted", host,
+        "use ssl, sasl_ssl or rediss://, or set HEADRACE_ALLOW_PLAINTEXT=yes on a network of your own",
+    )  # fmt: skip
+
+
+def _words(name: str) -> str:
+    """Return a class name in words: `OnlineStore` is ONLINE_STORE."""
+    return "".join("_" + c if c.isupper() and i else c for i, c in enumerate(name)).upper()

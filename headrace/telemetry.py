@@ -1,0 +1,95 @@
+"""What a process tells: one JSON line a log event on stderr, and metrics for Prometheus on loopback.
+
+Log lines are ASCII: control characters, which could forge a line or move a terminal's cursor, are escaped.
+Fields with personal data are dropped by name, as a net below the rule that nobody logs them.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, start_http_server
+
+from contracts.errors import ClusterError
+from headrace.environment import shown
+from headrace.run import Run
+
+PERSONAL = ("email", "ip", "device_id")
+
+
+def configure(worker: str, level: str = "info") -> None:
+    """Log as JSON lines to stderr, which the supervisor keeps in a file a worker."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            without_personal_data,
+            structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(worker=worker)
+    logging.basicConfig(handlers=[Relay()], level=logging.WARNING, force=True)
+
+
+class Relay(logging.Handler):
+    """Sends what libraries log through the standard module down the same road, one JSON line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record."""
+        log = structlog.get_logger().bind(logger=record.name)
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+
+
+def without_personal_data(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop personal fields from a log event.
+
+    >>> without_personal_data(None, "info", {"event": "refused", "email": "a@example.org"})
+    {'event': 'refused'}
+    """
+    for name in PERSONAL:
+        event.pop(name, None)
+    return event
+
+
+def log_settings(settings: msgspec.Struct) -> None:
+    """Log the settings a process starts with, secrets as asterisks."""
+    structlog.get_logger().info("settings", kind=type(settings).__name__, **shown(settings))
+
+
+def serve_metrics(run: Run, worker: str, registry: CollectorRegistry, port: int = 0) -> int:
+    """Serve a registry to Prometheus and note the port in `run.ports/<worker>.json`; 0 takes a free port.
+
+    The file also says that the worker is ready, so serve once everything else is set up.
+
+    Raises:
+        ClusterError: E_METRICS_PORT, the port is taken.
+    """
+    host = os.environ.get("HEADRACE_METRICS_HOST", "127.0.0.1")
+    try:
+        server, _ = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise ClusterError(
+            "E_METRICS_PORT",
+            f"metrics cannot be served: {error}",
+            f"{host}:{port}",
+            "choose another port, or 0",
+        ) from error
+    _note(run.ports / f"{worker}.json", {"pid": os.getpid(), "port": server.server_port})
+    return int(server.server_port)
+
+
+def _note(path: Path, what: dict[str, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh.write_bytes(msgspec.json.encode(what))
+    fresh.replace(path)
