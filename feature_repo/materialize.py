@@ -1,0 +1,86 @@
+"""Fill the batch views from the lake: snapshots, definitions, online store, in one process.
+
+It does what `feast apply` and `feast materialize --views ...` do, with the snapshots first. Streamed views
+are not read at all here, whereas a plain `feast materialize` reads them from the lake and leaves them alone.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+from feast import FeatureStore
+from feast.feature_view import DUMMY_ENTITY
+from feast.repo_contents import RepoContents
+from feast.repo_operations import apply_total_with_repo_instance
+
+from feature_repo.customer_profile import newest_payment_ms, write_snapshots
+from feature_repo.entities import entities
+from feature_repo.online_store import RunOnlineStore
+from feature_repo.repository import open_store
+from feature_repo.run_home import RunHome
+from feature_repo.services import services
+from feature_repo.views import BATCH_VIEWS, feature_views
+
+
+class Materialized(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done: customers by snapshot day, and rows handed to the online store by view."""
+
+    snapshots: dict[str, int]
+    online_rows: dict[str, int]
+
+
+def apply(store: FeatureStore, home: RunHome) -> None:
+    """Register what the repository declares, and take away what it declares no longer."""
+    views = feature_views(home.lake)
+    context, service = services(views)
+    both = [(view.batch_source, view.stream_source) for view in views.values()]
+    contents = RepoContents(
+        projects=[],
+        data_sources=[source for pair in both for source in pair if source is not None],
+        feature_views=list(views.values()),
+        on_demand_feature_views=[context],
+        stream_feature_views=[],
+        label_views=[],
+        entities=[*entities().values(), DUMMY_ENTITY],
+        feature_services=[service],
+        permissions=[],
+    )
+    with _quiet():
+        apply_total_with_repo_instance(store, store.project, store.registry, contents, False)
+
+
+def materialize(home: RunHome, end_ms: int | None = None, start: date | None = None) -> Materialized:
+    """Write the missing snapshots up to `end_ms` and put the newest row of each key online.
+
+    Args:
+        end_ms: event time (epoch ms) up to which the lake is complete; without it the newest payment's.
+        start: recompute snapshots from this day on, rather than only those that are missing.
+
+    Raises:
+        StateError: E_LAKE_EMPTY. ConfigError: as `RunHome` and `write_snapshots`.
+    """
+    end_ms = newest_payment_ms(home.lake) if end_ms is None else end_ms
+    snapshots = write_snapshots(home.lake, start, end_ms)
+    store = open_store(home)
+    apply(store, home)
+    end = datetime.fromtimestamp(end_ms / 1000, UTC)
+    with _quiet():
+        for view in BATCH_VIEWS:
+            begin = end - timedelta(milliseconds=view.max_age_ms)
+            store.materialize(start_date=begin, end_date=end, feature_views=[view.name])
+    online = store.provider.online_store
+    assert isinstance(online, RunOnlineStore)
+    rows = {view.name: online.handed_over[view.name] for view in BATCH_VIEWS}
+    return Materialized(snapshots=snapshots, online_rows=rows)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Feast's progress lines off our output, and its remark that on-demand views are experimental."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # ibis calls what DuckDB 2.0 renamed
+        yield

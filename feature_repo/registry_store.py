@@ -1,0 +1,31 @@
+"""Feast's registry as a file in the run's home, replaced in one step so that no reader sees half of it."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from feast.infra.registry.file import FileRegistryStore
+from feast.protos.feast.core.Registry_pb2 import Registry
+from feast.repo_config import RegistryConfig
+
+from feature_repo.run_home import RunHome
+
+
+class RunRegistryStore(FileRegistryStore):
+    """The registry of one run; a relative path is taken from the run's home."""
+
+    def __init__(self, registry_config: RegistryConfig, repo_path: Path) -> None:
+        path = Path(registry_config.path)
+        self._filepath = path if path.is_absolute() else RunHome.find().path / path
+
+    def _write_registry(self, registry_proto: Registry) -> None:
+        registry_proto.version_id = str(uuid4())
+        registry_proto.last_updated.FromDatetime(datetime.now(UTC))
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}")
+        with fresh.open("wb") as file:
+            file.write(registry_proto.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._filepath)

@@ -1,0 +1,30 @@
+"""Open the feature repository of a run from Python, and register what it declares."""
+
+from pathlib import Path
+
+from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
+from feast.repo_config import RepoConfig, load_repo_config
+
+from feature_repo.entities import entities
+from feature_repo.run_home import RunHome
+from feature_repo.services import services
+from feature_repo.views import feature_views
+
+FOLDER = Path(__file__).resolve().parent
+REGISTRY = "registry.db"
+
+Declared = Entity | FeatureView | OnDemandFeatureView | FeatureService
+
+
+def declared(home: RunHome) -> list[Declared]:
+    """Return every Feast object, each once, with the run's lake behind the views."""
+    views = feature_views(home.lake)
+    return [*entities().values(), *views.values(), *services(views)]
+
+
+def open_store(home: RunHome) -> FeatureStore:
+    """Return the feature store of a run, whatever the environment names."""
+    config: RepoConfig = load_repo_config(FOLDER, FOLDER / "feature_store.yaml")
+    config.registry.path = str(home.path / REGISTRY)
+    config.online_store.home = str(home.path)
+    return FeatureStore(config=config)
