@@ -119,56 +119,42 @@ def _room_for_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, fi
         dead += 1
     if dead > 0:
         for i in range(used - dead):
-            arena.tiles[at + i] = arena.tiles[at + dead + i]
+            for word in range(plan.words):
+                arena.tiles[at + i, word] = arena.tiles[at + dead + i, word]
         s.used[level, slot] = used - dead
         return
     bigger = _take_block(arena, 0, size + 1)
     for i in range(used):
-        arena.tiles[bigger + i] = arena.tiles[at + i]
+        for word in range(plan.words):
+            arena.tiles[bigger + i, word] = arena.tiles[at + i, word]
     _give_block(arena, 0, size, at)
     s.at[level, slot] = bigger
     s.size[level, slot] = size + 1
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _fold(tile: Ints, words: int, count: int, value: int) -> None:
-    """Fold one row into a tile or an accumulator (count 0 corrects the sum of a row already in it)."""
-    tile[COUNT] += count
+def _fold(table: Ints, i: int, words: int, count: int, value: int) -> None:
+    """Fold one row into tile `i` (count 0 corrects the sum of a row already in it)."""
+    table[i, COUNT] += count
     if words > SUM:
-        tile[SUM] += value
+        table[i, SUM] += value
     if words > SQUARES_HIGH and count > 0:
         high, low = multiply(np.uint64(value), np.uint64(value))
-        high, low = add(np.uint64(tile[SQUARES_HIGH]), np.uint64(tile[SQUARES_LOW]), high, low)
-        tile[SQUARES_HIGH] = np.int64(high)
-        tile[SQUARES_LOW] = np.int64(low)
+        high, low = add(np.uint64(table[i, SQUARES_HIGH]), np.uint64(table[i, SQUARES_LOW]), high, low)
+        table[i, SQUARES_HIGH] = np.int64(high)
+        table[i, SQUARES_LOW] = np.int64(low)
     if words > GREATEST and count > 0:
-        tile[LEAST] = min(tile[LEAST], value)
-        tile[GREATEST] = max(tile[GREATEST], value)
+        table[i, LEAST] = min(table[i, LEAST], value)
+        table[i, GREATEST] = max(table[i, GREATEST], value)
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _merge(into: Ints, tile: Ints, words: int) -> None:
-    into[COUNT] += tile[COUNT]
-    if words > SUM:
-        into[SUM] += tile[SUM]
-    if words > SQUARES_HIGH:
-        high, low = add(
-            np.uint64(into[SQUARES_HIGH]), np.uint64(into[SQUARES_LOW]),
-            np.uint64(tile[SQUARES_HIGH]), np.uint64(tile[SQUARES_LOW]),
-        )  # fmt: skip
-        into[SQUARES_HIGH] = np.int64(high)
-        into[SQUARES_LOW] = np.int64(low)
+def _clear(table: Ints, i: int, words: int) -> None:
+    for word in range(words):
+        table[i, word] = 0
     if words > GREATEST:
-        into[LEAST] = min(into[LEAST], tile[LEAST])
-        into[GREATEST] = max(into[GREATEST], tile[GREATEST])
-
-
-@njit(cache=True)  # type: ignore[misc]
-def _clear(tile: Ints) -> None:
-    tile[:] = 0
-    if len(tile) > GREATEST:
-        tile[LEAST] = np.iinfo(np.int64).max
-        tile[GREATEST] = NEVER
+        table[i, LEAST] = np.iinfo(np.int64).max
+        table[i, GREATEST] = NEVER
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -190,29 +176,50 @@ def _insert(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, row: tupl
             at = s.at[level, slot]
             i += 1 - (before - s.used[level, slot])
             for j in range(s.used[level, slot], i, -1):
-                arena.tiles[at + j] = arena.tiles[at + j - 1]
+                for word in range(plan.words):
+                    arena.tiles[at + j, word] = arena.tiles[at + j - 1, word]
             s.used[level, slot] += 1
-            _clear(arena.tiles[at + i])
+            _clear(arena.tiles, at + i, plan.words)
             arena.tiles[at + i, NUMBER] = number
-        _fold(arena.tiles[at + i], plan.words, count, value)
+        _fold(arena.tiles, at + i, plan.words, count, value)
 
 
 @njit(cache=True)  # type: ignore[misc]
 def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: Ints) -> None:
-    """Fill `windows` (windows, words) with what each window holds before the row."""
+    """Fill `windows` (windows, words) with what each window holds before the row.
+
+    Windows of a level stand together, shortest first, so one walk from the newest tile back fills them all.
+    """
+    words, tiles = plan.words, arena.tiles
     level, i = -1, -1
+    count, total, least, greatest = 0, 0, 0, 0
+    high, low = np.uint64(0), np.uint64(0)
     for w in range(len(plan.window_ms)):
-        _clear(windows[w])
         if plan.window_level[w] != level:
             level = plan.window_level[w]
-            i = s.used[level, slot] - 1
-        else:
-            windows[w] = windows[w - 1]
-        at = s.at[level, slot]
+            i = s.at[level, slot] + s.used[level, slot] - 1
+            count, total, least, greatest = 0, 0, np.iinfo(np.int64).max, NEVER
+            high, low = np.uint64(0), np.uint64(0)
         first = (at_ms - plan.window_ms[w]) // plan.hop_ms[level]
-        while i >= 0 and arena.tiles[at + i, NUMBER] >= first:
-            _merge(windows[w], arena.tiles[at + i], plan.words)
+        while i >= s.at[level, slot] and tiles[i, NUMBER] >= first:
+            count += tiles[i, COUNT]
+            if words > SUM:
+                total += tiles[i, SUM]
+            if words > SQUARES_HIGH:
+                high, low = add(
+                    high, low, np.uint64(tiles[i, SQUARES_HIGH]), np.uint64(tiles[i, SQUARES_LOW])
+                )
+            if words > GREATEST:
+                least = min(least, tiles[i, LEAST])
+                greatest = max(greatest, tiles[i, GREATEST])
             i -= 1
+        windows[w, COUNT] = count
+        if words > SUM:
+            windows[w, SUM] = total
+        if words > SQUARES_HIGH:
+            windows[w, SQUARES_LOW], windows[w, SQUARES_HIGH] = np.int64(low), np.int64(high)
+        if words > GREATEST:
+            windows[w, LEAST], windows[w, GREATEST] = least, greatest
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -222,7 +229,10 @@ def _forget(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> No
     for i in range(s.used[level, slot]):
         if arena.marks[at + i, 0] >= oldest_ms:
             arena.hashes[at + kept] = arena.hashes[at + i]
-            arena.marks[at + kept] = arena.marks[at + i]
+            arena.marks[at + kept, 0], arena.marks[at + kept, 1] = (
+                arena.marks[at + i, 0],
+                arena.marks[at + i, 1],
+            )
             kept += 1
     s.used[level, slot] = kept
 
@@ -244,7 +254,10 @@ def _room_for_item(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int
     bigger = _take_block(arena, 1, size + 1)
     for i in range(used):
         arena.hashes[bigger + i] = arena.hashes[at + i]
-        arena.marks[bigger + i] = arena.marks[at + i]
+        arena.marks[bigger + i, 0], arena.marks[bigger + i, 1] = (
+            arena.marks[at + i, 0],
+            arena.marks[at + i, 1],
+        )
     _give_block(arena, 1, size, at)
     s.at[level, slot] = bigger
     s.size[level, slot] = size + 1
@@ -327,21 +340,27 @@ def _distinct(plan: Plan, s: Slots, arena: Arena, slot: int, begin_ms: int) -> f
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _value(op: int, words: Ints) -> float:
-    """Finalise a window, by the formula on the aggregation's own page."""
+def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
+    """Finalise a window with one more row (none when `count` is -1), by the formula on its aggregation's page."""
+    n = windows[w, COUNT] + max(count, 0)
     if op == 0:
-        return float(words[COUNT])
+        return float(n)
+    total = windows[w, SUM] + (value if count >= 0 else 0)
     if op == 1:
-        return float(words[SUM])
-    if words[COUNT] == 0:
+        return float(total)
+    if n == 0:
         return np.nan
     if op == 2:
-        return float(words[SUM]) / float(words[COUNT])
+        return float(total) / float(n)
     if op == 3:
-        return finalise_std(words[COUNT], words[SUM], words[SQUARES_LOW], words[SQUARES_HIGH])
+        high, low = np.uint64(windows[w, SQUARES_HIGH]), np.uint64(windows[w, SQUARES_LOW])
+        if count > 0:
+            square_high, square_low = multiply(np.uint64(value), np.uint64(value))
+            high, low = add(high, low, square_high, square_low)
+        return finalise_std(n, total, low, high)
     if op == 4:
-        return float(words[LEAST])
-    return float(words[GREATEST])
+        return float(min(windows[w, LEAST], value) if count > 0 else windows[w, LEAST])
+    return float(max(windows[w, GREATEST], value) if count > 0 else windows[w, GREATEST])
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -376,31 +395,32 @@ def _has_room(plan: Plan, s: Slots, arena: Arena, slot: int) -> bool:
 
 @njit(cache=True)  # type: ignore[misc]
 def _answer(
-    plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: Ints, row: tuple[int, int, int]
-) -> NDArray[np.float64]:
-    """Return the columns for one row, itself counted where declared; its count is -1 when it is not folded."""
-    out = np.empty(len(plan.op))
-    after = np.empty(plan.words, np.int64)
+    plan: Plan,
+    s: Slots,
+    arena: Arena,
+    slot: int,
+    at_ms: int,
+    windows: Ints,
+    row: tuple[int, int, int],
+    out: NDArray[np.float64],
+    r: int,
+) -> None:
+    """Write the columns of row `r`, itself counted where declared; its count is -1 when it is not folded."""
     for c in range(len(plan.op)):
         op, w = plan.op[c], plan.window[c]
         if w < 0:
-            folded_now = plan.current[c] and row[1] >= 0 and row[0] >= s.last_ms[slot]
-            if folded_now:
-                out[c] = float(row[2]) if op == 6 else float(at_ms - row[0])
+            if plan.current[c] and row[1] >= 0 and row[0] >= s.last_ms[slot]:
+                out[r, c] = float(row[2]) if op == 6 else float(at_ms - row[0])
             else:
-                out[c] = _last(plan, s, slot, at_ms, op == 6)
+                out[r, c] = _last(plan, s, slot, at_ms, op == 6)
             continue
         hop = plan.hop_ms[plan.window_level[w]]
         begin_ms = (at_ms - plan.window_ms[w]) // hop * hop
         if op == 8:
-            out[c] = _distinct(plan, s, arena, slot, begin_ms)
-        elif plan.current[c] and row[1] >= 0 and row[0] >= begin_ms:
-            after[:] = windows[w]
-            _fold(after, plan.words, row[1], row[2])
-            out[c] = _value(op, after)
+            out[r, c] = _distinct(plan, s, arena, slot, begin_ms)
         else:
-            out[c] = _value(op, windows[w])
-    return out
+            counted = plan.current[c] and row[0] >= begin_ms
+            out[r, c] = _value(op, windows, w, row[1] if counted else -1, row[2])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[misc]
@@ -428,7 +448,7 @@ def apply(plan: Plan, s: Slots, arena: Arena, rows: Rows, begin: int, answers: A
         elif folds and plan.items == ITEMS_DISTINCT:
             _see(s, arena, levels, slot, rows.item[r], rows.time_ms[r], oldest_ms)
         _scan(plan, s, arena, slot, at_ms, windows)
-        answers.values[r] = _answer(plan, s, arena, slot, at_ms, windows, row)
+        _answer(plan, s, arena, slot, at_ms, windows, row, answers.values, r)
         if folds:
             _insert(plan, s, arena, slot, at_ms, row)
             if rows.time_ms[r] >= s.last_ms[slot]:

@@ -243,6 +243,7 @@ class _ViewState:
         grown = kernel.Slots(*[_grown(array, capacity, axis=array.ndim - 1) for array in s])
         grown.clock[old:] = kernel.NEVER
         grown.last_ms[old:] = kernel.NEVER
+        grown.at[:, old:] = 0
         grown.size[:, old:] = -1
         grown.used[:, old:] = 0
         grown.threshold[old:] = np.iinfo(np.uint64).max
