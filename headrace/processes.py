@@ -98,7 +98,7 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, 
 
 
 def reap(process: Process) -> None:
-    """Collect an ended child so that no zombie stays; a process that is not our child is nothing to collect."""
+    """Collect an ended child so that no zombie stays; one that is not our child leaves nothing to collect."""
     try:
         os.waitpid(process.pid, os.WNOHANG)
     except ChildProcessError:

@@ -1,0 +1,59 @@
+"""`headrace servers`: the local Kafka and Redis by themselves, without workers."""
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace servers start
+  headrace servers status --json
+  headrace servers stop
+"""
+
+
+@click.group(name="servers", epilog=EXAMPLE)
+def command() -> None:
+    """Start, stop and show the local Kafka and Redis."""
+
+
+@command.command(epilog="Example: headrace servers start")
+def start() -> None:
+    """Start Kafka and Redis, or say where they run already; they stay until they are stopped."""
+    from headrace import environment
+    from headrace.servers import LocalServers
+
+    environment.check_names()
+    local = LocalServers(environment.root())
+    told = "already running" if local.running else "started"
+    servers = local.start()
+    click.echo(f"{told}: Kafka {servers.bootstrap_servers}, Redis {servers.redis_url}")
+
+
+@command.command(epilog="Example: headrace servers stop")
+def stop() -> None:
+    """Stop Kafka and Redis; what Kafka stored stays, Redis starts empty."""
+    from headrace import environment
+    from headrace.servers import LocalServers
+
+    local = LocalServers(environment.root())
+    told = "stopped" if any(status.running for status in local.status()) else "nothing was running"
+    local.stop()
+    click.echo(told)
+
+
+@command.command(epilog="Example: headrace servers status --json")
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+def status(as_json: bool) -> None:
+    """Show what runs, where, and where its log is."""
+    import msgspec
+
+    from headrace import environment
+    from headrace.servers import LocalServers
+
+    rows = LocalServers(environment.root()).status()
+    if as_json:
+        click.echo(msgspec.json.encode(rows).decode())
+        return
+    for row in rows:
+        where = f"127.0.0.1:{row.port}, process {row.pid}" if row.running else "not running"
+        click.echo(f"{row.name:6} {where}, log {row.log}")
