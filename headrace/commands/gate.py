@@ -1,0 +1,39 @@
+"""`headrace gate`: judge what producers publish."""
+
+import signal
+import threading
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace gate
+  HEADRACE_GATE_GATHER_MS=2 headrace gate
+"""
+
+
+@click.command(name="gate", epilog=EXAMPLE)
+def command() -> None:
+    """Check transactions and labels against their contracts: good ones go on, bad ones to the dead letters.
+
+    SIGTERM or Ctrl-C finishes what was taken and stops. Exit code 70-79: start again.
+    """
+    from prometheus_client import CollectorRegistry
+
+    from headrace import environment, telemetry
+    from streams.gate_metrics import GateMetrics
+    from streams.gate_settings import GateSettings
+    from streams.gate_worker import GateWorker
+
+    run = environment.current_run()
+    settings = environment.settings_of(GateSettings)
+    telemetry.configure("gate", settings.log_level)
+    telemetry.log_settings(settings)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    registry = CollectorRegistry()
+    worker = GateWorker(settings, GateMetrics(registry))
+    telemetry.serve_metrics(run, "gate", registry, settings.metrics_port)
+    worker.run(stopping.is_set)

@@ -1,0 +1,63 @@
+"""Which offsets may be committed: those before which everything sent has been acknowledged."""
+
+from collections import deque
+from typing import Any
+
+from contracts.errors import Stop
+
+Places = dict[tuple[str, int], int]  # (topic, partition) -> the offset to read next
+
+
+class Boundary:
+    """A point of the input: its offsets may be committed once `waiting` records are acknowledged."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.waiting = 0
+
+
+class Acknowledgements:
+    """Counts deliveries a boundary; boundaries become safe in order.
+
+    >>> acks = Acknowledgements()
+    >>> on_delivery = acks.expect({("transactions", 0): 5}, records=1)
+    >>> acks.safe()
+    {}
+    >>> on_delivery(None, None)
+    >>> acks.safe()
+    {('transactions', 0): 5}
+    """
+
+    def __init__(self) -> None:
+        self._boundaries: deque[Boundary] = deque()
+        self._safe: Places = {}
+        self.unacknowledged = 0
+        self.error = ""
+
+    def expect(self, places: Places, records: int) -> Any:
+        """Open a boundary behind `records` sends; returns the delivery callback for each of them."""
+        boundary = Boundary(places)
+        boundary.waiting = records
+        self.unacknowledged += records
+        self._boundaries.append(boundary)
+
+        def delivered(error: Any, _message: Any) -> None:
+            boundary.waiting -= 1
+            self.unacknowledged -= 1
+            if error is not None:
+                self.error = self.error or str(error)
+
+        return delivered
+
+    def safe(self) -> Places:
+        """Return the offsets that became safe to commit since the last call.
+
+        Raises:
+            Stop: E_DELIVERY (71), a record was not delivered.
+        """
+        if self.error:
+            raise Stop(71, "E_DELIVERY", f"Kafka did not take a record: {self.error}")
+        while self._boundaries and self._boundaries[0].waiting == 0:
+            self._safe.update(self._boundaries.popleft().places)
+        safe, self._safe = self._safe, {}
+        return safe

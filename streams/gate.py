@@ -1,0 +1,124 @@
+"""The gate's core: raw records in, frames and dead letters out; no broker, no clock.
+
+Good payments go to events.customer by customer, good labels to events.terminal by terminal, as frames on
+placed lanes. A refused record goes to the dead letters of its topic, bytes unchanged, with its code and
+origin in headers. The gate has no state but its lanes: it may be ended anywhere and started again from the
+committed offset, and readers drop what comes twice.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import Stop
+from contracts.event_columns import KINDS
+from contracts.frame import length, position, take
+from contracts.keys import partition_of
+from contracts.lanes import LaneWriter
+from contracts.raw import RawBatch
+from contracts.verdict import Verdict, judge
+from streams.gate_letters import LetterLane, pointer_letter
+from streams.outgoing import Outgoing
+
+ROUTES = {"transactions": ("events.customer", "customer_id"), "labels": ("events.terminal", "terminal_id")}
+
+
+class Gated(NamedTuple):
+    """What one batch came to: records to produce, in order, and the verdict for the counters."""
+
+    records: list[Outgoing]
+    verdict: Verdict
+
+
+class _Place(NamedTuple):
+    """The lanes that leave one input partition."""
+
+    frames: LaneWriter
+    letters: LetterLane
+
+
+class GateCore:
+    """Judges and routes; topics are named without a run's prefix.
+
+    Args:
+        partitions: how many partitions events.customer and events.terminal have.
+
+    >>> core = GateCore({"events.customer": 4, "events.terminal": 4})
+    >>> core.assign("transactions", 0, base_offset=0)
+    >>> gated = core.process("transactions", RawBatch.of([(0, 0, 1_700_000_000_000, b"c1", b"{", None)]))
+    >>> gated.records[0].topic
+    'transactions.dlq'
+    """
+
+    def __init__(self, partitions: dict[str, int]) -> None:
+        self._partitions = partitions
+        self._places: dict[tuple[str, int], _Place] = {}
+        self._next: dict[tuple[str, int], int] = {}
+
+    def assign(self, topic: str, partition: int, base_offset: int) -> None:
+        """Begin an incarnation on an input partition: all below `base_offset` is acknowledged."""
+        src = f"{topic}/{partition}"
+        base = position(base_offset)
+        self._places[topic, partition] = _Place(LaneWriter(src, base), LetterLane(src, base))
+        self._next[topic, partition] = base_offset
+
+    def revoke(self, topic: str, partition: int) -> None:
+        """End the incarnation on an input partition; its lanes are the next owner's."""
+        self._places.pop((topic, partition), None)
+
+    def owns(self, topic: str, partition: int) -> bool:
+        """Return whether the partition is assigned."""
+        return (topic, partition) in self._places
+
+    def process(self, topic: str, batch: RawBatch) -> Gated:
+        """Judge a batch of one topic, in log order inside each assigned partition, and route all of it.
+
+        Raises:
+            Stop: E_GATE_ORDER (72), a record comes before one already routed.
+        """
+        self._check_order(topic, batch)
+        verdict = judge(topic, batch)
+        upto = _ends(batch)
+        records = self._frames(topic, verdict, upto)
+        for refused in verdict.bad:
+            place = self._places[topic, batch.partitions[refused.row]]
+            records.append(place.letters.letter(topic, batch, refused))
+        return Gated(records, verdict)
+
+    def unreadable(self, topic: str, partition: int, offset: int) -> Outgoing:
+        """Return the pointer left in place of a record that cannot even be read from the log."""
+        return pointer_letter(self._places[topic, partition].letters, topic, partition, offset)
+
+    def _check_order(self, topic: str, batch: RawBatch) -> None:
+        """Lanes cannot go back: rows behind one already sent would fall away at every reader."""
+        for partition, offset in zip(batch.partitions, batch.offsets, strict=True):
+            if offset < self._next[topic, partition]:
+                raise Stop(72, "E_GATE_ORDER", f"offset {offset} again", f"{topic}/{partition}")
+            self._next[topic, partition] = offset + 1
+
+    def _frames(self, topic: str, verdict: Verdict, upto: dict[int, int]) -> list[Outgoing]:
+        if not length(verdict.good):
+            return []
+        target_topic, key = ROUTES[topic]
+        kind, _ = KINDS[topic]
+        targets = partition_of(verdict.good[key], self._partitions[target_topic])
+        return [
+            Outgoing(target_topic, target, None, data, None)
+            for partition, rows in _by_partition(verdict.good["raw_partition"])
+            for target, data in self._places[topic, partition].frames.emit(
+                kind, take(verdict.good, rows), targets[rows], upto[partition]
+            )
+        ]
+
+
+def _ends(batch: RawBatch) -> dict[int, int]:
+    """Return the input position after the batch, by partition."""
+    last = dict(zip(batch.partitions, batch.offsets, strict=True))  # the last of each partition stays
+    return {partition: position(offset + 1) for partition, offset in last.items()}
+
+
+def _by_partition(partitions: NDArray[np.int32]) -> Iterable[tuple[int, NDArray[np.intp]]]:
+    for partition in np.unique(partitions).tolist():
+        yield partition, np.flatnonzero(partitions == partition)
