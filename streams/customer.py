@@ -1,0 +1,124 @@
+"""The customer stage's rows: repeats fall out, the customer's windows move, payments go to the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.frame import Columns, Kind, length, take
+from contracts.keys import partition_of
+from features.catalog import CUSTOMER
+from features.state import EntityState
+from streams.entity_rows import entity_entries, latest_rows, load_entities
+from streams.seen_transactions import SeenTransactions
+from streams.stage import Entry, Outcome, StoreRows
+
+CONFLICT = "E_DUP_CONFLICT"
+LATE_FOR_CUSTOMER = 1
+CHUNK = b"i"
+EVENT_COLUMNS = frozenset(
+    [
+        "pos",
+        "raw_partition",
+        "raw_offset",
+        "appended_ms",
+        "transaction_id",
+        "customer_id",
+        "terminal_id",
+        "event_time",
+        "amount_minor",
+        "currency",
+        "channel",
+        "country",
+        "content_hash",
+        "traceparent",
+    ]
+)
+
+
+class CustomerRows:
+    """State and outputs of one partition of `events.customer`."""
+
+    columns: Mapping[int, frozenset[str]] = {Kind.EVENT: EVENT_COLUMNS}
+
+    def __init__(self, partition: int, output_partitions: int) -> None:
+        self._partition = partition
+        self._output_partitions = output_partitions
+        self._state = EntityState(CUSTOMER)
+        self._seen = SeenTransactions()
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+    def apply(self, kind: int, rows: Columns) -> Outcome:
+        """Return PAYMENT rows with the customer's values as of each payment, keyed by terminal."""
+        verdict = self._seen.judge(
+            rows["transaction_id"], rows["content_hash"], rows["event_time"]
+        )
+        refused = [
+            _refusal(rows, row) for row in np.flatnonzero(verdict.conflict).tolist()
+        ]
+        if not verdict.first.all():
+            rows = take(rows, verdict.first)
+        applied = self._state.apply(rows, kind)
+        return Outcome(
+            kind=Kind.PAYMENT,
+            rows=_payments(rows, self._partition, applied.values, applied.late),
+            targets=partition_of(rows["terminal_id"], self._output_partitions),
+            store_rows=StoreRows(
+                rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]
+            ),
+            refused=refused,
+            late=int(applied.late.sum()),
+            repeats=int(verdict.repeat.sum()),
+        )
+
+    def take_dirty(self) -> list[Entry]:
+        """Return the changed customers and the chunks of remembered ids that came or went."""
+        chunks: list[Entry] = [
+            (CHUNK + b"%020d" % number, blob)
+            for number, blob in self._seen.take_dirty()
+        ]
+        return entity_entries(self._state) + chunks
+
+    def load(self, entries: Mapping[bytes, bytes], extra: Mapping[str, int]) -> None:
+        """Take over customers, remembered ids and the clock they age by."""
+        load_entities(self._state, entries)
+        chunks = {
+            int(key[1:]): blob for key, blob in entries.items() if key[:1] == CHUNK
+        }
+        self._seen.load(chunks, extra.get("newest_ms", 0))
+
+    def extra(self) -> dict[str, int]:
+        """Return the partition's clock, by which remembered ids age."""
+        return {"newest_ms": self._seen.newest_ms}
+
+    def latest(self) -> StoreRows:
+        """Return the store's row of every customer."""
+        return latest_rows(self._state)
+
+
+def _payments(
+    rows: Columns, partition: int, values: NDArray[np.float64], late: NDArray[np.bool_]
+) -> Columns:
+    payments = {name: column for name, column in rows.items() if name != "content_hash"}
+    payments["customer_partition"] = np.full(length(rows), partition, np.int32)
+    payments["customer_pos"] = rows["pos"]
+    payments["customer_values"] = values
+    payments["late"] = late.astype(np.uint8) * np.uint8(LATE_FOR_CUSTOMER)
+    return payments
+
+
+def _refusal(rows: Columns, row: int) -> tuple[str, str, dict[str, Any]]:
+    """Return code, reason and columns of a row whose id was used within 24 h for another content."""
+    values = {
+        name: column[row].item()
+        for name, column in rows.items()
+        if name not in ("pos", "content_hash")
+    }
+    return (
+        CONFLICT,
+        "this transaction_id was used within 24 h for other content",
+        values,
+    )

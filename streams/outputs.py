@@ -1,0 +1,119 @@
+"""What a stage sends: frames to the next topic, dead letters beside it, through one idempotent producer a worker.
+
+A delivery that fails ends the incarnation; nothing is sent again by hand, since the successor makes the
+same records from the marker and the readers' lanes fold what had arrived.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from contracts.connections import KafkaConnection
+from contracts.errors import Stop
+from streams.stage import Step
+from streams.stage_dead_letters import DeadLetterTopic
+
+OnStop = Callable[[Stop], None]
+
+
+class OutputProducer:
+    """One idempotent producer for all partitions of a worker, served by a thread of its own."""
+
+    def __init__(self, kafka: KafkaConnection, on_stop: OnStop) -> None:
+        self.on_stop = on_stop
+        self._producer = Producer(
+            {
+                **kafka.librdkafka(),
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 0,
+                "queue.buffering.max.kbytes": 262_144,
+                "partitioner": "murmur2_random",
+            }
+        )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="outputs", daemon=True)
+        self._thread.start()
+
+    def produce(
+        self, topic: str, value: bytes, on_delivery: Callable[..., None], **more: Any
+    ) -> None:
+        """Hand one record over; waits only when the client's queue is full."""
+        while True:
+            try:
+                self._producer.produce(topic, value, on_delivery=on_delivery, **more)
+                return
+            except BufferError:
+                self._producer.poll(0.01)
+
+    def close(self, timeout_s: float) -> int:
+        """Send what is queued; return how many records are left."""
+        self._stopping.set()
+        self._thread.join(1.0)
+        left: int = self._producer.flush(timeout_s)
+        return left
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.1)
+
+
+class PartitionOutputs:
+    """The outputs of one input partition: hands records over in order and knows what Kafka has.
+
+    A mark is a record's number; records are numbered as they are handed over.
+    """
+
+    def __init__(
+        self, producer: OutputProducer, topic: str, dead_letters: DeadLetterTopic
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._dead_letters = dead_letters
+        self._numbers = itertools.count(1)
+        self._newest = 0
+        self._open: set[int] = set()
+
+    def send(self, step: Step) -> None:
+        """Produce a step's frames to their partitions, then its dead letters."""
+        for target, data in step.records:
+            self._producer.produce(
+                self._topic, data, self._numbered(), partition=target
+            )
+        for letter in step.dead_letters:
+            record = self._dead_letters.record(letter)
+            self._producer.produce(
+                self._dead_letters.topic,
+                record.value,
+                self._numbered(),
+                key=record.key,
+                headers=record.headers,
+            )
+
+    def mark(self) -> object:
+        """Return the number of the newest record."""
+        return self._newest
+
+    def acknowledged(self, mark: object) -> bool:
+        """Return whether Kafka has every record up to the mark."""
+        assert isinstance(mark, int)
+        return not any(number <= mark for number in tuple(self._open))
+
+    def unacknowledged(self) -> int:
+        """Return how many records are on their way."""
+        return len(self._open)
+
+    def _numbered(self) -> Callable[[KafkaError | None, Message], None]:
+        self._newest = number = next(self._numbers)
+        self._open.add(number)
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._producer.on_stop(
+                    Stop(71, "E_DELIVERY", str(error), f"{message.topic()}")
+                )
+            self._open.discard(number)
+
+        return delivered
