@@ -10,8 +10,8 @@ import msgspec
 
 from headrace import environment
 from headrace.run import FOLDER
-from headrace.servers.ports import free, from_environment, is_free
 from headrace.servers.kafka import Kafka
+from headrace.servers.ports import free, from_environment, is_free
 from headrace.servers.redis import Redis
 from headrace.servers.server import Running, Server
 

@@ -35,13 +35,18 @@ class Redis(Server):
         return [find(), *(word for key, value in settings.items() for word in (f"--{key}", value))]
 
     def answers(self, port: int) -> bool:
-        """Return whether it says PONG."""
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1.0) as line:
-                line.sendall(b"PING\r\n")
-                return line.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
+        """Return whether it serves requests."""
+        return redis_answers(port)
+
+
+def redis_answers(port: int) -> bool:
+    """Return whether a Redis of this machine says PONG."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as line:
+            line.sendall(b"PING\r\n")
+            return line.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 def find() -> str:
