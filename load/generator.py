@@ -147,7 +147,8 @@ def _transaction_fields(
 
 def _optional_fields(people: Population, paid: Payments, rng: np.random.Generator) -> dict[str, pa.Array]:
     """Channel and country, and personal fields that must end at the gate."""
-    channel = np.where(paid.pattern == Pattern.CARD_TESTING, 2, rng.choice(3, len(paid.who), p=(0.3, 0.5, 0.2)))
+    usual = rng.choice(len(CHANNELS), len(paid.who), p=(0.3, 0.5, 0.2))
+    channel = np.where(paid.pattern == Pattern.CARD_TESTING, CHANNELS.index("ecommerce"), usual)
     host = rng.integers(1, 255, len(paid.who))
     return {
         "channel": _named(CHANNELS, channel),

@@ -64,7 +64,9 @@ class Driver:
 
     def _history(self) -> None:
         at = self._facts.parts
-        self._view.phase("history", f"history: {at.live:,} payments as fast as they are digested, rules alone")
+        self._view.phase(
+            "history", f"history: {at.live:,} payments as fast as they are digested, rules alone"
+        )
         with self._timed("history", at.live):
             self._replay.rush(0, at.live, SLICE_EVENTS, IN_FLIGHT_MAX)
             self._await_through(at.live)
@@ -73,12 +75,14 @@ class Driver:
 
     def _learn(self) -> None:
         """Fill the batch view, train on what the lake holds, and wait until the scorer has the model."""
-        self._view.phase("lake", f"the archive writes history to the lake ({self._replay.labels_sent:,} labels)")
+        self._view.phase(
+            "lake", f"the archive writes history to the lake ({self._replay.labels_sent:,} labels)"
+        )
         with self._timed("archive"):
             self._await_lake()
         self._view.phase("materialize", "feast materialize: the customer profile from the lake to Redis")
         with self._timed("materialize"):
-            self._deployment.materialize()
+            self._deployment.materialize(int(self._given.event_ms[: self._facts.parts.live].max()))
         self._view.phase("train", "training the first model on the feature log and the labels known by now")
         with self._timed("train"):
             version = self._deployment.train()
@@ -128,8 +132,8 @@ class Driver:
             self._moved = (seen, now_s)
         if now_s - self._moved[1] > STALL_SECONDS:
             raise ClusterError(
-                "E_DEMO_STALLED", f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through",
-                str(self._deployment.run.logs), "read the workers' logs there",
+                "E_DEMO_STALLED",
+                f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through", str(self._deployment.run.logs), "read the workers' logs there",
             )  # fmt: skip
         if self._watcher.failure is not None:
             raise self._watcher.failure
@@ -148,8 +152,10 @@ class Driver:
         labels = self._replay.labels_sent - letters.count("labels")
         predicted = int((self._observed.outcomes.count > 0).sum())
         _wait(
-            lambda: self._deployment.lake_rows("features") >= predicted
-            and self._deployment.lake_rows("label_log") >= labels,
+            lambda: (
+                self._deployment.lake_rows("features") >= predicted
+                and self._deployment.lake_rows("label_log") >= labels
+            ),
             STALL_SECONDS,
             f"the lake to hold {predicted:,} feature rows and {labels:,} labels",
         )
@@ -165,6 +171,8 @@ class Driver:
         truth = truth_by_slot(observed, given.label_ids, given.label_fraud)
         facts.model = live_quality(observed, truth, facts.parts.live, given.customer, given.event_ms)
         facts.model["version"] = self._progress.model_version
+        shown = (observed.examples.get(decision) for decision in ("decline", "review", "approve"))
+        facts.example = next((prediction_id for prediction_id in shown if prediction_id), "")
 
     @contextmanager
     def _timed(self, name: str, events: int = 0) -> Iterator[None]:

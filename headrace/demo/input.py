@@ -60,7 +60,9 @@ def load_input(plan: DemoPlan) -> DemoInput:
 
 def _generated(plan: DemoPlan) -> tuple[Records, Records, pa.Table, pa.Table]:
     made = generate(workload(plan.workload))
-    count = made.transactions.num_rows if plan.events is None else min(plan.events, made.transactions.num_rows)
+    count = (
+        made.transactions.num_rows if plan.events is None else min(plan.events, made.transactions.num_rows)
+    )
     payments = made.transactions.slice(0, count)
     return (
         TableRecords(payments, "customer_id", "event_time", made.deliver_ms[:count]),
@@ -72,7 +74,11 @@ def _generated(plan: DemoPlan) -> tuple[Records, Records, pa.Table, pa.Table]:
 
 def _given(plan: DemoPlan) -> tuple[Records, Records | None, pa.Table, pa.Table | None]:
     path = plan.input_file
-    if path is None or path.suffix != ".parquet" or (plan.labels_file and plan.labels_file.suffix != ".parquet"):
+    if (
+        path is None
+        or path.suffix != ".parquet"
+        or (plan.labels_file and plan.labels_file.suffix != ".parquet")
+    ):
         raise ConfigError(
             "E_DEMO_INPUT", "the demo reads Parquet", str(path), "send NDJSON with `headrace produce`"
         )

@@ -47,7 +47,7 @@ class DemoPlan:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Row numbers: history [0, live), then live: full speed, [faults, paced) under faults, [paced, end) paced."""
+    """Row numbers: history [0, live); live: full speed, [faults, paced) faults, [paced, end) paced."""
 
     live: int
     faults: int

@@ -31,7 +31,7 @@ class Facts:
     phase_events: dict[str, int] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
-    explanation: dict[str, Any] = field(default_factory=dict)
+    example: str = ""  # the prediction to explain
     run: str = ""
 
 
@@ -53,7 +53,7 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
         "labels_in": facts.labels_sent,
         "seconds": {name: round(value, 2) for name, value in facts.phase_seconds.items()},
         "faults": facts.faults,
-        "explained": facts.explanation,
+        "explained": facts.example,
         "run": facts.run,
     }
     return {**summary, "problems": problems(summary, observed, facts)}

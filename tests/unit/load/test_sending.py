@@ -136,7 +136,12 @@ def test_lines_go_out_as_they_are_and_keep_the_time_of_their_neighbours() -> Non
 
 def test_null_fields_are_left_out() -> None:
     table = pa.table(
-        {"transaction_id": ["t1"], "customer_id": ["c1"], "event_time": [1], "ip": pa.array([None], pa.string())}
+        {
+            "transaction_id": ["t1"],
+            "customer_id": ["c1"],
+            "event_time": [1],
+            "ip": pa.array([None], pa.string()),
+        }
     )
     assert b"ip" not in (TableRecords(table, "customer_id", "event_time").slice(0, 1)[0][1] or b"")
 

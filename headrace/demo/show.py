@@ -1,0 +1,75 @@
+"""The whole of a demo: input, deployment, view, driver, closing words; and a clean end whatever happens."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import orjson
+from rich.console import Console
+
+from headrace import environment
+from headrace.demo.closing import closing_words
+from headrace.demo.deployment import Deployment
+from headrace.demo.driver import Driver
+from headrace.demo.input import load_input
+from headrace.demo.plan import DemoPlan
+from headrace.demo.progress import Progress
+from headrace.demo.view import View
+
+INTERRUPTED = 130
+
+
+def show(plan: DemoPlan, json_file: Path | None) -> int:
+    """Run a demo and return its exit code: 0 when everything adds up."""
+    console = Console()
+    progress = Progress()
+    with _interruptible(), View(progress, console) as view:
+        try:
+            view.phase("input", _input_words(plan))
+            given = load_input(plan)
+            name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+            view.phase("servers", f"Kafka, Redis and the workers of run {name}")
+            with Deployment.of_run(environment.root(), name) as deployment:
+                view.say(f"up in {time.monotonic() - progress.began_s:.1f} s; logs in {deployment.run.logs}")
+                summary = Driver(plan, given, deployment, view, progress).run()
+                view.phase("stopping", "stopping the workers; the archive writes what is left")
+                deployment.stop_workers()
+                summary["explained"] = deployment.explain(summary["explained"])
+        except KeyboardInterrupt:
+            console.print("\ninterrupted: nothing runs any more; .headrace/ is kept")
+            return INTERRUPTED
+    summary["seconds"]["whole"] = round(time.monotonic() - progress.began_s, 1)
+    if json_file is not None:
+        json_file.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n")
+    closing_words(summary, console)
+    return 1 if summary["problems"] else 0
+
+
+def _input_words(plan: DemoPlan) -> str:
+    if plan.input_file is not None:
+        return f"reading {plan.input_file}"
+    return f"generating the workload `{plan.workload}`, the same on every machine"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does, so that its workers are stopped too."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
