@@ -22,7 +22,7 @@ from inference.manifest import (
     read_champion,
     read_manifest,
 )
-from inference.model import LightGbmModel, Model
+from inference.model import LightGbmModel, Model, ModelName
 from inference.model_text import check_model_text
 from inference.model_trial import try_model
 
@@ -36,6 +36,16 @@ class ModelSource(Protocol):
 
     def current(self) -> Model | None:
         """Return the champion, None while there is none."""
+
+
+class ChampionListener(Protocol):
+    """Told what becomes of champions, in the watching thread."""
+
+    def model_live(self, identity: ModelName) -> None:
+        """Hear that the model scores from the next batch on."""
+
+    def model_refused(self, error: ModelError) -> None:
+        """Hear why a version was refused; the present model stays."""
 
 
 class Definitions(msgspec.Struct, frozen=True):
@@ -57,12 +67,15 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
         raise ModelError("E_MODEL_MANIFEST", "names another model", str(folder), "promote a version again")
     if manifest.definitions_hash != definitions.hash:
         raise ModelError(
-            "E_MODEL_DEFINITIONS", f"trained on definitions {manifest.definitions_hash}, not {definitions.hash}",
+            "E_MODEL_DEFINITIONS", f"trained on {manifest.definitions_hash}, not on {definitions.hash}",
             str(folder), "train a model with the present features",
         )  # fmt: skip
     if tuple(manifest.features) != definitions.features:
         raise ModelError(
-            "E_MODEL_FEATURES", "its features are not the service's", str(folder), "train with the present ones"
+            "E_MODEL_FEATURES",
+            "its features are not the service's",
+            str(folder),
+            "train with the present ones",
         )
     files = checked_files(folder, manifest)
     check_model_text(files[MODEL_FILE], list(definitions.features))
@@ -90,17 +103,17 @@ class ChampionWatch:
 
     Args:
         load: turns a pointer into a model (`load_champion`, bound), in the watching thread.
-        on_refusal: told each pointer that was refused, once.
+        listener: told each model that is live and each refusal, once.
     """
 
     def __init__(
         self,
         models: Path,
         load: Callable[[Champion], Model],
-        on_refusal: Callable[[ModelError], None],
+        listener: ChampionListener,
         interval_s: float = 1.0,
     ) -> None:
-        self._models, self._load, self._on_refusal = models, load, on_refusal
+        self._models, self._load, self._listener = models, load, listener
         self._interval_s = interval_s
         self._model: Model | None = None
         self._seen: Champion | str | None = None
@@ -134,18 +147,21 @@ class ChampionWatch:
             return
         self._seen = champion
         try:
-            self._model = self._load(champion)
-            log.info("model_live", name=champion.name, version=champion.version)
+            model = self._model = self._load(champion)
         except ModelError as error:
             self._looks_to_retry = LOOKS_TO_RETRY
             self._refuse(error, seen=champion)
+            return
+        self._refused, self._looks_to_retry = "", 0
+        self._listener.model_live(model.identity)
+        log.info("model_live", name=champion.name, version=champion.version)
 
     def _refuse(self, error: ModelError, seen: Champion | str) -> None:
         if self._refused == str(error):
             return
         self._seen, self._refused = seen, str(error)
         log.error("model_refused", code=error.code, error=str(error))
-        self._on_refusal(error)
+        self._listener.model_refused(error)
 
     def _watch(self) -> None:
         while not self._ended.wait(self._interval_s):

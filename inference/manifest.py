@@ -77,10 +77,14 @@ def folder_of(models: Path, champion: Champion) -> Path:
     """
     for part in (champion.name, champion.version):
         if not _PLAIN_NAME.fullmatch(part):
-            raise ModelError("E_MODEL_PATH", f"{part!r} is no plain name", CHAMPION_FILE, "name a model's folder")
+            raise ModelError(
+                "E_MODEL_PATH", f"{part!r} is no plain name", CHAMPION_FILE, "name a model's folder"
+            )
     folder = models / champion.name / champion.version
     if folder.is_symlink() or folder.parent.is_symlink():
-        raise ModelError("E_MODEL_PATH", "the folder is a link", str(folder), "put the files themselves there")
+        raise ModelError(
+            "E_MODEL_PATH", "the folder is a link", str(folder), "put the files themselves there"
+        )
     return folder
 
 
@@ -97,13 +101,15 @@ def read_file(path: Path) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        ModelError: E_MODEL_PATH for a link or no plain file, E_MODEL_FILE when it cannot be read or is too big.
+        ModelError: E_MODEL_PATH for a link or no plain file, E_MODEL_FILE when unreadable or too big.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ModelError("E_MODEL_PATH", "not a plain file", str(path), "put the file itself there")
     try:
         if path.stat().st_size > BYTES_MAX:
-            raise ModelError("E_MODEL_FILE", f"more than {BYTES_MAX} bytes", str(path), "train a smaller model")
+            raise ModelError(
+                "E_MODEL_FILE", f"more than {BYTES_MAX} bytes", str(path), "train a smaller model"
+            )
         return path.read_bytes()
     except OSError as error:
         raise ModelError(
@@ -120,7 +126,9 @@ def read_manifest(folder: Path, sha256: str) -> Manifest:
     path = folder / MANIFEST_FILE
     data = read_file(path)
     if digest(data) != sha256:
-        raise ModelError("E_MODEL_HASH", "is not what champion.json names", str(path), "promote a version again")
+        raise ModelError(
+            "E_MODEL_HASH", "is not what champion.json names", str(path), "promote a version again"
+        )
     try:
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -135,7 +143,9 @@ def checked_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """
     for needed in (MODEL_FILE, GOLDEN_FILE):
         if needed not in manifest.sha256:
-            raise ModelError("E_MODEL_FORMAT", f"the manifest names no {needed}", str(folder), "train it again")
+            raise ModelError(
+                "E_MODEL_FORMAT", f"the manifest names no {needed}", str(folder), "train it again"
+            )
     files = {}
     for name, sha256 in manifest.sha256.items():
         if not _PLAIN_NAME.fullmatch(name):

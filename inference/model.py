@@ -47,7 +47,7 @@ class LightGbmModel:
 
     def __init__(self, text: str, manifest: Manifest, stage: str = "champion") -> None:
         try:
-            self._booster = lightgbm.Booster(params={"verbosity": -1, "num_threads": 1}, model_str=text)
+            self._booster = lightgbm.Booster(model_str=text)
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise ModelError("E_MODEL_LOAD", str(error), MODEL_FILE, "promote another version") from error
         self._identity = ModelName(manifest.name, manifest.version, stage, manifest.sha256[MODEL_FILE])

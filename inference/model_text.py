@@ -14,9 +14,11 @@ from contracts.errors import ModelError
 TREES_MAX = 20_000
 LEAVES_MAX = 16_384
 _HEADER = frozenset(
-    "version num_class num_tree_per_iteration label_index max_feature_idx objective average_output"
-    " feature_names monotone_constraints feature_infos tree_sizes".split()
-)
+    (
+        "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",
+        "average_output", "feature_names", "monotone_constraints", "feature_infos", "tree_sizes",
+    )
+)  # fmt: skip
 _NODE_INTS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count")
 _NODE_FLOATS = ("split_gain", "threshold", "internal_value", "internal_weight")
 _SCALARS = ("num_leaves", "num_cat", "is_linear", "shrinkage")

@@ -80,13 +80,17 @@ def _outcome(trial: Trial) -> Outcome:
 
     vectors = np.array(trial.golden.vectors, dtype=np.float64)
     try:
-        booster = lightgbm.Booster(params={"verbosity": -1, "num_threads": 1}, model_str=trial.text)
+        booster = lightgbm.Booster(model_str=trial.text)
         scores = np.asarray(booster.predict(vectors, num_threads=1))
+        raw = np.asarray(booster.predict(vectors[:8], num_threads=1, raw_score=True))
+        added = np.asarray(booster.predict(vectors[:8], num_threads=1, pred_contrib=True))
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         return Outcome(error=str(error))
     wanted = np.array(trial.golden.scores)
     if scores.shape != wanted.shape or not np.isfinite(scores).all():
         return Outcome(error=f"{scores.shape} scores, or some not finite, for {wanted.shape} golden rows")
+    if not np.allclose(added.sum(axis=1), raw, rtol=0, atol=1e-6):
+        return Outcome(error="contributions do not add up to the raw score")
     return Outcome(difference=float(np.abs(scores - wanted).max()))
 
 

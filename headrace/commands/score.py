@@ -1,0 +1,45 @@
+"""`headrace score`: turn feature rows into decisions."""
+
+import signal
+import threading
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace score
+  headrace score --slot 1
+  HEADRACE_POLICY_FALLBACK=decline headrace score
+"""
+
+
+@click.command(name="score", epilog=EXAMPLE)
+@click.option(
+    "--slot", type=click.IntRange(0, 999), help="Number of this worker; no two live workers share one."
+)
+def command(slot: int | None) -> None:
+    """Score every accepted payment once: champion model, rules, thresholds, reasons, drift.
+
+    SIGTERM or Ctrl-C finishes the transaction under way and stops. Exit code 70-79: start again.
+    """
+    from prometheus_client import CollectorRegistry
+
+    from headrace import environment, telemetry
+    from inference.scorer_metrics import ScorerMetrics
+    from inference.scorer_settings import ScorerSettings
+    from inference.scorer_worker import ScorerWorker
+
+    run = environment.current_run()
+    settings = environment.settings_of(ScorerSettings, **({} if slot is None else {"slot": slot}))
+    telemetry.configure(settings.worker, settings.log_level)
+    telemetry.log_settings(settings)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    registry = CollectorRegistry()
+
+    def ready() -> None:
+        telemetry.serve_metrics(run, settings.worker, registry, settings.metrics_port)
+
+    ScorerWorker(settings, ScorerMetrics(registry)).run(stopping.is_set, ready)

@@ -1,0 +1,96 @@
+"""What a scorer tells Prometheus, a batch at a time."""
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from contracts.errors import ModelError
+from inference.decision import DECIDED_BY, DECISIONS
+from inference.model import ModelName
+from inference.scorer_core import Scored
+from inference.served import STATUS_NAMES
+
+_LATENCY_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+_STEP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_AGE_S = (3600.0, 86400.0, 2 * 86400.0, 4 * 86400.0, 8 * 86400.0, 16 * 86400.0)
+
+
+class ScorerMetrics:
+    """The scorer's metrics on one registry; labels are words of ours, never of an event."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(f"headrace_scorer_{name}", about, labels, registry=registry)
+
+        def histogram(name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"headrace_scorer_{name}", about, labels, buckets=buckets, registry=registry)
+
+        self.decisions = counter("decisions_total", "decisions committed", "decision", "decided_by")
+        self.degraded = counter("degraded_total", "decisions taken while something was missing")
+        self.groups = counter("feature_groups_total", "feature groups by origin", "group", "status")
+        self.store_rows = counter("store_rows_total", "events by what the store held", "group", "outcome")
+        self.drift = counter("drift_events_total", "records sent to drift", "kind", "feature")
+        self.drift_skipped = counter("drift_skipped_total", "null or not finite values, not fed", "feature")
+        self.gaps = counter("lane_gaps_total", "records that began beyond their lane's number, dropped")
+        self.refused_frames = counter("frames_refused_total", "records that are no frames, skipped")
+        self.refused_models = counter("models_refused_total", "models that failed a check", "code")
+        self.aborts = counter("transactions_aborted_total", "transactions that were aborted and done again")
+        self.batch_rows = histogram("batch_rows", "rows a batch", (1, 10, 50, 100, 500, 1000, 5000, 20000))
+        self.step_s = histogram("step_seconds", "time of a batch's step", _STEP_S, "step")
+        self.latency_s = histogram(
+            "latency_seconds", "payment in the log to decision, mean a batch", _LATENCY_S
+        )
+        self.profile_age_s = histogram("profile_age_seconds", "age of served profiles, mean a batch", _AGE_S)
+        self.lag = Gauge(
+            "headrace_scorer_lag_records", "records of features.log not yet scored", ["partition"],
+            registry=registry,
+        )  # fmt: skip
+        self.breaker_open = Gauge(
+            "headrace_scorer_store_breaker_open", "1 while the store is left alone", registry=registry
+        )
+        self.model = Gauge(
+            "headrace_scorer_model_info",
+            "1 for the model that scores",
+            ["name", "version"],
+            registry=registry,
+        )
+        self._live: tuple[str, str] | None = None
+
+    def committed(self, scored: Scored) -> None:
+        """Count a batch whose transaction was committed."""
+        for event in scored.drift:
+            self.drift.labels(event.kind, event.feature).inc()
+        for feature, number in scored.unwatched.items():
+            self.drift_skipped.labels(feature).inc(number)
+        if scored.judged is None or scored.timing is None:
+            return
+        decided, served = scored.judged.decided, scored.judged.served
+        pairs, numbers = np.unique(decided.decision * 8 + decided.decided_by, return_counts=True)
+        for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+            self.decisions.labels(DECISIONS[pair // 8], DECIDED_BY[pair % 8]).inc(number)
+        self.degraded.inc(int((scored.judged.missing > 0).sum()))
+        self.batch_rows.observe(len(scored.predictions))
+        self.step_s.labels("store").observe(scored.timing.store_ms / 1000)
+        self.step_s.labels("predict").observe(scored.timing.predict_ms / 1000)
+        groups = ("customer", served.customer_status), ("terminal", served.terminal_status)
+        for group, codes in (*groups, ("profile", served.profile_status)):
+            for code, number in enumerate(np.bincount(codes, minlength=len(STATUS_NAMES)).tolist()):
+                self.groups.labels(group, STATUS_NAMES[code]).inc(number)
+        ages = served.profile_age_ms[served.profile_age_ms >= 0]
+        if len(ages):
+            self.profile_age_s.observe(float(ages.mean()) / 1000)
+        for group, found in served.counts.items():
+            for outcome, number in found._asdict().items():
+                self.store_rows.labels(group, outcome).inc(number)
+        self.breaker_open.set(not served.available)
+        self.latency_s.observe(scored.latency_ms / 1000)
+
+    def model_live(self, identity: ModelName) -> None:
+        """Show the model that scores from now on."""
+        if self._live is not None:
+            self.model.labels(*self._live).set(0)
+        self._live = (identity.name, identity.version)
+        self.model.labels(*self._live).set(1)
+
+    def model_refused(self, error: ModelError) -> None:
+        """Count a refused version."""
+        self.refused_models.labels(error.code).inc()

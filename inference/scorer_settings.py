@@ -1,0 +1,81 @@
+"""What an operator may set on a scorer; read once, from the environment, by `headrace`."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from contracts.connections import KafkaConnection, RedisConnection
+
+
+class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a read of the online store may take, how many keys go in one pipeline, when it is tried again.
+
+    A Redis that does not answer within `reply_timeout_ms` is taken as down: scoring goes on without it, and
+    one read each `probe_interval_ms` finds out whether it is back.
+    """
+
+    connect_timeout_ms: float = 50.0
+    reply_timeout_ms: float = 50.0
+    keys_a_read: int = 500
+    probe_interval_ms: float = 250.0
+    profiles_remembered: int = 100_000
+
+
+class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of the declared rules."""
+
+    amount_minor: int = 1_000_000
+    payments_1h: int = 10
+    amount_times_usual: float = 20.0
+    amount_usual_minor: int = 20_000
+    terminal_fraud_ratio_7d: float = 0.5
+    terminal_labels_7d: int = 4
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides where a model was due and gave no score, and how many reasons are given.
+
+    A row's reasons cost about half a millisecond, so at most `reasons_rows_max` rows of a batch get them;
+    the others say so.
+    """
+
+    rules: RuleSettings = RuleSettings()
+    fallback: Literal["approve", "review", "decline"] = "review"
+    reasons_a_row: int = 3
+    reasons_rows_max: int = 64
+
+
+class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker of the scorer.
+
+    `slot` numbers the workers of a run from 0: a worker that restarts under its number takes its partitions
+    back at once and fences whatever its predecessor left open. Two live workers never share one.
+    """
+
+    kafka: KafkaConnection
+    redis: RedisConnection
+    models: Path
+    topic_prefix: str = ""
+    epoch: int = 0
+    project: str = "headrace"
+    slot: int = 0
+    reader: ReaderSettings = ReaderSettings()
+    policy: PolicySettings = PolicySettings()
+    rows_max: int = 4096
+    poll_ms: float = 100.0
+    session_timeout_ms: int = 6000
+    transaction_timeout_ms: int = 10_000
+    model_look_ms: float = 1000.0
+    metrics_port: int = 0
+    log_level: str = "info"
+
+    @property
+    def worker(self) -> str:
+        """Name of the worker, unique and stable in its run."""
+        return f"scorer-{self.slot}"
+
+    @property
+    def group(self) -> str:
+        """Consumer group of the run's scorers."""
+        return f"{self.topic_prefix}scorer"

@@ -1,0 +1,55 @@
+"""A scorer put together: clients, store, champion, core. What `headrace score` runs."""
+
+from collections.abc import Callable
+from functools import partial
+
+from contracts.topics import FEATURES_LOG
+from features.catalog import DEFINITIONS_HASH, SERVICE
+from inference.breaker import Breaker
+from inference.champion import ChampionWatch, Definitions, load_champion
+from inference.clock import SystemClock
+from inference.online_reader import RedisFeatureReader
+from inference.scorer import Clients, Scorer
+from inference.scorer_core import ScorerCore
+from inference.scorer_kafka import make_consumer, make_producer, refuse_lost_offsets
+from inference.scorer_metrics import ScorerMetrics
+from inference.scorer_settings import ScorerSettings
+from inference.served import FeatureServer
+
+
+class ScorerWorker:
+    """One scorer of a run, from settings to a clean end."""
+
+    def __init__(self, settings: ScorerSettings, metrics: ScorerMetrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._reader = RedisFeatureReader(settings.redis, settings.project, settings.reader)
+        self._watch = ChampionWatch(
+            settings.models,
+            partial(
+                load_champion, settings.models, definitions=Definitions(DEFINITIONS_HASH, SERVICE.columns)
+            ),
+            metrics,
+            settings.model_look_ms / 1000,
+        )
+
+    def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
+        """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.
+
+        Raises:
+            Stop, StateError, ClusterError: as `Scorer.run`.
+        """
+        settings, clock = self._settings, SystemClock()
+        breaker = Breaker(settings.reader.probe_interval_ms)
+        server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy)
+        refuse_lost_offsets(settings, FEATURES_LOG.partitions)
+        producer = make_producer(settings)  # fences a predecessor, before anything is read
+        consumer = make_consumer(settings)
+        self._watch.start()
+        try:
+            ready()
+            Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
+        finally:
+            self._watch.close()
+            consumer.close()
+            self._reader.close()
