@@ -1,0 +1,49 @@
+"""`headrace up`: everything on this machine, until Ctrl-C."""
+
+import signal
+from types import FrameType
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace up
+  HEADRACE_BOOTSTRAP_SERVERS=127.0.0.1:9092 HEADRACE_REDIS_URL=redis://127.0.0.1:6379/0 headrace up
+"""
+
+
+@click.command(name="up", epilog=EXAMPLE)
+def command() -> None:
+    """Start Kafka, Redis, the topics and every worker, and keep them running; Ctrl-C stops them all.
+
+    A second `up` tells what runs already. Servers named in the environment are used instead of local ones.
+    """
+    from headrace import environment
+    from headrace.deployment import Deployment, Up
+
+    environment.check_names()
+    root = environment.root()
+    if running := Up.running(root):
+        click.echo(f"already up: process {running.process.pid}, run {running.home}")
+        click.echo("`headrace doctor` shows everything; `headrace down` stops it")
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    deployment = Deployment(root, click.echo)
+    try:
+        deployment.start()
+        click.echo("up; Ctrl-C stops everything")
+        deployment.watch()
+    except KeyboardInterrupt:
+        click.echo("stopping")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # an impatient second Ctrl-C must not leave half of it running
+        deployment.stop()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,161 @@
+"""Keeps workers running: a process each, started again when a fault ended it, stopped in the stream's order.
+
+A worker that meets a fault ends with an exit code of 70 to 79 and goes on from its last marker when it is
+started again. Any other code is an answer that a restart would only repeat (a wrong setting, a model that is
+refused), so it ends the supervisor too.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from contracts.errors import ClusterError
+from headrace.processes import Process, log_tail, spawn
+from headrace.run import Run
+
+WORKERS: tuple[tuple[str, ...], ...] = (
+    ("gate",), ("stream", "customer"), ("stream", "terminal"), ("score",), ("archive",),
+)  # fmt: skip
+RESTART_CODES = range(70, 80)
+PAUSE_S, PAUSE_MAX_S = 0.2, 5.0
+STEADY_S = 10.0  # a worker that ran as long starts with a clean record
+RESTARTS_MAX = 20  # in a row, none of them steady: a fault that restarting does not cure
+READY_TIMEOUT_S = 90.0
+STOP_PATIENCE_S = 8.0
+
+
+class Worker(msgspec.Struct):
+    """One worker: its command, and what became of it so far. Times are of the monotonic clock."""
+
+    name: str
+    command: list[str]
+    log: Path
+    process: Process | None = None
+    started_s: float = 0.0
+    start_again_s: float = 0.0
+    in_a_row: int = 0
+    restarts: int = 0
+
+    def ended(self, code: int, now_s: float) -> None:
+        """Note an end that calls for a restart, after a pause that doubles."""
+        self.process = None
+        self.in_a_row = 1 if now_s - self.started_s > STEADY_S else self.in_a_row + 1
+        self.start_again_s = now_s + pause_s(self.in_a_row)
+
+
+def pause_s(in_a_row: int) -> float:
+    """Return how long to wait before the n-th start in a row.
+
+    >>> [pause_s(n) for n in (1, 2, 3, 9)]
+    [0.2, 0.4, 0.8, 5.0]
+    """
+    return float(min(PAUSE_S * 2 ** (in_a_row - 1), PAUSE_MAX_S))
+
+
+class Supervisor:
+    """The workers of one run. Used from one thread: the kernel ends them when that thread ends.
+
+    `check` is to be called every fraction of a second; nothing happens between the calls.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        kinds: Sequence[tuple[str, ...]] = WORKERS,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._run = run
+        self._environment = {**os.environ, **(environment or {}), "HEADRACE_RUN": str(run.home)}
+        self.workers = [
+            Worker("-".join(kind), [sys.executable, "-m", "headrace", *kind], self._log("-".join(kind)))
+            for kind in kinds
+        ]
+
+    def start(self) -> None:
+        """Start every worker and wait until each serves its metrics, which it does when it is ready.
+
+        Raises:
+            ClusterError: E_WORKER_ENDED, E_WORKER_SLOW.
+        """
+        for worker in self.workers:
+            self._spawn(worker)
+        self.await_ready()
+
+    def await_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until every worker is ready.
+
+        Raises:
+            ClusterError: E_WORKER_ENDED, E_WORKER_SLOW.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while waiting := [worker for worker in self.workers if self.metrics_port(worker) is None]:
+            self.check()
+            if time.monotonic() > deadline_s:
+                raise _failure(waiting[0], "E_WORKER_SLOW", f"was not ready after {timeout_s:.0f} s")
+            time.sleep(0.05)
+
+    def check(self) -> None:
+        """Start workers again that a fault ended.
+
+        Raises:
+            ClusterError: E_WORKER_ENDED, a worker ended in a way that a restart does not cure.
+        """
+        now_s = time.monotonic()
+        for worker in self.workers:
+            if worker.process is None:
+                if now_s >= worker.start_again_s:
+                    worker.restarts += 1
+                    self._spawn(worker)
+            elif (code := worker.process.exit_code()) is not None:
+                worker.ended(code, now_s)
+                if code >= 0 and code not in RESTART_CODES:
+                    raise _failure(worker, "E_WORKER_ENDED", f"ended with exit code {code}")
+                if worker.in_a_row > RESTARTS_MAX:
+                    raise _failure(worker, "E_WORKER_ENDED", f"ended {RESTARTS_MAX} times in a row")
+
+    def stop(self) -> None:
+        """Stop the workers, first to last, so that each finishes what the one before sent."""
+        for worker in self.workers:
+            if worker.process is not None:
+                worker.process.stop(STOP_PATIENCE_S)
+                worker.process.exit_code()
+                worker.process = None
+
+    def metrics_port(self, worker: Worker) -> int | None:
+        """Return where a worker serves its metrics; None while it is not ready."""
+        path = self._port_file(worker)
+        if worker.process is None or not path.exists():
+            return None
+        noted = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        return noted["port"] if noted["pid"] == worker.process.pid else None
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each worker was started again; those that never were are left out."""
+        return {worker.name: worker.restarts for worker in self.workers if worker.restarts}
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the workers that run."""
+        return {worker.name: worker.process.pid for worker in self.workers if worker.process}
+
+    def _spawn(self, worker: Worker) -> None:
+        self._port_file(worker).unlink(missing_ok=True)
+        worker.process = spawn(worker.command, worker.log, self._environment, tethered=True)
+        worker.started_s = time.monotonic()
+
+    def _log(self, name: str) -> Path:
+        return self._run.logs / f"{name}.log"
+
+    def _port_file(self, worker: Worker) -> Path:
+        return self._run.ports / f"{worker.name}.json"
+
+
+def _failure(worker: Worker, code: str, what: str) -> ClusterError:
+    return ClusterError(
+        code, f"the worker {worker.name} {what}; its last words:\n{log_tail(worker.log)}", str(worker.log),
+        "read the log, mend what it says, and start again",
+    )  # fmt: skip
