@@ -87,9 +87,10 @@ class GateCore:
             records.append(place.letters.letter(topic, batch, refused))
         return Gated(records, verdict)
 
-    def unreadable(self, topic: str, partition: int, offset: int) -> Outgoing:
-        """Return the pointer left in place of a record that cannot even be read from the log."""
-        return pointer_letter(self._places[topic, partition].letters, topic, partition, offset)
+    def unreadable(self, topic: str, partition: int, span: tuple[int, int]) -> Outgoing:
+        """Return the pointer left in place of records [first, behind) that cannot be read from the log."""
+        self._next[topic, partition] = span[1]
+        return pointer_letter(self._places[topic, partition].letters, topic, partition, span)
 
     def _check_order(self, topic: str, batch: RawBatch) -> None:
         """Lanes cannot go back: rows behind one already sent would fall away at every reader."""

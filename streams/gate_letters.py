@@ -67,15 +67,17 @@ class LetterLane:
         )
 
 
-def pointer_letter(lane: LetterLane, topic: str, partition: int, offset: int) -> Outgoing:
-    """Return the letter for a record that Kafka's client cannot unpack: where it is, and no bytes."""
-    frm, to, claim = lane.span(offset)
+def pointer_letter(lane: LetterLane, topic: str, partition: int, span: tuple[int, int]) -> Outgoing:
+    """Return the letter for records [first, behind) that cannot be unpacked: where they are, and no bytes."""
+    first, behind = span
+    frm, to, claim = lane.span(behind - 1)
     headers = _named(
         code="E_UNREADABLE",
         reason="the record batch cannot be unpacked",
         topic=topic,
         partition=partition,
-        offset=offset,
+        offset=first,
+        offset_last=behind - 1,
         stage=STAGE,
         src=lane.src,
         frm=frm,

@@ -22,6 +22,7 @@ from confluent_kafka import (
 
 from contracts.errors import ClusterError, Stop
 from contracts.raw import UNREADABLE, Headers, RawBatch
+from streams import unreadable
 from streams.acknowledgements import Acknowledgements, Places
 from streams.gate import ROUTES, GateCore, Gated
 from streams.gate_metrics import GateMetrics
@@ -33,7 +34,6 @@ IDLE_WAIT_S = 0.05
 STOP_FLUSH_S = 3.0
 CLUSTER_TIMEOUT_S = 10.0
 STRIKES_MAX = 3
-UNREADABLE_ERRORS = (KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG)
 PASSING_ERRORS = (
     KafkaError._PARTITION_EOF,
     KafkaError._TRANSPORT,
@@ -76,7 +76,9 @@ class GateWorker:
                 "allow.auto.create.topics": False,
                 "check.crcs": True,
                 "fetch.queue.backoff.ms": 20,
+                "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": 32_768,
+                **unreadable.FETCH,
             }
         )
 
@@ -164,7 +166,7 @@ class GateWorker:
         """Deal with an error that took a record's place; a pointer for one that can never be read."""
         error = message.error()
         assert error is not None
-        if error.code() in UNREADABLE_ERRORS and message.offset() is not None:
+        if error.code() in unreadable.ERRORS and message.offset() is not None:
             return self._strike(message, places)
         if error.code() in PASSING_ERRORS or (error.retriable() and not error.fatal()):
             log.warning("Kafka's client reports", error=error.str())
@@ -174,19 +176,22 @@ class GateWorker:
 
     def _strike(self, message: Message, places: Places) -> list[Outgoing]:
         topic, partition, offset = self._plain(message), message.partition() or 0, message.offset() or 0
-        if not self._core.owns(topic, partition):
+        if not self._core.owns(topic, partition) or offset < places.get((topic, partition), 0):
             return []
         self._metrics.unreadable.labels(topic).inc()
-        strikes = self._strikes[topic, partition, offset] = (
-            self._strikes.get((topic, partition, offset), 0) + 1
-        )
-        if strikes != STRIKES_MAX:
+        place = (topic, partition, offset)
+        self._strikes[place] = self._strikes.get(place, 0) + 1
+        if self._strikes[place] != STRIKES_MAX:
             return []
-        log.warning("passing over an unreadable record", topic=topic, partition=partition, offset=offset)
-        self._consumer.seek(TopicPartition(message.topic() or "", partition, offset + 1))
-        places[topic, partition] = offset + 1
+        full_name = message.topic() or ""
+        behind = unreadable.find_end(self._settings.kafka, full_name, partition, offset)
+        log.warning(
+            "passing over unreadable records", topic=topic, partition=partition, frm=offset, to=behind
+        )
+        self._consumer.seek(TopicPartition(full_name, partition, behind))
+        places[topic, partition] = behind
         self._metrics.refused.labels(topic, "E_UNREADABLE").inc()
-        return [self._core.unreadable(topic, partition, offset)]
+        return [self._core.unreadable(topic, partition, (offset, behind))]
 
     def _count(self, topic: str, gated: Gated) -> None:
         verdict = gated.verdict
