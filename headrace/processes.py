@@ -105,11 +105,6 @@ def reap(process: Process) -> None:
         return
 
 
-def log_tail(log: Path, lines: int = 12) -> str:
-    """Return the last lines of a log, for an error message."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
-
-
 def _stat(pid: int) -> tuple[str, int]:
     """Return the state letter and the start tick; ("X", -1) when there is no such process."""
     try:

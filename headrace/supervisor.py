@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import ClusterError
-from headrace.processes import Process, log_tail, spawn
+from headrace.last_words import last_words
+from headrace.processes import Process, spawn
 from headrace.run import Run
 
 WORKERS: tuple[tuple[str, ...], ...] = (
@@ -70,6 +71,8 @@ class Supervisor:
     ) -> None:
         self._run = run
         self._environment = {**os.environ, **(environment or {}), "HEADRACE_RUN": str(run.home)}
+        for stale in run.ports.glob("*.json"):
+            stale.unlink()
         self.workers = [
             Worker("-".join(kind), [sys.executable, "-m", "headrace", *kind], self._log("-".join(kind)))
             for kind in kinds
@@ -127,11 +130,10 @@ class Supervisor:
 
     def metrics_port(self, worker: Worker) -> int | None:
         """Return where a worker serves its metrics; None while it is not ready."""
-        path = self._port_file(worker)
-        if worker.process is None or not path.exists():
+        if worker.process is None:
             return None
-        noted = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-        return noted["port"] if noted["pid"] == worker.process.pid else None
+        noted = (msgspec.json.decode(path.read_bytes()) for path in self._run.ports.glob("*.json"))
+        return next((note["port"] for note in noted if note["pid"] == worker.process.pid), None)
 
     @property
     def restarts(self) -> dict[str, int]:
@@ -143,19 +145,15 @@ class Supervisor:
         return {worker.name: worker.process.pid for worker in self.workers if worker.process}
 
     def _spawn(self, worker: Worker) -> None:
-        self._port_file(worker).unlink(missing_ok=True)
         worker.process = spawn(worker.command, worker.log, self._environment, tethered=True)
         worker.started_s = time.monotonic()
 
     def _log(self, name: str) -> Path:
         return self._run.logs / f"{name}.log"
 
-    def _port_file(self, worker: Worker) -> Path:
-        return self._run.ports / f"{worker.name}.json"
-
 
 def _failure(worker: Worker, code: str, what: str) -> ClusterError:
     return ClusterError(
-        code, f"the worker {worker.name} {what}; its last words:\n{log_tail(worker.log)}", str(worker.log),
+        code, f"the worker {worker.name} {what}; its last words:\n{last_words(worker.log)}", str(worker.log),
         "read the log, mend what it says, and start again",
     )  # fmt: skip

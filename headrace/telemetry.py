@@ -19,6 +19,7 @@ from contracts.errors import ClusterError
 from headrace.environment import shown
 from headrace.run import Run
 
+FIRST = ("timestamp", "level", "worker", "event")
 PERSONAL = ("email", "ip", "device_id")
 
 
@@ -31,6 +32,7 @@ def configure(worker: str, level: str = "info") -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             without_personal_data,
+            in_reading_order,
             structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -59,6 +61,15 @@ def without_personal_data(_: Any, __: str, event: MutableMapping[str, Any]) -> M
     for name in PERSONAL:
         event.pop(name, None)
     return event
+
+
+def in_reading_order(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Put first what a reader looks for first.
+
+    >>> list(in_reading_order(None, "info", {"topic": "labels", "event": "refused", "level": "info"}))
+    ['level', 'event', 'topic']
+    """
+    return {key: event[key] for key in FIRST if key in event} | dict(event)
 
 
 def log_settings(settings: msgspec.Struct) -> None:

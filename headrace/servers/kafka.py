@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from contracts.errors import ClusterError
-from headrace.processes import log_tail
+from headrace.last_words import last_words
 from headrace.servers import jars, java
 from headrace.servers.server import Server, listens
 
@@ -61,7 +61,7 @@ class Kafka(Server):
 
     def last_words(self) -> str:
         """Return the end of the broker's own log too."""
-        return log_tail(self.folder / "logs" / "server.log") + "\n" + super().last_words()
+        return last_words(self.folder / "logs" / "server.log") + "\n" + super().last_words()
 
     def _format(self, settings: Path) -> None:
         command = [*self.java(), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(settings)]
@@ -69,7 +69,7 @@ class Kafka(Server):
         if answer.returncode:
             raise ClusterError(
                 "E_KAFKA_FORMAT", f"Kafka's storage cannot be formatted: {answer.stdout}{answer.stderr}",
-                str(self.folder), f"delete the folder and start again; {log_tail(self.log)}",
+                str(self.folder), "delete the folder and start again",
             )  # fmt: skip
 
     def _settings(self, ports: tuple[int, ...]) -> dict[str, object]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import ClusterError
-from headrace.processes import Process, log_tail, reap, spawn
+from headrace.last_words import last_words
+from headrace.processes import Process, reap, spawn
 
 POLL_S = 0.05
 
@@ -102,7 +103,7 @@ class Server(ABC):
 
     def last_words(self) -> str:
         """Return the end of its log."""
-        return log_tail(self.log)
+        return last_words(self.log)
 
     def _failure(self, code: str, what: str) -> ClusterError:
         return ClusterError(
