@@ -10,14 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from contracts.connections import KafkaConnection
 from contracts.errors import StateError, Stop
@@ -25,10 +18,7 @@ from streams.stage import Marker, Snapshot
 
 MARKER = b"M"
 RECORDS_A_READ = 10_000
-QUICK_RETRY = {
-    "retry.backoff.ms": 2,
-    "retry.backoff.max.ms": 20,
-}  # the default's 100 ms is most of a commit
+QUICK_RETRY = {"retry.backoff.ms": 2, "retry.backoff.max.ms": 20}  # the default's 100 ms is most of a commit
 
 
 class Restored(NamedTuple):
@@ -85,9 +75,11 @@ class ChangelogReader:
 
     def _read_some(self, live: dict[bytes, bytes], where: str) -> bool:
         """Read a batch; return whether that was the end."""
-        messages = self._consumer.consume(RECORDS_A_READ, self._timeout_s)
-        if not messages:
+        first = self._consumer.poll(self._timeout_s)
+        if first is None:
             raise Stop(75, "E_TAKE_OVER", f"no answer in {self._timeout_s:g} s", where)
+        # a read of many waits until there are many, or its time is over: take only what is here
+        messages = [first, *self._consumer.consume(RECORDS_A_READ, 0)]
         for message in messages:
             error = message.error()
             if error is not None:
@@ -105,9 +97,7 @@ class ChangelogReader:
 class Changelog:
     """The transactional writer of one partition, for one incarnation."""
 
-    def __init__(
-        self, kafka: KafkaConnection, topic: str, partition: int, transactional_id: str
-    ) -> None:
+    def __init__(self, kafka: KafkaConnection, topic: str, partition: int, transactional_id: str) -> None:
         self._topic = topic
         self._partition = partition
         self._producer = Producer(
@@ -153,9 +143,7 @@ class Changelog:
     def _produce(self, key: bytes, value: bytes | None) -> None:
         while True:
             try:
-                self._producer.produce(
-                    self._topic, value, key, partition=self._partition
-                )
+                self._producer.produce(self._topic, value, key, partition=self._partition)
                 return
             except BufferError:  # the client's own queue is full: let it send
                 self._producer.poll(0.05)
@@ -165,9 +153,7 @@ class Changelog:
         return f"{self._topic}/{self._partition}"
 
 
-def restored(
-    entries: dict[bytes, bytes], definitions_hash: str, where: str
-) -> Restored:
+def restored(entries: dict[bytes, bytes], definitions_hash: str, where: str) -> Restored:
     """Return marker and state of a changelog's live entries; an empty one starts at offset 0.
 
     Raises:
@@ -178,9 +164,7 @@ def restored(
     """
     text = entries.pop(MARKER, None)
     if text is None:
-        return Restored(
-            Marker(input_offset=0, lanes={}, definitions_hash=definitions_hash), entries
-        )
+        return Restored(Marker(input_offset=0, lanes={}, definitions_hash=definitions_hash), entries)
     marker = msgspec.json.decode(text, type=Marker)
     if marker.definitions_hash != definitions_hash:
         raise StateError(

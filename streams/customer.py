@@ -53,12 +53,8 @@ class CustomerRows:
 
     def apply(self, kind: int, rows: Columns) -> Outcome:
         """Return PAYMENT rows with the customer's values as of each payment, keyed by terminal."""
-        verdict = self._seen.judge(
-            rows["transaction_id"], rows["content_hash"], rows["event_time"]
-        )
-        refused = [
-            _refusal(rows, row) for row in np.flatnonzero(verdict.conflict).tolist()
-        ]
+        verdict = self._seen.judge(rows["transaction_id"], rows["content_hash"], rows["event_time"])
+        refused = [_refusal(rows, row) for row in np.flatnonzero(verdict.conflict).tolist()]
         if not verdict.first.all():
             rows = take(rows, verdict.first)
         applied = self._state.apply(rows, kind)
@@ -66,9 +62,7 @@ class CustomerRows:
             kind=Kind.PAYMENT,
             rows=_payments(rows, self._partition, applied.values, applied.late),
             targets=partition_of(rows["terminal_id"], self._output_partitions),
-            store_rows=StoreRows(
-                rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]
-            ),
+            store_rows=StoreRows(rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]),
             refused=refused,
             late=int(applied.late.sum()),
             repeats=int(verdict.repeat.sum()),
@@ -76,18 +70,13 @@ class CustomerRows:
 
     def take_dirty(self) -> list[Entry]:
         """Return the changed customers and the chunks of remembered ids that came or went."""
-        chunks: list[Entry] = [
-            (CHUNK + b"%020d" % number, blob)
-            for number, blob in self._seen.take_dirty()
-        ]
+        chunks: list[Entry] = [(CHUNK + b"%020d" % number, blob) for number, blob in self._seen.take_dirty()]
         return entity_entries(self._state) + chunks
 
     def load(self, entries: Mapping[bytes, bytes], extra: Mapping[str, int]) -> None:
         """Take over customers, remembered ids and the clock they age by."""
         load_entities(self._state, entries)
-        chunks = {
-            int(key[1:]): blob for key, blob in entries.items() if key[:1] == CHUNK
-        }
+        chunks = {int(key[1:]): blob for key, blob in entries.items() if key[:1] == CHUNK}
         self._seen.load(chunks, extra.get("newest_ms", 0))
 
     def extra(self) -> dict[str, int]:
@@ -99,9 +88,7 @@ class CustomerRows:
         return latest_rows(self._state)
 
 
-def _payments(
-    rows: Columns, partition: int, values: NDArray[np.float64], late: NDArray[np.bool_]
-) -> Columns:
+def _payments(rows: Columns, partition: int, values: NDArray[np.float64], late: NDArray[np.bool_]) -> Columns:
     payments = {name: column for name, column in rows.items() if name != "content_hash"}
     payments["customer_partition"] = np.full(length(rows), partition, np.int32)
     payments["customer_pos"] = rows["pos"]
@@ -112,13 +99,5 @@ def _payments(
 
 def _refusal(rows: Columns, row: int) -> tuple[str, str, dict[str, Any]]:
     """Return code, reason and columns of a row whose id was used within 24 h for another content."""
-    values = {
-        name: column[row].item()
-        for name, column in rows.items()
-        if name not in ("pos", "content_hash")
-    }
-    return (
-        CONFLICT,
-        "this transaction_id was used within 24 h for other content",
-        values,
-    )
+    values = {name: column[row].item() for name, column in rows.items() if name != "content_hash"}
+    return (CONFLICT, "this transaction_id was used within 24 h for other content", values)

@@ -1,4 +1,4 @@
-"""Between an entity's state and where it goes: changelog entries one way, rows of the online store the other."""
+"""From an entity's state to where it goes: entries of the changelog, rows of the online store."""
 
 from collections.abc import Mapping
 
@@ -27,9 +27,7 @@ def load_entities(state: EntityState, entries: Mapping[bytes, bytes]) -> None:
 def latest_rows(state: EntityState) -> StoreRows:
     """Return the store's row of every key, as of the key's last event."""
     newest = state.latest()
-    return StoreRows(
-        strings(newest.keys), newest.values, newest.as_of_ms, newest.position
-    )
+    return StoreRows(strings(newest.keys), newest.values, newest.as_of_ms, newest.position)
 
 
 def newest_rows(rows: StoreRows) -> StoreRows:

@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import structlog
@@ -38,11 +38,12 @@ def build_app(definition: StageDefinition, settings: StageSettings) -> faust.App
     Raises:
         ConfigError: E_FAUST_BUILD, Faust is not its compiled build.
     """
-    if faust_streams._CStreamIterator is None:
+    if vars(faust_streams)["_CStreamIterator"] is None:
         raise ConfigError(
             "E_FAUST_BUILD", "Faust's compiled stream iterator is missing; the plain one loses records",
             "faust-streaming", "install its wheel and leave NO_CYTHON unset",
         )  # fmt: skip
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
     brokers = settings.kafka.bootstrap_servers.split(",")
     return faust.App(
         definition.group,
@@ -65,12 +66,7 @@ def build_app(definition: StageDefinition, settings: StageSettings) -> faust.App
 class StageProcess:
     """Everything that one `headrace stream` process runs."""
 
-    def __init__(
-        self,
-        definition: StageDefinition,
-        settings: StageSettings,
-        metrics: StageMetrics,
-    ) -> None:
+    def __init__(self, definition: StageDefinition, settings: StageSettings, metrics: StageMetrics) -> None:
         self.definition, self.settings, self.metrics = definition, settings, metrics
         self.app = build_app(definition, settings)
         self._input = self.app.topic(
@@ -82,29 +78,30 @@ class StageProcess:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hurry_since_ms: float | None = None
         servers = Servers(
-            OutputProducer(settings.kafka, self.fail),
-            self._store_writer(),
-            ChangelogReader(settings.kafka),
+            OutputProducer(settings.kafka, self.fail), self._store_writer(), ChangelogReader(settings.kafka)
         )
-        self.worker = StageWorker(
-            definition, settings, servers, Watch(metrics, self.fail, self._end_offset)
-        )
+        self.worker = StageWorker(definition, settings, servers, Watch(metrics, self.fail, self._end_offset))
         self._bind()
 
-    def run(self) -> None:
-        """Warm what is slow the first time, then run until a signal; does not return.
+    def warm(self) -> None:
+        """Compile the kernels and make the first connections before the group counts on us.
 
         Raises:
             ClusterError: E_TOPIC_MISSING, a topic of the stage is not there.
         """
-        self._warm()
+        warm_up(self.definition)
+        topics = (self.definition.input_topic, self.definition.output_topic, self.definition.changelog_topic)
+        for topic in topics:
+            if not self.worker.servers.reader.warm(topic):
+                raise ClusterError("E_TOPIC_MISSING", "the topic does not exist", topic, "run `headrace up`")
+
+    def run(self) -> NoReturn:
+        """Join the group and run until a signal; exits the process."""
         _Worker(self).execute_from_commandline()
 
     def fail(self, error: HeadraceError) -> None:
         """End this incarnation at once, from any thread: nothing more may leave it."""
-        log.error(
-            "stopped", stage=self.definition.name, code=error.code, reason=str(error)
-        )
+        log.error("stopped", stage=self.definition.name, code=error.code, reason=str(error))
         os._exit(error.exit_code)
 
     async def finish(self) -> None:
@@ -130,7 +127,7 @@ class StageProcess:
             async for event in stream.noack().events():
                 await self._receive(event)
 
-        @app.task
+        @app.task  # type: ignore[untyped-decorator]
         async def timer() -> None:
             self._loop = asyncio.get_running_loop()
             worker.servers.store.start()
@@ -138,9 +135,7 @@ class StageProcess:
 
         @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # Faust's own type lacks its argument
         async def on_assigned(_app: Any, assigned: Iterable[TP], **_: Any) -> None:
-            worker.assigned(
-                [tp.partition for tp in assigned], app.consumer_generation_id
-            )
+            worker.assigned([tp.partition for tp in assigned], app.consumer_generation_id)
 
         @app.on_partitions_revoked.connect  # type: ignore[arg-type]
         async def on_revoked(_app: Any, revoked: Iterable[TP], **_: Any) -> None:
@@ -150,24 +145,13 @@ class StageProcess:
         message = event.message
         try:
             await self.worker.receive(
-                message.partition,
-                message.generation_id,
-                message.offset,
-                event.value,
-                event.ack,
+                message.partition, message.generation_id, message.offset, event.value, event.ack
             )
         except HeadraceError:
             raise
         except Exception as error:
             log.exception("failed", stage=self.definition.name, offset=message.offset)
-            self.fail(
-                Stop(
-                    70,
-                    "E_INTERNAL",
-                    repr(error),
-                    f"{message.topic}/{message.partition}",
-                )
-            )
+            self.fail(Stop(70, "E_INTERNAL", repr(error), f"{message.topic}/{message.partition}"))
 
     def _hurries(self) -> bool:
         """Return whether the group rebalances; one that waits too long for us is freed by our end."""
@@ -183,9 +167,7 @@ class StageProcess:
         return True
 
     def _end_offset(self, partition: int) -> int | None:
-        end: int | None = self.app.consumer.highwater(
-            TP(self.definition.input_topic, partition)
-        )
+        end: int | None = self.app.consumer.highwater(TP(self.definition.input_topic, partition))
         return end
 
     def _store_writer(self) -> OnlineStoreWriter:
@@ -201,9 +183,7 @@ class StageProcess:
 
         def breaker(is_open: bool, reason: str) -> None:
             metrics.breaker_open.set(is_open)
-            log.warning(
-                "store_breaker", stage=definition.name, open=is_open, reason=reason
-            )
+            log.warning("store_breaker", stage=definition.name, open=is_open, reason=reason)
 
         views = [(view.name, view.columns) for view in definition.entity.views]
         target = StoreTarget(
@@ -212,25 +192,7 @@ class StageProcess:
             Sentinel(settings.project, definition.name, settings.epoch),
             settings.epoch,
         )
-        return OnlineStoreWriter(
-            target, settings.store, Events(written, progressed, breaker), time.monotonic
-        )
-
-    def _warm(self) -> None:
-        """Compile the kernels and make the first connections before the group counts on us."""
-        warm_up(self.definition)
-        for topic in (
-            self.definition.changelog_topic,
-            self.definition.input_topic,
-            self.definition.output_topic,
-        ):
-            if not self.worker.servers.reader.warm(topic):
-                raise ClusterError(
-                    "E_TOPIC_MISSING",
-                    "the topic does not exist",
-                    topic,
-                    "run `headrace up`",
-                )
+        return OnlineStoreWriter(target, settings.store, Events(written, progressed, breaker), time.monotonic)
 
 
 class _Worker(faust.Worker):
@@ -238,12 +200,9 @@ class _Worker(faust.Worker):
 
     def __init__(self, process: StageProcess) -> None:
         super().__init__(
-            process.app,
-            loglevel="warning",
-            quiet=True,
-            redirect_stdouts=False,
-            override_logging=False,
+            process.app, loglevel="warning", quiet=True, redirect_stdouts=False, override_logging=False
         )
+        self.spinner = None  # a log is no terminal
         self._process = process
         self._finishing: asyncio.Task[None] | None = None
 
@@ -263,11 +222,7 @@ class _Worker(faust.Worker):
 
 def _credentials(kafka: KafkaConnection) -> faust.types.auth.CredentialsT | None:
     secured = "ssl" in kafka.security_protocol
-    context = (
-        ssl.create_default_context(cafile=kafka.ssl_ca_location or None)
-        if secured
-        else None
-    )
+    context = ssl.create_default_context(cafile=kafka.ssl_ca_location or None) if secured else None
     if kafka.security_protocol.startswith("sasl"):
         return faust.SASLCredentials(
             username=kafka.sasl_username, password=kafka.sasl_password, ssl_context=context,

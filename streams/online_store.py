@@ -50,15 +50,8 @@ class _Refill(NamedTuple):
 class OnlineStoreWriter:
     """Writes rows handed over by `put`, in one thread; see `streams.stage_partition.Store`."""
 
-    def __init__(
-        self, target: StoreTarget, settings: StoreSettings, events: Events, clock: Clock
-    ) -> None:
-        self._target, self._settings, self._events, self._clock = (
-            target,
-            settings,
-            events,
-            clock,
-        )
+    def __init__(self, target: StoreTarget, settings: StoreSettings, events: Events, clock: Clock) -> None:
+        self._target, self._settings, self._events, self._clock = (target, settings, events, clock)
         self._wake = threading.Condition()
         self._parts: list[StoreRows] = []
         self._newest_ticket = 0
@@ -72,9 +65,7 @@ class OnlineStoreWriter:
         self._next_probe_s = 0.0
         self._next_check_s = 0.0
         self._stopping = False
-        self._thread = threading.Thread(
-            target=self._run, name="online-store", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="online-store", daemon=True)
 
     @property
     def is_down(self) -> bool:
@@ -144,9 +135,7 @@ class OnlineStoreWriter:
             self._connection.close()
 
     def _has_work(self) -> bool:
-        return not self._down and bool(
-            self._parts or self._refills or self._refills_asked
-        )
+        return not self._down and bool(self._parts or self._refills or self._refills_asked)
 
     def _idle_s(self) -> float:
         until_s = self._next_probe_s if self._down else self._next_check_s
@@ -167,9 +156,7 @@ class OnlineStoreWriter:
     def _connect(self) -> RedisSocket:
         wait = self._settings
         connection = RedisSocket(
-            self._target.redis,
-            wait.connect_timeout_ms / 1e3,
-            wait.reply_timeout_ms / 1e3,
+            self._target.redis, wait.connect_timeout_ms / 1e3, wait.reply_timeout_ms / 1e3
         )
         connection.exchange(self._target.codec.load(), 1)
         self._target.sentinel.meet(connection)
@@ -227,9 +214,7 @@ class OnlineStoreWriter:
         self._write(connection, refill.rows.take(slice(refill.at, end)))
         if end < len(refill.rows.keys):
             self._refills.insert(0, refill._replace(at=end))
-        elif not self._target.sentinel.finish(
-            connection, refill.partition, refill.mark
-        ):
+        elif not self._target.sentinel.finish(connection, refill.partition, refill.mark):
             self._next_check_s = 0.0
 
     def _write(self, connection: RedisSocket, rows: StoreRows) -> None:
@@ -239,11 +224,7 @@ class OnlineStoreWriter:
             began_s = self._clock()
             codec = self._target.codec
             data = codec.encode(
-                part.keys,
-                part.values,
-                part.event_time_ms,
-                part.positions,
-                self._target.epoch,
+                part.keys, part.values, part.event_time_ms, part.positions, self._target.epoch
             )
             connection.exchange(data, codec.calls(len(part.keys)))
             self._events.written(len(part.keys), self._clock() - began_s)
@@ -251,11 +232,7 @@ class OnlineStoreWriter:
     def _check(self, connection: RedisSocket) -> None:
         self._next_check_s = self._clock() + self._settings.sentinel_interval_ms / 1e3
         with self._wake:
-            busy = (
-                {r.partition for r in self._refills}
-                | {p for p, _ in self._refills_asked}
-                | self._lost
-            )
+            busy = {r.partition for r in self._refills} | {p for p, _ in self._refills_asked} | self._lost
             watched = self._watched - busy
         lost = self._target.sentinel.lost(connection, watched)
         if lost:

@@ -1,4 +1,4 @@
-"""What a stage sends: frames to the next topic, dead letters beside it, through one idempotent producer a worker.
+"""What a stage sends: frames to the next topic, dead letters beside it, by one idempotent producer.
 
 A delivery that fails ends the incarnation; nothing is sent again by hand, since the successor makes the
 same records from the marker and the readers' lanes fold what had arrived.
@@ -7,6 +7,7 @@ same records from the marker and the readers' lanes fold what had arrived.
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -37,9 +38,7 @@ class OutputProducer:
         self._thread = threading.Thread(target=self._serve, name="outputs", daemon=True)
         self._thread.start()
 
-    def produce(
-        self, topic: str, value: bytes, on_delivery: Callable[..., None], **more: Any
-    ) -> None:
+    def produce(self, topic: str, value: bytes, on_delivery: Callable[..., None], **more: Any) -> None:
         """Hand one record over; waits only when the client's queue is full."""
         while True:
             try:
@@ -66,9 +65,7 @@ class PartitionOutputs:
     A mark is a record's number; records are numbered as they are handed over.
     """
 
-    def __init__(
-        self, producer: OutputProducer, topic: str, dead_letters: DeadLetterTopic
-    ) -> None:
+    def __init__(self, producer: OutputProducer, topic: str, dead_letters: DeadLetterTopic) -> None:
         self._producer = producer
         self._topic = topic
         self._dead_letters = dead_letters
@@ -79,15 +76,14 @@ class PartitionOutputs:
     def send(self, step: Step) -> None:
         """Produce a step's frames to their partitions, then its dead letters."""
         for target, data in step.records:
-            self._producer.produce(
-                self._topic, data, self._numbered(), partition=target
-            )
+            self._producer.produce(self._topic, data, self._numbered(), partition=target)
         for letter in step.dead_letters:
             record = self._dead_letters.record(letter)
             self._producer.produce(
                 self._dead_letters.topic,
                 record.value,
                 self._numbered(),
+                partition=record.partition,
                 key=record.key,
                 headers=record.headers,
             )
@@ -111,9 +107,7 @@ class PartitionOutputs:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self._producer.on_stop(
-                    Stop(71, "E_DELIVERY", str(error), f"{message.topic()}")
-                )
+                self._producer.on_stop(Stop(71, "E_DELIVERY", str(error), f"{message.topic()}"))
             self._open.discard(number)
 
         return delivered

@@ -23,21 +23,15 @@ class StoreDown(ClusterError):
 class RedisSocket:
     """A connected, authenticated socket; any failure closes it and raises `StoreDown`."""
 
-    def __init__(
-        self, redis: RedisConnection, connect_timeout_s: float, reply_timeout_s: float
-    ) -> None:
+    def __init__(self, redis: RedisConnection, connect_timeout_s: float, reply_timeout_s: float) -> None:
         self._where = repr(redis)
         self._reader = hiredis.Reader()
         try:
-            plain = socket.create_connection(
-                (redis.host, redis.port), connect_timeout_s
-            )
+            plain = socket.create_connection((redis.host, redis.port), connect_timeout_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = _secured(plain, redis)
         except OSError as error:
-            raise StoreDown(
-                "E_STORE_DOWN", str(error), self._where, "is Redis running?"
-            ) from error
+            raise StoreDown("E_STORE_DOWN", str(error), self._where, "is Redis running?") from error
         self._socket.settimeout(reply_timeout_s)
         if redis.password:
             user = (redis.username,) if redis.username else ()
@@ -65,15 +59,11 @@ class RedisSocket:
         except OSError as error:
             self.close()
             what = str(error) or type(error).__name__
-            raise StoreDown(
-                "E_STORE_DOWN", what, self._where, "rows are kept and written later"
-            ) from error
+            raise StoreDown("E_STORE_DOWN", what, self._where, "rows are kept and written later") from error
         for reply in found:
             if isinstance(reply, hiredis.ReplyError):
                 self.close()
-                raise StoreDown(
-                    "E_STORE_REFUSED", str(reply), self._where, "see Redis's log"
-                )
+                raise StoreDown("E_STORE_REFUSED", str(reply), self._where, "see Redis's log")
         return found
 
     def close(self) -> None:

@@ -54,9 +54,7 @@ class SeenTransactions:
     def __len__(self) -> int:
         return len(self._marks)
 
-    def judge(
-        self, ids: NDArray[np.bytes_], content: NDArray[np.uint64], event_time_ms: Ints
-    ) -> Verdict:
+    def judge(self, ids: NDArray[np.bytes_], content: NDArray[np.uint64], event_time_ms: Ints) -> Verdict:
         """Return what each row is; later rows of the batch see earlier ones.
 
         Args:
@@ -73,9 +71,7 @@ class SeenTransactions:
         for row, (mark, before) in enumerate(zip(marks, known, strict=True)):
             if mark is before:
                 continue
-            before = self._marks[
-                names[row]
-            ]  # an earlier row of this batch may have replaced it
+            before = self._marks[names[row]]  # an earlier row of this batch may have replaced it
             if mark[1] - before[1] > HORIZON_MS:
                 self._marks[names[row]] = mark
             else:
@@ -87,15 +83,11 @@ class SeenTransactions:
 
     def take_dirty(self) -> list[tuple[int, bytes | None]]:
         """Return forgotten chunks (number, nothing) and new ones (number, bytes)."""
-        entries: list[tuple[int, bytes | None]] = [
-            (number, None) for number in self._forgotten
-        ]
+        entries: list[tuple[int, bytes | None]] = [(number, None) for number in self._forgotten]
         self._forgotten = []
         number, names, marks = self._new
         for at in range(0, len(names), CHUNK_ROWS):
-            chunk = _Chunk(
-                number, names[at : at + CHUNK_ROWS], marks[at : at + CHUNK_ROWS]
-            )
+            chunk = _Chunk(number, names[at : at + CHUNK_ROWS], marks[at : at + CHUNK_ROWS])
             self._chunks.append(chunk)
             entries.append((number, _pack(chunk)))
             number += 1
@@ -112,9 +104,7 @@ class SeenTransactions:
             self._new = _Chunk(number + 1, [], [])
         self._forget()
 
-    def _remember(
-        self, names: list[bytes], marks: list[Mark], first: NDArray[np.bool_]
-    ) -> None:
+    def _remember(self, names: list[bytes], marks: list[Mark], first: NDArray[np.bool_]) -> None:
         if first.all():
             self._new.names.extend(names)
             self._new.marks.extend(marks)
@@ -125,9 +115,7 @@ class SeenTransactions:
 
     def _forget(self) -> None:
         """Drop whole chunks past the horizon; `judge` looks at each id's own arrival."""
-        while (
-            self._chunks and self.newest_ms - self._chunks[0].marks[-1][1] > HORIZON_MS
-        ):
+        while self._chunks and self.newest_ms - self._chunks[0].marks[-1][1] > HORIZON_MS:
             chunk = self._chunks.popleft()
             self._forgotten.append(chunk.number)
             for name, mark in zip(chunk.names, chunk.marks, strict=True):
@@ -138,12 +126,7 @@ class SeenTransactions:
 def _pack(chunk: _Chunk) -> bytes:
     content = np.array([mark[0] for mark in chunk.marks], np.uint64).tobytes()
     arrivals = np.array([mark[1] for mark in chunk.marks], np.int64).tobytes()
-    return (
-        len(chunk.names).to_bytes(4, "little")
-        + content
-        + arrivals
-        + b"\0".join(chunk.names)
-    )
+    return len(chunk.names).to_bytes(4, "little") + content + arrivals + b"\0".join(chunk.names)
 
 
 def _unpack(number: int, blob: bytes) -> _Chunk:

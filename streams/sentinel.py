@@ -37,9 +37,7 @@ class Sentinel:
         if not partitions:
             return set()
         order = sorted(partitions)
-        values = connection.command(
-            "HMGET", self._key, *[self._field(p) for p in order]
-        )
+        values = connection.command("HMGET", self._key, *[self._field(p) for p in order])
         whole = self._whole()
         return {p for p, value in zip(order, values, strict=True) if value != whole}
 
@@ -51,15 +49,7 @@ class Sentinel:
 
     def finish(self, connection: RedisSocket, partition: int, mark: bytes) -> bool:
         """Say that the partition's rows are there; False when the store was emptied meanwhile."""
-        words = (
-            "EVAL",
-            _EXCHANGE,
-            "1",
-            self._key,
-            self._field(partition),
-            mark,
-            self._whole(),
-        )
+        words = ("EVAL", _EXCHANGE, "1", self._key, self._field(partition), mark, self._whole())
         return bool(connection.command(*words))
 
     def _field(self, partition: int) -> str:

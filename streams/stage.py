@@ -39,15 +39,15 @@ class StoreRows(NamedTuple):
     def take(self, which: "NDArray[np.int64] | slice") -> "StoreRows":
         """Return the rows that an index array or a slice names."""
         return StoreRows(
-            self.keys[which],
-            self.values[which],
-            self.event_time_ms[which],
-            self.positions[which],
+            self.keys[which], self.values[which], self.event_time_ms[which], self.positions[which]
         )
 
 
 class DeadLetter(NamedTuple):
-    """A row refused after the gate: why, its columns, and the input positions its record covers."""
+    """A row refused after the gate: why, its columns, and the input positions its letter covers.
+
+    A letter goes to the raw record's partition of the dead-letter topic, on a lane like any other.
+    """
 
     code: str
     reason: str
@@ -55,6 +55,7 @@ class DeadLetter(NamedTuple):
     src: str
     frm: int
     to: int
+    claim: bool
 
 
 class Outcome(NamedTuple):
@@ -141,7 +142,7 @@ class StageCore:
         self.definitions_hash = marker.definitions_hash
         self.counts = Counts()
         self._out = LaneWriter(src, position(marker.input_offset))
-        self._refused_to = position(marker.input_offset)
+        self._letters_to: dict[int, int] = {}
 
     def batch(self, records: Sequence[tuple[int, bytes]]) -> Step:
         """Fold records (offset, bytes) in and return what they lead to.
@@ -184,9 +185,7 @@ class StageCore:
             yield Run(kind, parts, self.input_offset)
 
     def _is_next(self, offset: int) -> bool:
-        if (
-            offset < self.input_offset
-        ):  # Faust delivers again what the group had not committed
+        if offset < self.input_offset:  # Faust delivers again what the group had not committed
             self.counts.repeated_records += 1
             return False
         if offset > self.input_offset:
@@ -210,10 +209,7 @@ class StageCore:
     def _accept(self, frame: Frame, offset: int) -> Columns:
         rows = accept(frame, self.lanes, self._on_gap)
         self.counts.records += 1
-        return {
-            **rows,
-            "pos": position(offset) + np.arange(length(rows), dtype=np.int64),
-        }
+        return {**rows, "pos": position(offset) + np.arange(length(rows), dtype=np.int64)}
 
     def _on_gap(self, frame: Frame) -> None:
         self.counts.lane_gaps += 1
@@ -222,17 +218,18 @@ class StageCore:
         rows = concat(run.parts)
         outcome = self.rows.apply(run.kind, rows)
         upto = position(run.next_offset)
-        step.records.extend(
-            self._out.emit(outcome.kind, outcome.rows, outcome.targets, upto)
-        )
+        step.records.extend(self._out.emit(outcome.kind, outcome.rows, outcome.targets, upto))
         if outcome.store_rows is not None:
             step.store_rows.append(outcome.store_rows)
-        for code, reason, row in outcome.refused:
-            step.dead_letters.append(
-                DeadLetter(code, reason, row, self.src, self._refused_to, upto)
-            )
-        self._refused_to = upto
+        step.dead_letters.extend(self._letter(*refused) for refused in outcome.refused)
         self._count(rows, outcome)
+
+    def _letter(self, code: str, reason: str, row: dict[str, Any]) -> DeadLetter:
+        target, to = row["raw_partition"], row["pos"] + 1
+        frm = self._letters_to.get(target, self._out.base)
+        claim = target not in self._letters_to
+        self._letters_to[target] = to
+        return DeadLetter(code, reason, row, self.src, frm, to, claim)
 
     def _count(self, rows: Columns, outcome: Outcome) -> None:
         self.counts.rows += length(rows)

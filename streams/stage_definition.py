@@ -24,18 +24,10 @@ class _Stage(NamedTuple):
 
 STAGES: dict[StageName, _Stage] = {
     "customer": _Stage(
-        CUSTOMER,
-        topics.EVENTS_CUSTOMER,
-        topics.EVENTS_TERMINAL,
-        topics.CHANGELOG_CUSTOMER,
-        CustomerRows,
+        CUSTOMER, topics.EVENTS_CUSTOMER, topics.EVENTS_TERMINAL, topics.CHANGELOG_CUSTOMER, CustomerRows
     ),
     "terminal": _Stage(
-        TERMINAL,
-        topics.EVENTS_TERMINAL,
-        topics.FEATURES_LOG,
-        topics.CHANGELOG_TERMINAL,
-        TerminalRows,
+        TERMINAL, topics.EVENTS_TERMINAL, topics.FEATURES_LOG, topics.CHANGELOG_TERMINAL, TerminalRows
     ),
 }
 
@@ -57,9 +49,7 @@ class StageDefinition:
         self.output_topic = stage.output.full_name(topic_prefix)
         self.changelog_topic = stage.changelog.full_name(topic_prefix)
         self.dead_letters = DeadLetterTopic(
-            topics.TRANSACTIONS_DLQ.full_name(topic_prefix),
-            topics.TRANSACTIONS.full_name(topic_prefix),
-            name,
+            topics.TRANSACTIONS_DLQ.full_name(topic_prefix), topics.TRANSACTIONS.name, name
         )
         self.group = f"{topic_prefix}stage-{name}"
         self._source = stage.source.name

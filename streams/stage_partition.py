@@ -1,4 +1,4 @@
-"""The life of one owned partition: what waits, what the store must hold before it leaves, what a checkpoint needs.
+"""The life of one owned partition: what waits, what may leave, and what a checkpoint needs.
 
 Pure of Kafka, Faust and Redis like the core: the ports below are handed in, time is an argument, and every
 method returns at once. The driver (the Faust app, or a simulator) calls `receive` for each record, `work`
@@ -73,9 +73,7 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
 class StagePartition:
     """One partition of one incarnation: the core, what goes in, and what has still to come out."""
 
-    def __init__(
-        self, core: StageCore, outputs: Outputs, store: Store, waits: Waits
-    ) -> None:
+    def __init__(self, core: StageCore, outputs: Outputs, store: Store, waits: Waits) -> None:
         self.core = core
         self.marker_offset = core.input_offset
         self._breaker_releases = 0
@@ -104,11 +102,7 @@ class StagePartition:
     @property
     def settled(self) -> bool:
         """Return whether every record taken is under the marker and acknowledged to its source."""
-        return (
-            not self._waiting
-            and not self._acks
-            and self.core.input_offset == self.marker_offset
-        )
+        return not self._waiting and not self._acks and self.core.input_offset == self.marker_offset
 
     def receive(self, offset: int, data: bytes, ack: Callable[[], object]) -> None:
         """Take a record; `ack` is called once a committed checkpoint covers it."""
@@ -127,9 +121,7 @@ class StagePartition:
         step = self.core.batch(records)
         for rows in step.store_rows:
             self._ticket = self._store.put(rows)
-        self._outbox.append(
-            Pending(self._ticket, now_ms + self._waits.store_wait_ms, step)
-        )
+        self._outbox.append(Pending(self._ticket, now_ms + self._waits.store_wait_ms, step))
         self._steps_made += 1
         self.release(now_ms)
         return len(records)
@@ -145,10 +137,7 @@ class StagePartition:
             self._outbox.popleft()
             self._outputs.send(pending.step)
             self._steps_sent += 1
-            if (
-                self._checkpoint is not None
-                and self._checkpoint.steps == self._steps_sent
-            ):
+            if self._checkpoint is not None and self._checkpoint.steps == self._steps_sent:
                 self._checkpoint.mark = self._outputs.mark()
 
     def tick(self, now_ms: float, *, hurry: bool) -> Checkpoint | None:
@@ -180,14 +169,10 @@ class StagePartition:
     def _is_due(self, now_ms: float, hurry: bool) -> bool:
         if not self._acks and self.core.input_offset == self.marker_offset:
             return False
-        return (
-            hurry or now_ms - self._checkpoint_ms >= self._waits.checkpoint_interval_ms
-        )
+        return hurry or now_ms - self._checkpoint_ms >= self._waits.checkpoint_interval_ms
 
     def _snapshot(self, now_ms: float) -> Checkpoint:
-        taken = Checkpoint(
-            self.core.snapshot(), self._ticket, self._steps_made, started_ms=now_ms
-        )
+        taken = Checkpoint(self.core.snapshot(), self._ticket, self._steps_made, started_ms=now_ms)
         if self._steps_sent == self._steps_made:
             taken.mark = self._outputs.mark()
         return taken

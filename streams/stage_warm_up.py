@@ -11,39 +11,18 @@ from streams.stage_definition import StageDefinition
 
 def warm_up(definition: StageDefinition) -> None:
     """Fold a row of each kind through a stage that is thrown away."""
-    core = StageCore(
-        "warm/0",
-        definition.rows(0),
-        Marker(input_offset=0, lanes={}, definitions_hash=""),
-    )
+    core = StageCore("warm/0", definition.rows(0), Marker(input_offset=0, lanes={}, definitions_hash=""))
     for offset, kind in enumerate(core.rows.columns):
         lane = LaneWriter(f"warm/{offset}", 0)
-        core.batch(
-            [
-                (
-                    offset,
-                    lane.emit(kind, nobody(), np.zeros(1, np.int32), position(1))[0][1],
-                )
-            ]
-        )
+        core.batch([(offset, lane.emit(kind, nobody(), np.zeros(1, np.int32), position(1))[0][1])])
     again = definition.rows(0)
-    again.load(
-        {key: blob for key, blob in core.snapshot().entries if blob is not None}, {}
-    )
+    again.load({key: blob for key, blob in core.snapshot().entries if blob is not None}, {})
     again.latest()
 
 
 def nobody() -> Columns:
     """Return one row with the columns of every kind."""
-    numbers = [
-        "pos",
-        "raw_offset",
-        "appended_ms",
-        "event_time",
-        "label_time",
-        "amount_minor",
-        "customer_pos",
-    ]
+    numbers = ["pos", "raw_offset", "appended_ms", "event_time", "label_time", "amount_minor", "customer_pos"]
     words = [
         "transaction_id",
         "customer_id",
@@ -56,9 +35,7 @@ def nobody() -> Columns:
     ]
     rows: Columns = {name: np.ones(1, np.int64) for name in numbers}
     rows |= {name: strings(["warm"]) for name in words}
-    rows |= {
-        name: np.zeros(1, np.int32) for name in ("raw_partition", "customer_partition")
-    }
+    rows |= {name: np.zeros(1, np.int32) for name in ("raw_partition", "customer_partition")}
     rows |= {name: np.zeros(1, np.uint8) for name in ("label", "late")}
     rows["content_hash"] = np.zeros(1, np.uint64)
     rows["customer_values"] = np.zeros((1, len(CUSTOMER.columns)))

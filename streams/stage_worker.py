@@ -59,21 +59,17 @@ class StageWorker:
     """Owns the partitions that the group gives it; a failure ends the process."""
 
     def __init__(
-        self,
-        definition: StageDefinition,
-        settings: StageSettings,
-        servers: Servers,
-        watch: Watch,
+        self, definition: StageDefinition, settings: StageSettings, servers: Servers, watch: Watch
     ) -> None:
         self.definition, self.settings, self.servers = definition, settings, servers
         self.metrics, self._on_failure, self._end_offset = watch
         self._waits = Waits(
-            store_wait_ms=settings.store_wait_ms,
-            checkpoint_interval_ms=settings.checkpoint_interval_ms,
+            store_wait_ms=settings.store_wait_ms, checkpoint_interval_ms=settings.checkpoint_interval_ms
         )
         self._live: dict[int, Live] = {}
         self._coming: dict[tuple[int, int], asyncio.Task[Live]] = {}
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="stage")
+        self._commits: set[asyncio.Task[None]] = set()
         self._gathering = False
         self._stopping = False
         self._next_gauge_ms = 0.0
@@ -97,9 +93,7 @@ class StageWorker:
         self.servers.store.watch(set(self._live))
         log.info("revoked", stage=self.definition.name, partitions=sorted(partitions))
 
-    async def receive(
-        self, partition: int, generation: int, offset: int, data: bytes, ack: Ack
-    ) -> None:
+    async def receive(self, partition: int, generation: int, offset: int, data: bytes, ack: Ack) -> None:
         """Take one record, after waiting for the partition's state and for room downstream."""
         live = self._live.get(partition)
         if live is None or live.generation != generation:
@@ -123,7 +117,9 @@ class StageWorker:
         for live in list(self._live.values()):
             ready = live.partition.tick(now_ms(), hurry=hurry)
             if ready is not None:
-                asyncio.ensure_future(self._commit(live, ready))
+                task = asyncio.ensure_future(self._commit(live, ready))
+                self._commits.add(task)
+                task.add_done_callback(self._commits.discard)
         for partition in self.servers.store.take_lost() & set(self._live):
             self._refill(partition)
         if now_ms() >= self._next_gauge_ms:
@@ -154,23 +150,15 @@ class StageWorker:
         began = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            changelog, restored, rows = await loop.run_in_executor(
-                self._pool, self._restore, partition
-            )
+            changelog, restored, rows = await loop.run_in_executor(self._pool, self._restore, partition)
         except HeadraceError as error:
             self._on_failure(error)
             raise
         core = StageCore(self.definition.source(partition), rows, restored.marker)
         outputs = PartitionOutputs(
-            self.servers.outputs,
-            self.definition.output_topic,
-            self.definition.dead_letters,
+            self.servers.outputs, self.definition.output_topic, self.definition.dead_letters
         )
-        live = Live(
-            generation,
-            StagePartition(core, outputs, self.servers.store, self._waits),
-            changelog,
-        )
+        live = Live(generation, StagePartition(core, outputs, self.servers.store, self._waits), changelog)
         if (partition, generation) in self._coming:  # not revoked meanwhile
             self._live[partition] = live
             self.servers.store.watch(set(self._live))
@@ -185,10 +173,7 @@ class StageWorker:
     def _restore(self, partition: int) -> tuple[Changelog, Restored, StageRows]:
         definition = self.definition
         changelog = Changelog(
-            self.settings.kafka,
-            definition.changelog_topic,
-            partition,
-            definition.transactional_id(partition),
+            self.settings.kafka, definition.changelog_topic, partition, definition.transactional_id(partition)
         )
         restored = changelog.take_over(self.servers.reader, definition.definitions_hash)
         rows = definition.rows(partition)
@@ -199,9 +184,7 @@ class StageWorker:
         """Wait a moment for what else is about to come: a batch costs the same for one record or ten."""
         if not self._gathering:
             self._gathering = True
-            asyncio.get_running_loop().call_later(
-                self.settings.gather_ms / 1e3, self._gathered
-            )
+            asyncio.get_running_loop().call_later(self.settings.gather_ms / 1e3, self._gathered)
 
     def _gathered(self) -> None:
         self._gathering = False
@@ -224,39 +207,24 @@ class StageWorker:
     async def _commit(self, live: Live, checkpoint: Checkpoint) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(
-                self._pool, live.changelog.commit, checkpoint.snapshot
-            )
+            await loop.run_in_executor(self._pool, live.changelog.commit, checkpoint.snapshot)
         except Stop as stop:
             if any(live is owned for owned in self._live.values()):
                 self._on_failure(stop)
-            log.info(
-                "detached_checkpoint_failed",
-                stage=self.definition.name,
-                reason=str(stop),
-            )
+            log.info("detached_checkpoint_failed", stage=self.definition.name, reason=str(stop))
             return
         live.partition.committed(checkpoint, now_ms())
-        self.metrics.checkpoint_seconds.observe(
-            (now_ms() - checkpoint.started_ms) / 1e3
-        )
+        self.metrics.checkpoint_seconds.observe((now_ms() - checkpoint.started_ms) / 1e3)
 
     def _refill(self, partition: int) -> None:
         rows = self._live[partition].partition.core.rows.latest()
         self.servers.store.refill(partition, rows)
         self.metrics.store_refills.inc()
-        log.info(
-            "store_refill",
-            stage=self.definition.name,
-            partition=partition,
-            rows=len(rows.keys),
-        )
+        log.info("store_refill", stage=self.definition.name, partition=partition, rows=len(rows.keys))
 
     def _gauge(self) -> None:
         self.metrics.partitions.set(len(self._live))
-        self.metrics.keys.set(
-            sum(len(live.partition.core.rows) for live in self._live.values())
-        )
+        self.metrics.keys.set(sum(len(live.partition.core.rows) for live in self._live.values()))
         gaps = lag = 0
         for number, live in self._live.items():
             core = live.partition.core

@@ -52,10 +52,7 @@ LABEL_COLUMNS = frozenset(
 class TerminalRows:
     """State and outputs of one partition of `events.terminal`; features.log keeps the partition's number."""
 
-    columns: Mapping[int, frozenset[str]] = {
-        Kind.PAYMENT: PAYMENT_COLUMNS,
-        Kind.LABEL: LABEL_COLUMNS,
-    }
+    columns: Mapping[int, frozenset[str]] = {Kind.PAYMENT: PAYMENT_COLUMNS, Kind.LABEL: LABEL_COLUMNS}
 
     def __init__(self, partition: int, output_partitions: int) -> None:
         self._partition = partition
@@ -71,19 +68,13 @@ class TerminalRows:
         made["terminal_pos"] = rows["pos"]
         made["terminal_values"] = applied.values
         if kind == Kind.PAYMENT:
-            made["terminal_partition"] = np.full(
-                length(rows), self._partition, np.int32
-            )
-            made["late"] = rows["late"] | applied.late.astype(np.uint8) * np.uint8(
-                LATE_FOR_TERMINAL
-            )
+            made["terminal_partition"] = np.full(length(rows), self._partition, np.int32)
+            made["late"] = rows["late"] | applied.late.astype(np.uint8) * np.uint8(LATE_FOR_TERMINAL)
         return Outcome(
             kind=Kind.FEATURE if kind == Kind.PAYMENT else Kind.LABEL,
             rows=made,
             targets=np.full(length(rows), self._partition, np.int32),
-            store_rows=StoreRows(
-                rows["terminal_id"], applied.values, applied.as_of_ms, rows["pos"]
-            ),
+            store_rows=StoreRows(rows["terminal_id"], applied.values, applied.as_of_ms, rows["pos"]),
             refused=[],
             late=int(applied.late.sum()),
         )

@@ -133,9 +133,7 @@ class MemoryStage:
                 self.store.land()
                 self.partition.release(now_ms)
             case 6:
-                self.ready = self.ready or self.partition.tick(
-                    now_ms, hurry=bool(rng.random() < 0.1)
-                )
+                self.ready = self.ready or self.partition.tick(now_ms, hurry=bool(rng.random() < 0.1))
             case _:
                 self.commit(now_ms)
 

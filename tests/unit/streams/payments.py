@@ -10,18 +10,12 @@ Log = list[bytes]  # the records of one partition; the index is the offset
 
 
 def events(
-    rng: np.random.Generator,
-    count: int,
-    *,
-    first_id: int = 0,
-    start_ms: int = 1_700_000_000_000,
+    rng: np.random.Generator, count: int, *, first_id: int = 0, start_ms: int = 1_700_000_000_000
 ) -> Columns:
     """Return accepted payments with a few late ones and a few repeats of earlier ids."""
     ids = np.arange(first_id, first_id + count)
     repeats = (rng.random(count) < 0.05) & (ids > first_id)
-    ids[repeats] = ids[
-        np.maximum(np.flatnonzero(repeats) - rng.integers(1, 9, repeats.sum()), 0)
-    ]
+    ids[repeats] = ids[np.maximum(np.flatnonzero(repeats) - rng.integers(1, 9, repeats.sum()), 0)]
     names = strings([f"t{i}" for i in ids.tolist()])
     when = start_ms + ids * 20_000
     rng_late = rng.random(count) < 0.1
@@ -45,19 +39,12 @@ def events(
 def gate_log(rows: Columns, records: int) -> Log:
     """Return the gate's record batches of one lane for these rows."""
     writer, log = LaneWriter("transactions/0", 0), Log()
-    pos = np.array(
-        [position(offset) for offset in rows["raw_offset"].tolist()], np.int64
-    )
+    pos = np.array([position(offset) for offset in rows["raw_offset"].tolist()], np.int64)
     rows = {"pos": pos, **rows}
     for part in np.array_split(np.arange(length(rows)), records):
         piece = take(rows, part)
         upto = int(piece["pos"][-1]) + position(1)
-        log += [
-            data
-            for _, data in writer.emit(
-                Kind.EVENT, piece, np.zeros(len(part), np.int32), upto
-            )
-        ]
+        log += [data for _, data in writer.emit(Kind.EVENT, piece, np.zeros(len(part), np.int32), upto)]
     return log
 
 
@@ -69,7 +56,5 @@ def label_rows(rows: Columns, every: int) -> Columns:
     labels["label"] = (some["amount_minor"] % 2).astype(np.uint8)
     labels["label_time"] = some["event_time"] + 86_400_000
     labels["source"] = strings(["chargeback"] * length(some))
-    labels["pos"] = np.array(
-        [position(offset) for offset in some["raw_offset"].tolist()], np.int64
-    )
+    labels["pos"] = np.array([position(offset) for offset in some["raw_offset"].tolist()], np.int64)
     return labels

@@ -1,4 +1,4 @@
-"""The stage's protocol on in-memory servers: whatever crashes when, each row comes out once, with the same bits."""
+"""The stage's protocol on in-memory servers: whatever crashes when, each row comes out once, same bits."""
 
 import json
 
@@ -25,9 +25,7 @@ def customer_core() -> StageCore:
     return StageCore("events.customer/0", CustomerRows(0, 2), START)
 
 
-def by_target(
-    core: StageCore, log: list[bytes], records_a_batch: int
-) -> dict[int, list[bytes]]:
+def by_target(core: StageCore, log: list[bytes], records_a_batch: int) -> dict[int, list[bytes]]:
     out: dict[int, list[bytes]] = {}
     for first in range(0, len(log), records_a_batch):
         batch = list(enumerate(log[first : first + records_a_batch], first))
@@ -39,8 +37,7 @@ def by_target(
 def same(left: Columns, right: Columns) -> bool:
     """Return whether two outputs hold the same rows, bit for bit."""
     return left.keys() == right.keys() and all(
-        left[name].tolist() == right[name].tolist()
-        or left[name].tobytes() == right[name].tobytes()
+        left[name].tolist() == right[name].tolist() or left[name].tobytes() == right[name].tobytes()
         for name in left
     )
 
@@ -72,10 +69,7 @@ def test_crashes_lose_double_and_change_nothing(seed: int) -> None:
     by_target(final, log, 3)
     latest = final.rows.latest()
     for i, key in enumerate(latest.keys.tolist()):
-        assert stage.store.rows[key] == (
-            int(latest.positions[i]),
-            latest.values[i].tobytes(),
-        )
+        assert stage.store.rows[key] == (int(latest.positions[i]), latest.values[i].tobytes())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -108,10 +102,7 @@ def terminal_log(rows: Columns) -> list[bytes]:
         part = take(labels, slice(i, i + 1))
         if length(part):
             upto = int(part["pos"][-1]) + 1
-            log += [
-                data
-                for _, data in lane.emit(Kind.LABEL, part, np.zeros(1, np.int32), upto)
-            ]
+            log += [data for _, data in lane.emit(Kind.LABEL, part, np.zeros(1, np.int32), upto)]
     return log
 
 
@@ -127,12 +118,9 @@ def kinds(log: list[bytes]) -> list[tuple[int, bytes]]:
     lanes: dict[str, int] = {}
     found = []
     for data in log:
-        rows = accept(
-            decode(data), lanes, lambda frame: pytest.fail(f"gap at {frame.frm}")
-        )
+        rows = accept(decode(data), lanes, lambda frame: pytest.fail(f"gap at {frame.frm}"))
         found += [
-            (int(p), v.tobytes())
-            for p, v in zip(rows["terminal_pos"], rows["terminal_values"], strict=True)
+            (int(p), v.tobytes()) for p, v in zip(rows["terminal_pos"], rows["terminal_values"], strict=True)
         ]
     return found
 
@@ -159,20 +147,12 @@ def test_bytes_of_a_stranger_stop_nobody() -> None:
 
 def test_a_repeat_falls_out_and_other_content_is_a_dead_letter() -> None:
     rows = events(np.random.default_rng(4), 1)
-    other = {
-        **rows,
-        "content_hash": hash64(np.array([b"other"])),
-        "raw_offset": np.array([2]),
-    }
+    other = {**rows, "content_hash": hash64(np.array([b"other"])), "raw_offset": np.array([2])}
     again = {**rows, "raw_offset": np.array([1])}
-    step = customer_core().batch(
-        list(enumerate(gate_log(concat([rows, again, other]), 1)))
-    )
+    step = customer_core().batch(list(enumerate(gate_log(concat([rows, again, other]), 1))))
     assert [length(read_all([data])) for _, data in step.records] == [1]
     (letter,) = step.dead_letters
-    record = DeadLetterTopic("transactions.dlq", "transactions", "customer").record(
-        letter
-    )
+    record = DeadLetterTopic("transactions.dlq", "transactions", "customer").record(letter)
     assert json.loads(record.value)["transaction_id"] == "t0"
     headers = dict(record.headers)
     assert headers["headrace.dlq.code"] == b"E_DUP_CONFLICT"
@@ -198,5 +178,5 @@ def test_a_checkpoint_waits_for_the_store_and_outputs_do_not_wait_for_ever() -> 
 
 def test_state_of_other_definitions_is_refused() -> None:
     marker = msgspec.json.encode(START)
-    with pytest.raises(StateError, match="E_STATE_DEFINITIONS.*backfill"):
+    with pytest.raises(StateError, match=r"E_STATE_DEFINITIONS.*backfill"):
         restored({b"M": marker}, "f" * 16, "changelog.customer/0")

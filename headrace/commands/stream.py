@@ -1,0 +1,42 @@
+"""`headrace stream customer|terminal`: a Faust worker that keeps one entity's windows."""
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace stream customer
+  headrace stream terminal
+  HEADRACE_STAGE_CHECKPOINT_INTERVAL_MS=500 headrace stream customer
+"""
+
+
+@click.command(name="stream", epilog=EXAMPLE)
+@click.argument("stage", type=click.Choice(["customer", "terminal"]))
+def command(stage: str) -> None:
+    """Keep the windows of customers or terminals: features to the next topic and to the online store.
+
+    Several workers of one stage share its partitions. SIGTERM or Ctrl-C commits a last checkpoint and
+    stops within 5 s. Exit code 70-79: start again, it goes on from its marker.
+    """
+    from typing import cast
+
+    from prometheus_client import CollectorRegistry
+
+    from headrace import environment, telemetry
+    from streams.faust_app import StageProcess
+    from streams.stage_definition import StageDefinition, StageName
+    from streams.stage_metrics import StageMetrics
+    from streams.stage_settings import StageSettings
+
+    run = environment.current_run()
+    settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
+    worker = f"stream-{stage}"
+    telemetry.configure(worker, settings.log_level)
+    telemetry.log_settings(settings)
+    registry = CollectorRegistry()
+    definition = StageDefinition(cast(StageName, stage), settings.topic_prefix)
+    process = StageProcess(definition, settings, StageMetrics(registry, stage))
+    process.warm()
+    telemetry.serve_metrics(run, worker, registry, settings.metrics_port)
+    process.run()

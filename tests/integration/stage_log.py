@@ -1,0 +1,150 @@
+"""Feeding the stages record batches as the gate writes them, and recomputing what must come out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+
+from contracts import topics
+from contracts.connections import KafkaConnection
+from contracts.frame import Columns, Frame, Kind, decode, length, position
+from contracts.keys import partition_of
+from contracts.lanes import LaneWriter, accept
+from streams.customer import CustomerRows
+from streams.stage import Marker, StageCore, StageRows
+from streams.terminal import TerminalRows
+from tests.unit.streams.payments import events, label_rows
+
+Log = list[tuple[int, bytes]]
+START = Marker(input_offset=0, lanes={}, definitions_hash="")
+
+
+class Feeder:
+    """Writes accepted payments, and labels of some, to the stages' inputs: one lane a target partition."""
+
+    def __init__(self, kafka: KafkaConnection, prefix: str, seed: int) -> None:
+        self._producer = Producer({**kafka.librdkafka(), "enable.idempotence": True, "linger.ms": 0})
+        self._prefix = prefix
+        self._rng = np.random.default_rng(seed)
+        self._payments, self._labels = LaneWriter("transactions/0", 0), LaneWriter("labels/0", 0)
+        self.fed = 0
+        self.labelled = 0
+
+    def feed(self, count: int) -> None:
+        """Write `count` payments, a few of them repeats, and the labels of every fifth."""
+        rows = events(self._rng, count, first_id=self.fed)
+        rows["pos"] = position(1) * rows["raw_offset"]
+        self.fed += count
+        upto = position(self.fed)
+        self._write(topics.EVENTS_CUSTOMER, self._payments, Kind.EVENT, (rows, rows["customer_id"]), upto)
+        labels = label_rows(rows, 5)
+        self.labelled += length(labels)
+        self._write(topics.EVENTS_TERMINAL, self._labels, Kind.LABEL, (labels, labels["terminal_id"]), upto)
+
+    def flush(self) -> None:
+        """Wait until Kafka has everything."""
+        assert self._producer.flush(30) == 0
+
+    def _write(
+        self,
+        topic: topics.Topic,
+        lane: LaneWriter,
+        kind: Kind,
+        rows: tuple[Columns, np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]],
+        upto: int,
+    ) -> None:
+        targets = partition_of(rows[1], topic.partitions)
+        for target, data in lane.emit(kind, rows[0], targets, upto):
+            self._producer.produce(topic.full_name(self._prefix), data, partition=target)
+        self._producer.poll(0)
+
+
+@contextmanager
+def _reader(kafka: KafkaConnection) -> Iterator[Consumer]:
+    settings = {"group.id": "check", "enable.partition.eof": True, "enable.auto.commit": False}
+    consumer = Consumer({**kafka.librdkafka(), **settings, "fetch.wait.max.ms": 20})
+    yield consumer
+    consumer.close()
+
+
+def read_topic(kafka: KafkaConnection, topic: str) -> dict[int, Log]:
+    """Return all records of a topic, (offset, value) a partition."""
+    logs: dict[int, Log] = {}
+    with _reader(kafka) as consumer:
+        for partition in range(topics.PARTITIONS):
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+            logs[partition] = log = Log()
+            ended = False
+            while not ended:
+                for message in consumer.consume(5000, 0.1):
+                    error, value = message.error(), message.value()
+                    ended = error is not None and error.code() == KafkaError._PARTITION_EOF
+                    if value is not None and error is None:
+                        log.append((message.offset() or 0, value))
+    return logs
+
+
+def accepted(log: Log) -> list[Columns]:
+    """Return what any reader of an inter-stage topic takes; a gap that stays is a failure."""
+    lanes: dict[str, int] = {}
+    gaps: list[Frame] = []
+    parts = [accept(decode(data), lanes, gaps.append) for _, data in log]
+    assert not gaps
+    return [part for part in parts if length(part)]
+
+
+def recomputed(log: Log, rows: StageRows, src: str) -> list[Columns]:
+    """Return what a stage that never fails makes of its durable input, one record at a time."""
+    core = StageCore(src, rows, START)
+    out: Log = []
+    for offset, data in log:
+        out += core.batch([(offset, data)]).records
+    lanes: dict[tuple[int, str], dict[str, int]] = {}
+    made = []
+    for target, data in out:
+        frame = decode(data)
+        made.append(accept(frame, lanes.setdefault((target, frame.src), {}), _no_gap))
+    return [part for part in made if length(part)]
+
+
+def _no_gap(frame: Frame) -> None:
+    raise AssertionError(f"a gap at {frame.frm}")
+
+
+def by_position(parts: list[Columns], name: str, position_name: str) -> dict[tuple[str, int], bytes]:
+    """Return (transaction, position) -> the bits of a row's values; each row must be there once."""
+    found: dict[tuple[str, int], bytes] = {}
+    for part in parts:
+        keys = zip(part["transaction_id"].tolist(), part[position_name].tolist(), strict=True)
+        for key, values in zip(keys, part[name], strict=True):
+            assert key not in found, f"doubled: {key}"
+            found[key] = values.tobytes()
+    return found
+
+
+def check(kafka: KafkaConnection, prefix: str) -> tuple[int, int]:
+    """Compare both stages' outputs with a recomputation; return (payments, labels) in features.log."""
+    customer_in = read_topic(kafka, topics.EVENTS_CUSTOMER.full_name(prefix))
+    terminal_in = read_topic(kafka, topics.EVENTS_TERMINAL.full_name(prefix))
+    features = read_topic(kafka, topics.FEATURES_LOG.full_name(prefix))
+    expected = [
+        part
+        for p, log in customer_in.items()
+        for part in recomputed(log, CustomerRows(p, topics.PARTITIONS), f"events.customer/{p}")
+    ]
+    taken = [part for log in terminal_in.values() for part in accepted(log)]
+    payments = [part for part in taken if "customer_values" in part]
+    assert by_position(payments, "customer_values", "customer_pos") == by_position(
+        expected, "customer_values", "customer_pos"
+    )
+    rows = labels = 0
+    for p, log in terminal_in.items():
+        made = recomputed(log, TerminalRows(p, topics.PARTITIONS), f"events.terminal/{p}")
+        found = accepted(features[p])
+        assert by_position(found, "terminal_values", "terminal_pos") == by_position(
+            made, "terminal_values", "terminal_pos"
+        )
+        rows += sum(length(part) for part in found if "customer_values" in part)
+        labels += sum(length(part) for part in found if "label" in part)
+    return rows, labels
