@@ -1,9 +1,10 @@
 """The compiled fold: one pass over a batch of rows, in log order, over array state.
 
 A view's state is a set of arrays indexed by a key's slot, and two arenas that hold blocks of tiles and of
-items. A tile is a row of integers: [number, count, sum, squares low, squares high, least, greatest], as many
-as the view's aggregations need; its number is time // hop, and a level is one hop. Blocks of a key and level
-are kept in order of number, grow by doubling, and drop tiles that no window can see again.
+items. A tile is a run of integers: [number, count, sum, squares low, squares high, least, greatest], as many
+as the aggregations of its level need; its number is time // hop, and a level is one hop. Blocks of a key and
+level are kept in order of number, grow by doubling, and drop tiles that no window can see again. Reading
+state is bound by memory, so a level carries no word that nobody reads.
 
 Everything here is plain loops over integers; `tests/oracles/windows.py` is the definition it must equal.
 """
@@ -20,7 +21,8 @@ from features.aggregations.std import add, finalise_std, multiply
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).min
 NUMBER, COUNT, SUM, SQUARES_LOW, SQUARES_HIGH, LEAST, GREATEST = range(7)
-CLASSES = 40  # block sizes are 2, 4, 8, ... tiles or items
+CLASSES = 40  # block sizes are 16, 32, 64, ... words of tiles, or 2, 4, 8, ... items
+WORDS = 7
 ITEMS_NONE, ITEMS_DISTINCT, ITEMS_REPLACE = range(3)
 _ANY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -28,7 +30,7 @@ _ANY = np.uint64(0xFFFFFFFFFFFFFFFF)
 class Plan(NamedTuple):
     """A view as the kernel reads it."""
 
-    words: int  # of a tile
+    words: Ints  # (levels,) of a tile
     items: int  # ITEMS_*
     hop_ms: Ints  # (levels,)
     keep_ms: Ints  # (levels,) the longest window of the level
@@ -56,7 +58,7 @@ class Slots(NamedTuple):
 class Arena(NamedTuple):
     """Blocks of tiles, and of items (hash, time or label)."""
 
-    tiles: Ints  # (capacity, words)
+    tiles: Ints  # (capacity,) words
     hashes: NDArray[np.uint64]  # (capacity,)
     marks: Ints  # (capacity, 2): time, value
     free: Ints  # (2, CLASSES) first free block of a class, -1 for none
@@ -87,17 +89,17 @@ def _take_block(arena: Arena, which: int, size: int) -> int:
     """Return a block of class `size` from the free list or the unused end."""
     at = arena.free[which, size]
     if at >= 0:
-        arena.free[which, size] = arena.tiles[at, 0] if which == 0 else arena.marks[at, 0]
+        arena.free[which, size] = arena.tiles[at] if which == 0 else arena.marks[at, 0]
         return at
     at = arena.top[which]
-    arena.top[which] = at + (2 << size)
+    arena.top[which] = at + ((16 if which == 0 else 2) << size)
     return at
 
 
 @njit(cache=True)  # type: ignore[misc]
 def _give_block(arena: Arena, which: int, size: int, at: int) -> None:
     if which == 0:
-        arena.tiles[at, 0] = arena.free[which, size]
+        arena.tiles[at] = arena.free[which, size]
     else:
         arena.marks[at, 0] = arena.free[which, size]
     arena.free[which, size] = at
@@ -106,55 +108,60 @@ def _give_block(arena: Arena, which: int, size: int, at: int) -> None:
 @njit(cache=True)  # type: ignore[misc]
 def _room_for_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, first: int) -> None:
     """Make room for one more tile: drop those numbered under `first`, or move to a block twice the size."""
-    used, size = s.used[level, slot], s.size[level, slot]
+    used, size, words = s.used[level, slot], s.size[level, slot], plan.words[level]
     if size < 0:
         s.at[level, slot] = _take_block(arena, 0, 0)
         s.size[level, slot] = 0
         return
-    if used < 2 << size:
+    if (used + 1) * words <= 16 << size:
         return
     at = s.at[level, slot]
     dead = 0
-    while dead < used and arena.tiles[at + dead, NUMBER] < first:
+    while dead < used and arena.tiles[at + dead * words] < first:
         dead += 1
     if dead > 0:
-        for i in range(used - dead):
-            for word in range(plan.words):
-                arena.tiles[at + i, word] = arena.tiles[at + dead + i, word]
+        for i in range((used - dead) * words):
+            arena.tiles[at + i] = arena.tiles[at + dead * words + i]
         s.used[level, slot] = used - dead
         return
     bigger = _take_block(arena, 0, size + 1)
-    for i in range(used):
-        for word in range(plan.words):
-            arena.tiles[bigger + i, word] = arena.tiles[at + i, word]
+    for i in range(used * words):
+        arena.tiles[bigger + i] = arena.tiles[at + i]
     _give_block(arena, 0, size, at)
     s.at[level, slot] = bigger
     s.size[level, slot] = size + 1
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _fold(table: Ints, i: int, words: int, count: int, value: int) -> None:
-    """Fold one row into tile `i` (count 0 corrects the sum of a row already in it)."""
-    table[i, COUNT] += count
+def _fold(tiles: Ints, t: int, words: int, count: int, value: int) -> None:
+    """Fold one row into the tile at `t` (count 0 corrects the sum of a row already in it)."""
+    tiles[t + COUNT] += count
     if words > SUM:
-        table[i, SUM] += value
+        tiles[t + SUM] += value
     if words > SQUARES_HIGH and count > 0:
         high, low = multiply(np.uint64(value), np.uint64(value))
-        high, low = add(np.uint64(table[i, SQUARES_HIGH]), np.uint64(table[i, SQUARES_LOW]), high, low)
-        table[i, SQUARES_HIGH] = np.int64(high)
-        table[i, SQUARES_LOW] = np.int64(low)
+        high, low = add(np.uint64(tiles[t + SQUARES_HIGH]), np.uint64(tiles[t + SQUARES_LOW]), high, low)
+        tiles[t + SQUARES_HIGH] = np.int64(high)
+        tiles[t + SQUARES_LOW] = np.int64(low)
     if words > GREATEST and count > 0:
-        table[i, LEAST] = min(table[i, LEAST], value)
-        table[i, GREATEST] = max(table[i, GREATEST], value)
+        tiles[t + LEAST] = min(tiles[t + LEAST], value)
+        tiles[t + GREATEST] = max(tiles[t + GREATEST], value)
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _clear(table: Ints, i: int, words: int) -> None:
+def _open_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, i: int, number: int) -> None:
+    """Move the tiles from `i` on up by one and begin an empty one there; there is room."""
+    words, tiles = plan.words[level], arena.tiles
+    at = s.at[level, slot]
+    for j in range((s.used[level, slot] + 1) * words - 1, (i + 1) * words - 1, -1):
+        tiles[at + j] = tiles[at + j - words]
+    s.used[level, slot] += 1
     for word in range(words):
-        table[i, word] = 0
+        tiles[at + i * words + word] = 0
     if words > GREATEST:
-        table[i, LEAST] = np.iinfo(np.int64).max
-        table[i, GREATEST] = NEVER
+        tiles[at + i * words + LEAST] = np.iinfo(np.int64).max
+        tiles[at + i * words + GREATEST] = NEVER
+    tiles[at + i * words] = number
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -162,57 +169,51 @@ def _insert(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, row: tupl
     """Put a row (time, count, value) into its tile of each level that can still see it."""
     time_ms, count, value = row
     for level in range(len(plan.hop_ms)):
+        words = plan.words[level]
         number = time_ms // plan.hop_ms[level]
         first = (at_ms - plan.keep_ms[level]) // plan.hop_ms[level]
         if number < first:
             continue
         i = s.used[level, slot] - 1
-        at = s.at[level, slot]
-        while i >= 0 and arena.tiles[at + i, NUMBER] > number:
+        while i >= 0 and arena.tiles[s.at[level, slot] + i * words] > number:
             i -= 1
-        if i < 0 or arena.tiles[at + i, NUMBER] != number:
+        if i < 0 or arena.tiles[s.at[level, slot] + i * words] != number:
             before = s.used[level, slot]
             _room_for_tile(plan, s, arena, level, slot, first)
-            at = s.at[level, slot]
             i += 1 - (before - s.used[level, slot])
-            for j in range(s.used[level, slot], i, -1):
-                for word in range(plan.words):
-                    arena.tiles[at + j, word] = arena.tiles[at + j - 1, word]
-            s.used[level, slot] += 1
-            _clear(arena.tiles, at + i, plan.words)
-            arena.tiles[at + i, NUMBER] = number
-        _fold(arena.tiles, at + i, plan.words, count, value)
+            _open_tile(plan, s, arena, level, slot, i, number)
+        _fold(arena.tiles, s.at[level, slot] + i * words, words, count, value)
 
 
 @njit(cache=True)  # type: ignore[misc]
 def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: Ints) -> None:
-    """Fill `windows` (windows, words) with what each window holds before the row.
+    """Fill `windows` (windows, WORDS) with what each window holds before the row.
 
     Windows of a level stand together, shortest first, so one walk from the newest tile back fills them all.
     """
-    words, tiles = plan.words, arena.tiles
-    level, i = -1, -1
+    tiles = arena.tiles
+    level, t, words = -1, -1, 0
     count, total, least, greatest = 0, 0, 0, 0
     high, low = np.uint64(0), np.uint64(0)
     for w in range(len(plan.window_ms)):
         if plan.window_level[w] != level:
             level = plan.window_level[w]
-            i = s.at[level, slot] + s.used[level, slot] - 1
+            words = plan.words[level]
+            t = s.at[level, slot] + (s.used[level, slot] - 1) * words
             count, total, least, greatest = 0, 0, np.iinfo(np.int64).max, NEVER
             high, low = np.uint64(0), np.uint64(0)
         first = (at_ms - plan.window_ms[w]) // plan.hop_ms[level]
-        while i >= s.at[level, slot] and tiles[i, NUMBER] >= first:
-            count += tiles[i, COUNT]
+        while t >= s.at[level, slot] and tiles[t] >= first:
+            count += tiles[t + COUNT]
             if words > SUM:
-                total += tiles[i, SUM]
+                total += tiles[t + SUM]
             if words > SQUARES_HIGH:
-                high, low = add(
-                    high, low, np.uint64(tiles[i, SQUARES_HIGH]), np.uint64(tiles[i, SQUARES_LOW])
-                )
+                more_high, more_low = np.uint64(tiles[t + SQUARES_HIGH]), np.uint64(tiles[t + SQUARES_LOW])
+                high, low = add(high, low, more_high, more_low)
             if words > GREATEST:
-                least = min(least, tiles[i, LEAST])
-                greatest = max(greatest, tiles[i, GREATEST])
-            i -= 1
+                least = min(least, tiles[t + LEAST])
+                greatest = max(greatest, tiles[t + GREATEST])
+            t -= words
         windows[w, COUNT] = count
         if words > SUM:
             windows[w, SUM] = total
@@ -341,7 +342,7 @@ def _distinct(plan: Plan, s: Slots, arena: Arena, slot: int, begin_ms: int) -> f
 
 @njit(cache=True)  # type: ignore[misc]
 def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
-    """Finalise a window with one more row (none when `count` is -1), by the formula on its aggregation's page."""
+    """Finalise a window with one more row (none when `count` is -1); the formulas are the pages'."""
     n = windows[w, COUNT] + max(count, 0)
     if op == 0:
         return float(n)
@@ -387,7 +388,7 @@ def _has_room(plan: Plan, s: Slots, arena: Arena, slot: int) -> bool:
     levels = len(plan.hop_ms)
     need = 0
     for level in range(levels):
-        need += 4 << (s.size[level, slot] + 1)
+        need += 16 << (s.size[level, slot] + 1)
     if arena.top[0] + need > len(arena.tiles):
         return False
     return bool(arena.top[1] + (4 << (s.size[levels, slot] + 1)) <= len(arena.hashes))
@@ -430,7 +431,7 @@ def apply(plan: Plan, s: Slots, arena: Arena, rows: Rows, begin: int, answers: A
     Returns:
         The number of rows done in all; less than n means: grow the arenas and call again from there.
     """
-    windows = np.empty((len(plan.window_ms), plan.words), np.int64)
+    windows = np.empty((len(plan.window_ms), WORDS), np.int64)
     levels = len(plan.hop_ms)
     for r in range(begin, len(rows.slot)):
         slot = rows.slot[r]
@@ -465,7 +466,7 @@ def packed_words(plan: Plan, s: Slots, slots: Ints) -> Ints:
     for i in range(len(slots)):
         out[i] = 6 + levels + 3 * s.used[levels, slots[i]]
         for level in range(levels):
-            out[i] += plan.words * s.used[level, slots[i]]
+            out[i] += plan.words[level] * s.used[level, slots[i]]
     return out
 
 
@@ -488,10 +489,9 @@ def pack(plan: Plan, s: Slots, arena: Arena, slots: Ints, out: Ints, offsets: In
             out[o] = s.used[level, slot]
             o += 1
             at = s.at[level, slot]
-            for j in range(s.used[level, slot]):
-                for word in range(plan.words):
-                    out[o] = arena.tiles[at + j, word]
-                    o += 1
+            for j in range(s.used[level, slot] * plan.words[level]):
+                out[o] = arena.tiles[at + j]
+                o += 1
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -504,15 +504,15 @@ def unpack(plan: Plan, s: Slots, arena: Arena, slots: Ints, data: Ints, offsets:
         if arena.top[1] + 2 * items + 4 > len(arena.hashes):
             return i
         tiles, at = 0, o + 6 + 3 * items
-        for _ in range(levels):
-            tiles += 2 * data[at] + 4
-            at += 1 + plan.words * data[at]
+        for level in range(levels):
+            tiles += 2 * plan.words[level] * data[at] + 16
+            at += 1 + plan.words[level] * data[at]
         if arena.top[0] + tiles > len(arena.tiles):
             return i
         s.clock[slot], s.last_ms[slot], s.last_value[slot] = data[o], data[o + 1], data[o + 2]
         s.threshold[slot], s.passed_ms[slot] = np.uint64(data[o + 3]), data[o + 4]
         o += 6
-        at = _block_of(s, arena, 1, levels, slot, items)
+        at = _block_of(s, arena, 1, levels, slot, (items, 1))
         for j in range(items):
             arena.hashes[at + j] = np.uint64(data[o])
             arena.marks[at + j, 0], arena.marks[at + j, 1] = data[o + 1], data[o + 2]
@@ -520,18 +520,18 @@ def unpack(plan: Plan, s: Slots, arena: Arena, slots: Ints, data: Ints, offsets:
         for level in range(levels):
             count = data[o]
             o += 1
-            at = _block_of(s, arena, 0, level, slot, count)
-            for j in range(count):
-                for word in range(plan.words):
-                    arena.tiles[at + j, word] = data[o]
-                    o += 1
+            at = _block_of(s, arena, 0, level, slot, (count, plan.words[level]))
+            for j in range(count * plan.words[level]):
+                arena.tiles[at + j] = data[o]
+                o += 1
         offsets[i] = o
     return len(slots)
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _block_of(s: Slots, arena: Arena, which: int, level: int, slot: int, count: int) -> int:
-    """Give a fresh slot a block that holds `count` entries, and return where it is."""
+def _block_of(s: Slots, arena: Arena, which: int, level: int, slot: int, need: tuple[int, int]) -> int:
+    """Give a slot a block for (count, words each), and return where it is."""
+    count, words = need
     if s.size[level, slot] >= 0:
         _give_block(arena, which, s.size[level, slot], s.at[level, slot])
     s.used[level, slot] = count
@@ -539,7 +539,7 @@ def _block_of(s: Slots, arena: Arena, which: int, level: int, slot: int, count: 
     if count == 0:
         return 0
     size = 0
-    while 2 << size < count:
+    while (16 if which == 0 else 2) << size < count * words:
         size += 1
     s.size[level, slot] = size
     s.at[level, slot] = _take_block(arena, which, size)

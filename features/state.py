@@ -46,7 +46,8 @@ class EntityState:
     >>> from features.catalog import CUSTOMER
     >>> state = EntityState(CUSTOMER)
     >>> rows = {
-    ...     "pos": np.arange(2), "customer_id": np.array([b"c1", b"c1"]), "terminal_id": np.array([b"m1", b"m2"]),
+    ...     "pos": np.arange(2), "customer_id": np.array([b"c1", b"c1"]),
+    ...     "terminal_id": np.array([b"m1", b"m2"]),
     ...     "event_time": np.array([1_000, 61_000]), "amount_minor": np.array([500, 700]),
     ... }
     >>> applied = state.apply(rows, Kind.PAYMENT)
@@ -101,7 +102,7 @@ class EntityState:
         return Applied(values, late, as_of_ms)
 
     def take_dirty(self) -> tuple[list[bytes], list[bytes]]:
-        """Return the keys changed since the last call and their packed states, and forget that they changed."""
+        """Return the keys changed since the last call with their packed states, and forget the change."""
         slots = np.flatnonzero(self._dirty[: len(self._keys)])
         self._dirty[slots] = False
         return [self._keys[slot] for slot in slots.tolist()], self._pack(slots)
@@ -194,14 +195,14 @@ class _ViewState:
         table = np.empty((levels, 0), np.int64)
         self.slots = kernel.Slots(none, none, none, table, table, table, np.empty(0, np.uint64), none)
         self.arena = kernel.Arena(
-            np.empty((4096, self.plan.words), np.int64), np.empty(1024, np.uint64), np.empty((1024, 2), np.int64),
+            np.empty(16_384, np.int64), np.empty(1024, np.uint64), np.empty((1024, 2), np.int64),
             np.full((2, kernel.CLASSES), -1, np.int64), np.zeros(2, np.int64),
         )  # fmt: skip
 
     @property
     def nbytes(self) -> int:
         tiles, items = self.arena.top.tolist()
-        return int(sum(a.nbytes for a in self.slots) + tiles * self.plan.words * 8 + items * 24)
+        return int(sum(a.nbytes for a in self.slots) + tiles * 8 + items * 24)
 
     def apply(self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints) -> kernel.Answers:
         count = len(slots)
@@ -268,7 +269,7 @@ def _plan(view: View) -> kernel.Plan:
     hops = sorted({w.hop_ms for w in view.windows})
     windows = sorted(view.windows, key=lambda w: (hops.index(w.hop_ms), w.length_ms))
     return kernel.Plan(
-        words=max([2, *[f.aggregation.words for f in view.features]]),
+        words=np.array([_words(view, hop) for hop in hops], np.int64),
         items=_ITEMS[view.items],
         hop_ms=np.array(hops, np.int64),
         keep_ms=np.array([max(w.length_ms for w in windows if w.hop_ms == hop) for hop in hops], np.int64),
@@ -279,6 +280,11 @@ def _plan(view: View) -> kernel.Plan:
         current=np.array([f.current for f in view.features], np.bool_),
         longest_ms=max(w.length_ms for w in windows),
     )
+
+
+def _words(view: View, hop_ms: int) -> int:
+    """Return how many words a tile of this level needs for the aggregations that read it."""
+    return max([2, *[f.aggregation.words for f in view.features if f.window and f.window.hop_ms == hop_ms]])
 
 
 def _grown(array: NDArray[Any], capacity: int, axis: int = 0) -> NDArray[Any]:
