@@ -7,7 +7,7 @@ offset of the next one.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -69,18 +69,18 @@ class Lake:
             )  # fmt: skip
         return pa.concat_tables(tables, promote_options="permissive")
 
-    def find(self, dataset: str, column: str, value: str | int) -> dict[str, object] | None:
+    def find(self, dataset: str, column: str, value: str | int) -> dict[str, Any] | None:
         """Return the first row whose `column` is `value`; only that column is read of the other files."""
         return next(self.find_all(dataset, column, value), None)
 
-    def find_all(self, dataset: str, column: str, value: str | int) -> Iterator[dict[str, object]]:
+    def find_all(self, dataset: str, column: str, value: str | int) -> Iterator[dict[str, Any]]:
         """Yield the rows whose `column` is `value`, in log order within a partition."""
         for file in self.files(dataset):
             hits = pc.indices_nonzero(pc.equal(_read(file, [column])[column], value))
             if len(hits):
                 yield from _read(file, None).take(hits).to_pylist()
 
-    def at(self, dataset: str, partition: int, offset: int) -> dict[str, object] | None:
+    def at(self, dataset: str, partition: int, offset: int) -> dict[str, Any] | None:
         """Return the row of one offset of a dataset that has a row a record."""
         for file in self.files(dataset):
             if file.partition == partition and file.first_offset <= offset:

@@ -49,7 +49,7 @@ def train(data: TrainingSet, settings: TrainSettings, provenance: Provenance, no
     rounds = max(1, trial.best_iteration)
     booster = _fit(data, np.ones(len(data), np.bool_), settings, rounds)
     text = booster.model_to_string()
-    shipped = lightgbm.Booster(params={"num_threads": 1, "verbosity": -1}, model_str=text)
+    shipped = lightgbm.Booster(model_str=text)
     judged = Judged(
         fraud=data.fraud[parts.validation], score=scores, event_ms=data.event_ms[parts.validation],
         customer=data.customer[parts.validation],

@@ -105,7 +105,7 @@ def _labelled(lake: Lake, until_ms: int) -> pa.Table:
             "labels", lake.read("label_log", ["transaction_id", "label", "label_time", "terminal_pos"])
         )
         database.execute("SET threads = 1")
-        return database.execute(_LABELLED, {"until": until_ms}).to_arrow_table()
+        return database.sql(_LABELLED, params={"until": until_ms}).to_arrow_table()
 
 
 def _matrix(rows: pa.Table, columns: tuple[str, ...]) -> Floats:

@@ -82,14 +82,16 @@ class FrameHolder:
             )
             return 0
         kind = Kind(frame.kind)
-        kind = frame.kind
-        if kind not in DATASET_OF_KIND:
-            self._on_bad("refused", f"{message.topic()}/{message.partition()}@{message.offset()}: kind {kind}")
+        kind = Kind(frame.kind) if frame.kind in DATASET_OF_KIND else None
+        if kind is None:
+            self._on_bad(
+                "refused", f"{message.topic()}/{message.partition()}@{message.offset()}: kind {frame.kind}"
+            )
             return 0
         rows = accept(frame, self._lanes, self._gap)
         if length(rows):
             offset = np.full(length(rows), message.offset(), np.int64)
-            self._parts[Kind(kind)].append({"offset": offset, **rows})
+            self._parts[kind].append({"offset": offset, **rows})
         return length(rows)
 
     def drain(self) -> Mapping[str, pa.Table]:

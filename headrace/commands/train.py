@@ -60,11 +60,12 @@ def _profiles(home: Path, lake: Any) -> Any:
 
     if not any((lake.folder / CUSTOMER_PROFILE.name).glob("*.parquet")):
         return NoProfileHistory()
-    from feature_repo.repository import declared, open_store
+    from feature_repo.materialize import apply
+    from feature_repo.repository import open_store
     from feature_repo.run_home import RunHome
 
     store = open_store(RunHome(home))
-    store.apply(declared(RunHome(home)))
+    apply(store, RunHome(home))
     return FeastProfileHistory(store)
 
 
