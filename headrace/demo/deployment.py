@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.errors import ClusterError, ConfigError, HeadraceError
 from headrace import environment, topics_admin
-from headrace.demo.workers import WORKERS, WorkerSet
 from headrace.run import Run
 from headrace.servers import LocalServers
+from headrace.supervisor import Supervisor
 
 MODEL_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 900.0
+CHECK_S = 0.2
 CODE = Path(__file__).resolve().parents[2]  # the commands are found from here, installed or not
 
 
@@ -38,7 +39,8 @@ class Deployment:
         # Servers die with the thread that started them, so one thread that lives as long as the demo does it.
         self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
         self._lake_seen: dict[Path, int] = {}
-        self.workers: WorkerSet | None = None
+        self.workers: Supervisor | None = None
+        self._next_check_s = 0.0
 
     @classmethod
     def of_run(cls, root: Path, name: str) -> "Deployment":
@@ -69,16 +71,17 @@ class Deployment:
         self.kafka: KafkaConnection = environment.kafka_connection()
         self.redis: RedisConnection = environment.redis_connection(self.run)
         topics_admin.ensure(self.kafka, self.run.topic_prefix)
-        self.workers = WorkerSet(self.run, WORKERS)
+        self.workers = Supervisor(self.run)
         self.workers.start()
 
     def check(self) -> None:
-        """Start ended workers again.
+        """Start ended workers again; asked often, it looks a few times a second.
 
         Raises:
             ClusterError: E_WORKER_ENDED, one ends again and again.
         """
-        if self.workers is not None:
+        if self.workers is not None and time.monotonic() >= self._next_check_s:
+            self._next_check_s = time.monotonic() + CHECK_S
             self.workers.check()
 
     def stop_workers(self) -> None:

@@ -131,10 +131,9 @@ class Driver:
         if seen != self._moved[0] or through >= self._replay.payments_sent:
             self._moved = (seen, now_s)
         if now_s - self._moved[1] > STALL_SECONDS:
-            raise ClusterError(
-                "E_DEMO_STALLED",
-                f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through", str(self._deployment.run.logs), "read the workers' logs there",
-            )  # fmt: skip
+            what = f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through"
+            where = str(self._deployment.run.logs)
+            raise ClusterError("E_DEMO_STALLED", what, where, "read the workers' logs there")
         if self._watcher.failure is not None:
             raise self._watcher.failure
         self._deployment.check()

@@ -48,7 +48,7 @@ class View:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         elapsed_s = time.monotonic() - self._progress.began_s
-        self._console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {text}", highlight=False)
+        self._console.print(f"[dim]{elapsed_s:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True)
 
     def phase(self, name: str, text: str) -> None:
         """Begin a phase."""
@@ -83,6 +83,10 @@ class View:
         return rows
 
     def _print_lines(self) -> None:
+        """Tell what has changed every few seconds; nothing while nothing moves."""
+        told = (0, 0)
         while not self._ending.wait(LINE_SECONDS):
-            if self._progress.observed is not None and self._progress.sent:
+            now = (self._progress.sent, self._progress.predicted)
+            if now != told:
+                told = now
                 self.say(" · ".join(f"{name} {value}" for name, value in self._rows()))
