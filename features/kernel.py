@@ -21,6 +21,7 @@ from features.aggregations.std import add, finalise_std, multiply
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).min
 NUMBER, COUNT, SUM, SQUARES_LOW, SQUARES_HIGH, LEAST, GREATEST = range(7)
+BEGIN = NUMBER  # of a window being scanned: the earliest event time in it
 CLASSES = 40  # block sizes are 16, 32, 64, ... words of tiles, or 2, 4, 8, ... items
 WORDS = 7
 ITEMS_NONE, ITEMS_DISTINCT, ITEMS_REPLACE = range(3)
@@ -203,6 +204,7 @@ def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: In
             count, total, least, greatest = 0, 0, np.iinfo(np.int64).max, NEVER
             high, low = np.uint64(0), np.uint64(0)
         first = (at_ms - plan.window_ms[w]) // plan.hop_ms[level]
+        windows[w, BEGIN] = first * plan.hop_ms[level]
         while t >= s.at[level, slot] and tiles[t] >= first:
             count += tiles[t + COUNT]
             if words > SUM:
@@ -415,12 +417,10 @@ def _answer(
             else:
                 out[r, c] = _last(plan, s, slot, at_ms, op == 6)
             continue
-        hop = plan.hop_ms[plan.window_level[w]]
-        begin_ms = (at_ms - plan.window_ms[w]) // hop * hop
         if op == 8:
-            out[r, c] = _distinct(plan, s, arena, slot, begin_ms)
+            out[r, c] = _distinct(plan, s, arena, slot, windows[w, BEGIN])
         else:
-            counted = plan.current[c] and row[0] >= begin_ms
+            counted = plan.current[c] and row[0] >= windows[w, BEGIN]
             out[r, c] = _value(op, windows, w, row[1] if counted else -1, row[2])
 
 

@@ -69,9 +69,12 @@ def as_float(high: np.uint64, low: np.uint64) -> float:
     """Return the 128-bit number rounded once, to the nearest float64 and ties to even."""
     if high == _ZERO:
         return float(low)
-    shift = _ZERO
-    while (high >> shift) != _ZERO:
-        shift += _ONE
+    shift, step = _ZERO, _32
+    while step != _ZERO:
+        if (high >> shift) >> step != _ZERO:
+            shift += step
+        step >>= _ONE
+    shift += _ONE
     if shift == _64:
         top, rest = high, low
     else:
