@@ -1,0 +1,56 @@
+# The same verbs for people and for CI. Nothing but CPython 3.11 or 3.12, git and make is needed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check bench contracts lock clean
+
+help:  ## list these targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
+		| while IFS='|' read -r name about; do printf 'make %-10s %s\n' "$$name" "$$about"; done
+
+setup: $(READY)  ## create .venv from requirements.lock (the targets below do it by themselves)
+
+demo: $(READY)  ## servers, workers, a first model, live payments and a summary
+	$(BIN)/headrace demo $(ARGS)
+
+test: $(READY)  ## every test that is not marked long, on real Kafka and Redis
+	$(BIN)/pytest -m 'not long' $(ARGS)
+
+test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data
+	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+
+check: $(READY)  ## lint, format, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## the benchmark scenarios, or one: make bench NAME=gate
+	$(BIN)/headrace bench run $(or $(NAME),all) $(ARGS)
+
+contracts: $(READY)  ## write the Python types anew from contracts/*.yaml
+	$(BIN)/python -m contracts.generate
+
+lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+clean:  ## stop local servers; delete .venv and caches (.headrace/ with runs and models stays)
+	@test ! -x $(BIN)/headrace || $(BIN)/headrace down
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@python=""; for name in $(PYTHON) python3.11 python3.12 python3; do \
+		if $$name -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; \
+		then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then \
+		echo 'CPython 3.11 or 3.12 is needed and was not found; install one, or name it: make PYTHON=/path/to/python3.11' >&2; \
+		exit 2; fi; \
+	echo "setting up $(VENV) with $$($$python --version), a few minutes the first time"; \
+	$$python -m venv $(VENV) || { echo 'the venv module is missing (Debian: apt install python3-venv)' >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
