@@ -1,6 +1,6 @@
 """What the demo feeds: a generated workload or given files, as records, with what judging them needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -59,15 +59,13 @@ def load_input(plan: DemoPlan) -> DemoInput:
 
 
 def _generated(plan: DemoPlan) -> tuple[Records, Records, pa.Table, pa.Table]:
-    made = generate(workload(plan.workload))
-    count = (
-        made.transactions.num_rows if plan.events is None else min(plan.events, made.transactions.num_rows)
-    )
-    payments = made.transactions.slice(0, count)
+    """Generate the workload, thinned to the number of events asked for: the same weeks, fewer payments."""
+    named = workload(plan.workload)
+    made = generate(named if plan.events is None else replace(named, events=plan.events))
     return (
-        TableRecords(payments, "customer_id", "event_time", made.deliver_ms[:count]),
+        TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms),
         TableRecords(made.labels, "transaction_id", "label_time"),
-        payments,
+        made.transactions,
         made.labels,
     )
 
