@@ -115,3 +115,8 @@ def _stat(pid: int) -> tuple[str, int]:
         raise HeadraceError("E_PROC", f"/proc cannot be read: {error}", f"/proc/{pid}/stat") from error
     fields = text.rpartition(")")[2].split()  # the command's name, before it, may hold spaces and brackets
     return fields[0], int(fields[19])
+
+
+def alive_pid(pid: int) -> bool:
+    """Return whether a process of this id runs, whoever started it."""
+    return _stat(pid)[0] not in "ZX"
