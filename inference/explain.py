@@ -166,7 +166,7 @@ def _payment(lake: Lake, partition: int, offset: int) -> dict[str, Any] | None:
     row = lake.at("transactions", partition, offset)
     if row is None:
         return None
-    event: dict[str, Any] = orjson.loads(row["value"])  # type: ignore[arg-type]  # a column of bytes
+    event: dict[str, Any] = orjson.loads(row["value"])
     return masked(event)
 
 
@@ -182,7 +182,7 @@ def _places(lake: Lake, transaction_id: str, source: dict[str, Any]) -> dict[str
     )
     for row in lake.find_all("features", "transaction_id", transaction_id):
         if (row["raw_partition"], row["raw_offset"]) == (source["partition"], source["offset"]):
-            return {f"features_log_{n}" if n in ("partition", "offset") else n: int(row[n]) for n in names}  # type: ignore[call-overload]
+            return {f"features_log_{n}" if n in ("partition", "offset") else n: int(row[n]) for n in names}
     return {}
 
 

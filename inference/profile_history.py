@@ -3,7 +3,7 @@
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from feast import FeatureStore
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
 from numpy.typing import NDArray

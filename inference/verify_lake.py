@@ -43,7 +43,8 @@ _LOG = [
 
 _TYPES = {
     "transaction_id": pa.string(), "customer_id": pa.string(), "terminal_id": pa.string(),
-    "label": pa.string(), "event_time": pa.int64(), "label_time": pa.int64(), "raw_partition": pa.int32(), "raw_offset": pa.int64(),
+    "label": pa.string(), "event_time": pa.int64(), "label_time": pa.int64(),
+    "raw_partition": pa.int32(), "raw_offset": pa.int64(),
     "terminal_pos": pa.int64(), "offset": pa.int64(), "partition": pa.int32(), "origin_topic": pa.string(),
     "origin_partition": pa.int64(), "origin_offset": pa.int64(),
 }  # fmt: skip

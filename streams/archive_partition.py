@@ -82,12 +82,11 @@ class FrameHolder:
             )
             return 0
         kind = Kind(frame.kind)
-        kind = Kind(frame.kind) if frame.kind in DATASET_OF_KIND else None
-        if kind is None:
-            self._on_bad(
-                "refused", f"{message.topic()}/{message.partition()}@{message.offset()}: kind {frame.kind}"
-            )
+        if frame.kind not in DATASET_OF_KIND:
+            where = f"{message.topic()}/{message.partition()}@{message.offset()}"
+            self._on_bad("refused", f"{where}: rows of kind {frame.kind}")
             return 0
+        kind = Kind(frame.kind)
         rows = accept(frame, self._lanes, self._gap)
         if length(rows):
             offset = np.full(length(rows), message.offset(), np.int64)

@@ -3,6 +3,7 @@
 Labels stand in the terminal's log behind the payments of the same quarter of an hour, never before.
 """
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ def _terminal_stage(rows: Columns, judged: Columns) -> tuple[Columns, Columns]:
     pos = offset << 20
     kinds = is_label[order]
     edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(order)]
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in itertools.pairwise(edges):
         if begin == end:
             continue
         which = order[begin:end]

@@ -1,0 +1,66 @@
+"""A training is a function of its data, is served as it was trained, and learns what is there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.catalog import DEFINITIONS_HASH, SERVICE
+from inference import training_set
+from inference.champion import Definitions, load_champion
+from inference.manifest import Champion
+from inference.metrics_offline import average_precision
+from inference.profile_history import NoProfileHistory
+from inference.provenance import Provenance
+from inference.registry import Change, Registry
+from inference.train import Trained, thresholds, train
+from inference.train_settings import TrainSettings
+from inference.training_set import TrainingSet
+from tests.unit.inference.conftest import Made
+
+SETTINGS = TrainSettings(max_bin=255, rounds_max=80, rounds_patience=15, validation_share=0.25)
+
+
+@pytest.fixture(scope="module")
+def data(made: Made) -> TrainingSet:
+    return training_set.build(made.lake, NoProfileHistory(), training_set.newest_ms(made.lake))
+
+
+@pytest.fixture(scope="module")
+def trained(data: TrainingSet) -> Trained:
+    return train(data, SETTINGS, Provenance.of(), now_ms=1)
+
+
+def test_equal_data_gives_equal_bytes(data: TrainingSet, trained: Trained) -> None:
+    again = train(data, SETTINGS, Provenance.of(), now_ms=2)
+    assert again.files == trained.files
+
+
+def test_the_pattern_is_learnt_and_judged_on_later_payments(data: TrainingSet, trained: Trained) -> None:
+    chance = average_precision(data.fraud, np.zeros(len(data)))
+    assert trained.manifest["metrics"]["average_precision"] > 3 * chance
+    assert trained.manifest["data"]["embargo"]
+
+
+def test_the_scorer_loads_what_training_wrote(tmp_path: Path, data: TrainingSet, trained: Trained) -> None:
+    entry = Registry(tmp_path).add("fraud", trained.files, trained.manifest, Change(who="t", at_ms=1, why=""))
+    pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
+    model = load_champion(tmp_path, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns))
+    scores = model.predict(data.vectors[:50])
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_the_manifest_says_where_the_model_comes_from(data: TrainingSet, trained: Trained) -> None:
+    said = trained.manifest
+    assert said["data_hash"] == data.data_hash
+    assert said["definitions_hash"] == DEFINITIONS_HASH
+    assert said["features"] == list(SERVICE.columns)
+    assert len(said["lock_hash"]) == 64
+    assert said["parameters"]["seed"] == said["seed"] == SETTINGS.seed
+
+
+def test_nothing_is_declined_when_no_score_is_sure_enough() -> None:
+    found = thresholds(
+        np.array([0, 1, 0, 0]), np.array([0.9, 0.5, 0.4, 0.1]), TrainSettings(review_share=0.25)
+    )
+    assert (found.review, found.decline) == (0.9, 1.0)

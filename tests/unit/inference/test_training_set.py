@@ -1,0 +1,95 @@
+"""The training set against a join spelled out, and no label from the future in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.errors import ModelError
+from features.catalog import CUSTOMER, SERVICE
+from inference import training_set
+from inference.lake import Lake
+from inference.profile_history import NoProfileHistory
+from inference.time_split import split
+from tests.lake_maker import make_lake
+from tests.unit.inference.conftest import BEGIN_MS, DAY_MS, DELAY_MS, Made, events
+
+
+def test_each_row_is_what_was_served_and_the_latest_label_known(made: Made) -> None:
+    until = BEGIN_MS + 25 * DAY_MS
+    found = training_set.build(made.lake, NoProfileHistory(), until)
+    columns = [made.labels[name].tolist() for name in ("transaction_id", "label", "label_time")]
+    known = {name: label for name, label, ms in zip(*columns, strict=True) if ms <= until}
+    log = made.lake.read("features").to_pylist()
+    served = {row["transaction_id"].encode(): row for row in log if row["transaction_id"].encode() in known}
+    wanted = sorted(served.values(), key=lambda row: (row["event_time"], row["transaction_id"]))
+    assert found.fraud.tolist() == [known[row["transaction_id"].encode()] for row in wanted]
+    assert found.event_ms.tolist() == [row["event_time"] for row in wanted]
+    for name in (*CUSTOMER.columns[:3], "terminal_frauds_7d", "amount_minor"):
+        column = found.vectors[:, SERVICE.columns.index(name)]
+        np.testing.assert_array_equal(column, np.array([row[name] for row in wanted], np.float64))
+
+
+def test_no_label_known_later_than_the_moment_gets_in(made: Made) -> None:
+    until = BEGIN_MS + 25 * DAY_MS
+    found = training_set.build(made.lake, NoProfileHistory(), until)
+    assert found.label_ms.max() <= until
+    assert found.event_ms.max() <= until - DELAY_MS
+
+
+def test_a_planted_correction_counts_only_once_it_is_known(tmp_path: Path) -> None:
+    payments, labels = events(count=300)
+    first = {name: column[:1].copy() for name, column in labels.items()}
+    moment = int(first["label_time"][0]) + 3 * DAY_MS
+    first["label"] = 1 - first["label"]
+    first["label_time"] = np.array([moment])
+    order = np.argsort(np.append(labels["label_time"], moment), kind="stable")
+    both = {name: np.concatenate([labels[name], first[name]])[order] for name in labels}
+    make_lake(tmp_path, payments, both)
+    before = training_set.build(Lake(tmp_path), NoProfileHistory(), moment - 1)
+    after = training_set.build(Lake(tmp_path), NoProfileHistory(), moment)
+    changed = int(first["event_time"][0])
+    assert (
+        before.fraud[before.event_ms == changed].tolist() != after.fraud[after.event_ms == changed].tolist()
+    )
+    assert after.label_ms[after.event_ms == changed].tolist() == [moment]
+
+
+def test_equal_data_has_an_equal_hash_and_other_data_another(made: Made) -> None:
+    until = BEGIN_MS + 25 * DAY_MS
+    one, two = (training_set.build(made.lake, NoProfileHistory(), until) for _ in range(2))
+    other = training_set.build(made.lake, NoProfileHistory(), until - DAY_MS)
+    assert one.data_hash == two.data_hash != other.data_hash
+
+
+def test_nothing_to_train_on_is_an_error_with_a_code(made: Made) -> None:
+    with pytest.raises(ModelError, match="E_TRAIN_LABELS"):
+        training_set.build(made.lake, NoProfileHistory(), BEGIN_MS)
+
+
+def test_validation_never_judges_what_the_trained_rows_knew(made: Made) -> None:
+    data = training_set.build(made.lake, NoProfileHistory(), training_set.newest_ms(made.lake))
+    parts = split(data.event_ms, data.label_ms, data.fraud, 0.3)
+    assert parts.embargo
+    assert data.label_ms[parts.train].max() <= parts.begin_ms < data.event_ms[parts.validation].min()
+    assert not (parts.train & parts.validation).any()
+
+
+def test_a_history_shorter_than_the_delay_says_that_it_has_no_embargo() -> None:
+    event_ms = np.arange(400) * (DAY_MS // 40)
+    parts = split(event_ms, event_ms + 30 * DAY_MS, np.ones(400, np.int64), 0.3)
+    assert not parts.embargo
+    assert event_ms[parts.train].max() < event_ms[parts.validation].min()
+
+
+def test_rows_that_an_archive_wrote_twice_count_once(tmp_path: Path) -> None:
+    payments, labels = events(count=300)
+    make_lake(tmp_path, payments, labels)
+    folder = tmp_path / "features" / "partition=0"
+    whole = pq.ParquetFile(folder / f"{0:020d}.parquet").read()
+    later = whole.slice(whole.num_rows // 2)
+    pq.write_table(later, folder / f"{later['offset'][0].as_py():020d}.parquet")
+    names = Lake(tmp_path).read("features", ["transaction_id"])["transaction_id"]
+    assert len(names) == 300 == len(pa.chunked_array(names.chunks).unique())
