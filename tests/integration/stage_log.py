@@ -30,12 +30,14 @@ class Feeder:
         self._payments, self._labels = LaneWriter("transactions/0", 0), LaneWriter("labels/0", 0)
         self.fed = 0
         self.labelled = 0
+        self.ids: set[bytes] = set()
 
     def feed(self, count: int) -> None:
         """Write `count` payments, a few of them repeats, and the labels of every fifth."""
         rows = events(self._rng, count, first_id=self.fed)
         rows["pos"] = position(1) * rows["raw_offset"]
         self.fed += count
+        self.ids.update(rows["transaction_id"].tolist())
         upto = position(self.fed)
         self._write(topics.EVENTS_CUSTOMER, self._payments, Kind.EVENT, (rows, rows["customer_id"]), upto)
         labels = label_rows(rows, 5)
