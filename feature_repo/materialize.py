@@ -39,7 +39,7 @@ def apply(store: FeatureStore, home: RunHome) -> None:
     both = [(view.batch_source, view.stream_source) for view in views.values()]
     contents = RepoContents(
         projects=[],
-        data_sources=[source for pair in both for source in pair if source is not None],
+        data_sources=[*context.source_request_sources.values(), *(s for pair in both for s in pair if s)],
         feature_views=list(views.values()),
         on_demand_feature_views=[context],
         stream_feature_views=[],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
+from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RequestSource
 from feast.repo_config import RepoConfig, load_repo_config
 
 from feature_repo.entities import entities
@@ -13,13 +13,15 @@ from feature_repo.views import feature_views
 FOLDER = Path(__file__).resolve().parent
 REGISTRY = "registry.db"
 
-Declared = Entity | FeatureView | OnDemandFeatureView | FeatureService
+Declared = Entity | FeatureView | RequestSource | OnDemandFeatureView | FeatureService
 
 
 def declared(home: RunHome) -> list[Declared]:
     """Return every Feast object, each once, with the run's lake behind the views."""
     views = feature_views(home.lake)
-    return [*entities().values(), *views.values(), *services(views)]
+    context, service = services(views)
+    requests = context.source_request_sources.values()  # Feast takes away what it is not shown
+    return [*entities().values(), *views.values(), *requests, context, service]
 
 
 def open_store(home: RunHome) -> FeatureStore:

@@ -21,13 +21,22 @@ COMPUTED = tuple(name for name in SERVICE.event + SERVICE.derived if name != AMO
 
 
 def payment_context(inputs: dict[str, list[Any]]) -> dict[str, list[float]]:
-    """Return the features that the payment itself completes, one number a row; null is NaN.
+    """Return the features that the payment itself completes, one number a row."""
+    # Feast stores this source and runs it on its own, without the names of this module
+    from feature_repo.services import completed
+
+    return completed(inputs)
+
+
+def completed(inputs: dict[str, list[Any]]) -> dict[str, list[float]]:
+    """Return what `features.vector` derives from stored features and the payment; null is NaN.
 
     Args:
-        inputs: lists of one length: the payment's `amount_minor` and `event_time`, and stored features.
+        inputs: lists of one length: the payment's `amount_minor` and `event_time`, the stored features of
+            customer and terminal, and whatever else Feast hands over (keys of the rows).
     """
     amount = _floats(inputs[AMOUNT])
-    stored = {name: _floats(values) for name, values in inputs.items() if name not in (AMOUNT, TIME)}
+    stored = {name: _floats(inputs[name]) for name in SERVICE.customer + SERVICE.terminal}
     event = event_features(amount, np.array(inputs[TIME], np.int64))
     computed = event | derived_features(amount, stored)
     return {name: computed[name].tolist() for name in COMPUTED}

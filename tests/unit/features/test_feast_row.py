@@ -10,7 +10,7 @@ from feast.infra.online_stores.helpers import _mmh3, _redis_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ConfigError, ContractError
@@ -111,6 +111,7 @@ def test_a_call_carries_the_key_stamp_timestamp_and_values_of_each_row(
         assert argument[42:] == b"".join(value_bytes(x) for x in row)
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.lists(st.lists(doubles, min_size=FEATURES, max_size=FEATURES), min_size=1, max_size=20), times)
 def test_values_come_back_bit_for_bit(rows: list[list[float]], ms: int) -> None:
     codec = RowReaderCodec("headrace", "id", VIEWS)
@@ -140,6 +141,7 @@ feast_numbers = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(feast_numbers, min_size=FEATURES, max_size=FEATURES), st.none() | times)))
 def test_whatever_number_feast_wrote_is_read(rows: list[tuple[list[Value | None], int | None]]) -> None:
     codec = RowReaderCodec("headrace", "id", VIEWS)
@@ -235,13 +237,13 @@ def value_bytes(number: float) -> bytes:
 def canonical(ms: int | None) -> bytes | None:
     if ms is None:
         return None
-    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000).SerializeToString()
+    written: bytes = Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000).SerializeToString()
+    return written
 
 
 def number_of(value: Value | None) -> float:
-    if value is None or value.WhichOneof("val") is None:
-        return math.nan
-    return float(getattr(value, value.WhichOneof("val")))
+    kind = None if value is None else value.WhichOneof("val")
+    return math.nan if kind is None else float(getattr(value, kind))
 
 
 @given(doubles.filter(lambda x: not math.isnan(x)))
