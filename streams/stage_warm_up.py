@@ -40,3 +40,8 @@ def nobody() -> Columns:
     rows["content_hash"] = np.zeros(1, np.uint64)
     rows["customer_values"] = np.zeros((1, len(CUSTOMER.columns)))
     return rows
+
+
+if __name__ == "__main__":  # the set-up compiles into the on-disk cache, so that no first start waits for it
+    for stage in ("customer", "terminal"):
+        warm_up(StageDefinition(stage, ""))
