@@ -290,14 +290,17 @@ def _raw(messages: list[Message]) -> RawBatch:
 
 
 def _headers(messages: list[Message]) -> list[Headers]:
-    try:
-        return [message.headers() for message in messages]  # type: ignore[misc]
-    except SystemError:  # one of them has a name that is not UTF-8
-        return [_headers_of(message) for message in messages]
+    """Return each message's headers, asking each message once.
 
-
-def _headers_of(message: Message) -> Headers:
-    try:
-        return message.headers()  # type: ignore[return-value]
-    except SystemError:
-        return UNREADABLE
+    For a name that is not UTF-8 the client returns a broken list *and* sets an exception, and hands out the
+    same list, without one, when asked again: reading it ends the process. `map` checks for the exception
+    and raises SystemError; a call in Python code, once the interpreter has specialised it, does not.
+    """
+    found: list[Headers] = []
+    rest = map(Message.headers, messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(rest)  # type: ignore[arg-type]  # bytes: nothing decodes values
+        except SystemError:
+            found.append(UNREADABLE)
+    return found

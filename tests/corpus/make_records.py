@@ -1,4 +1,4 @@
-"""Write the corpus: `python -m tests.corpus.make_records`. Each row is one way to break a contract, or not quite."""
+"""Write the corpus: `python -m tests.corpus.make_records`. A row is one way to break a contract or not."""
 
 import base64
 import json
@@ -230,8 +230,8 @@ def time_rows() -> Iterator[Row]:
     yield row("time in seconds", "E_TIME_RANGE", text(GOOD | {"event_time": at // 1000}))
     yield row("time in microseconds", "E_TIME_RANGE", text(GOOD | {"event_time": at * 1000}))
     yield row("time in nanoseconds", "E_TIME_RANGE", text(GOOD | {"event_time": at * 10**6}))
-    for time in ("2023-11-14T22:13:20Z", "2023-11-14T22:13:20", "1700000000000", ""):
-        yield row(f"time {time!r}", "E_TIME_FORMAT", text(GOOD | {"event_time": time}))
+    for written in ("2023-11-14T22:13:20Z", "2023-11-14T22:13:20", "1700000000000", ""):
+        yield row(f"time {written!r}", "E_TIME_FORMAT", text(GOOD | {"event_time": written}))
     yield row("time a float", "E_TIME_FORMAT", literal("event_time", b"1.7e12"))
     yield row("time true", "E_TIME_FORMAT", literal("event_time", b"true"))
     yield row("time NaN", "E_DECODE_NONFINITE", literal("event_time", b"NaN"))

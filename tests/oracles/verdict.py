@@ -1,4 +1,4 @@
-"""The gate's verdict, spelled out record by record: slow, shares no code with the gate, and is plainly right."""
+"""The gate's verdict, spelled out record by record: slow, plainly right, no code shared with the gate."""
 
 import json
 import math
@@ -10,12 +10,14 @@ CHANNELS = {"pos", "ecommerce", "atm", "contactless", "moto", "transfer"}
 REQUIRED: dict[str, list[tuple[str, Any]]] = {
     "transactions": [
         ("transaction_id", ID), ("event_time", TIME), ("customer_id", ID), ("terminal_id", ID),
-        ("amount_minor", ("integer", 0, 2**40)), ("currency", ("enum", "currency")), ("channel", ("enum", CHANNELS)),
+        ("amount_minor", ("integer", 0, 2**40)), ("currency", ("enum", "currency")),
+        ("channel", ("enum", CHANNELS)),
         ("country", ("country",)), ("device_id", ("string", 1, 128)), ("email", ("string", 3, 254)),
         ("ip", ("string", 2, 45)),
     ],
     "labels": [
-        ("transaction_id", ID), ("customer_id", ID), ("terminal_id", ID), ("label", ("enum", {"fraud", "legitimate"})),
+        ("transaction_id", ID), ("customer_id", ID), ("terminal_id", ID),
+        ("label", ("enum", {"fraud", "legitimate"})),
         ("event_time", TIME), ("label_time", TIME), ("source", ("enum", {"chargeback", "analyst", "rule"})),
     ],
 }  # fmt: skip
