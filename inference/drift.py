@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from river.drift import ADWIN
+
+from inference.adwin import ADWIN
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ class _Detector:
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
-        self._adwin: Any = ADWIN(clock=CLOCK_ROWS)  # type: ignore[no-untyped-call]  # River has no types
+        self._adwin: Any = ADWIN(clock=CLOCK_ROWS)
         self._fed = 0
         self._count, self._total = 0, 0.0  # of the rows since River's window last began
         self._marks: list[tuple[int, int]] = []  # (rows fed, event time) every CLOCK_ROWS rows
