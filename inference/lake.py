@@ -51,7 +51,7 @@ class Lake:
             starts = [int(path.stem) for path in paths]
             found += [
                 LakeFile(path, partition, first, before)
-                for path, first, before in zip(paths, starts, [*starts[1:], None], strict=True)
+                for path, first, before in zip(paths, starts, [*starts, None][1:], strict=True)
             ]
         return found
 
