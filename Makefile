@@ -33,9 +33,11 @@ bench: $(READY)  ## the benchmark scenarios, or one: make bench NAME=gate
 contracts: $(READY)  ## write the Python types anew from contracts/*.yaml
 	$(BIN)/python -m contracts.generate
 
-lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-find-links pyproject.toml
+lock: $(READY)  ## resolve requirements.lock and the images' own anew from pyproject.toml
+	$(RESOLVE) --extra dev --output-file requirements.lock
+	$(RESOLVE) --constraint requirements.lock --output-file docker/requirements.lock
 
 clean:  ## stop local servers; delete .venv and caches (.headrace/ with runs and models stays)
 	@test ! -x $(BIN)/headrace || $(BIN)/headrace down

@@ -34,11 +34,13 @@ SHARED = {
     "ALLOW_PLAINTEXT": "yes: let unencrypted connections leave this machine",
     "LOG_LEVEL": "debug, info, warning or error",
     "METRICS_HOST": "address the metrics listen on (default: 127.0.0.1)",
+    "METRICS_PORT": "port the metrics listen on, for one worker a host (default: a free one)",
     "PORTS": "ports for local servers, as 20000-29999",
     "JAVA": "java to run Kafka with",
     "REDIS_SERVER": "redis-server to run",
     "MAVEN_REPOSITORY": "mirror of Maven Central",
 }
+FOR_ALL = ("log_level", "metrics_port")  # may be set once for every worker
 SECRETS = ("password", "secret", "token")
 ROOMS = ("streams", "inference")  # the rooms with processes, and so with settings
 
@@ -205,8 +207,9 @@ def _from_environment(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
                 yield field.name, field.type(**dict(_from_environment(field.type)))
         elif name in os.environ:
             yield field.name, _convert(os.environ[name], field.type, name)
-        elif field.name in ("log_level", "metrics_host") and PREFIX + field.name.upper() in os.environ:
-            yield field.name, os.environ[PREFIX + field.name.upper()]
+        elif field.name in FOR_ALL and PREFIX + field.name.upper() in os.environ:
+            common = PREFIX + field.name.upper()
+            yield field.name, _convert(os.environ[common], field.type, common)
 
 
 def _from_run(name: str, run: Run) -> dict[str, Any]:
