@@ -29,6 +29,7 @@ class Seen(msgspec.Struct):
     score: float | None = None
     model: SeenModel | None = None
     degraded: bool = False
+    degraded_why: list[str] = []
 
 
 DECISIONS = ("approve", "review", "decline")
@@ -86,6 +87,7 @@ class Observed:
     strangers: int = 0  # predictions for ids that were never sent
     drift_alerts: int = 0
     models: Counter[str] = field(default_factory=Counter)
+    degraded_why: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)  # decision -> a prediction_id
     _through: int = 0
 
@@ -114,6 +116,7 @@ class Observed:
             out.decision[slot] = _index(DECISIONS, seen.decision)
             out.decided_by[slot] = _index(DECIDERS, seen.decided_by)
             out.degraded[slot] = seen.degraded
+            self.degraded_why.update(seen.degraded_why)
             self.done[slot] = True
             if seen.decided_by == "model" and seen.decision not in self.examples:
                 self.examples[seen.decision] = seen.prediction_id

@@ -11,7 +11,9 @@ from load.plan import FraudPlan, PaymentPlan
 
 WORKLOADS: dict[str, PaymentPlan] = {
     # The first run of a newcomer: two months of a small bank, a learnable share of fraud.
-    "demo": PaymentPlan(seed=2025, events=75_000, customers=2_500, terminals=900, days=60.0),
+    "demo": PaymentPlan(
+        seed=2025, events=80_000, customers=2_500, terminals=900, days=60.0, fraud=FraudPlan(ratio=0.015)
+    ),
     # The same in a few seconds, for tests.
     "small": PaymentPlan(seed=11, events=6_000, customers=300, terminals=120, days=45.0),
     # The work that stream engines are compared on: short JSON events, skewed, 2.8 hours, 1 % late.

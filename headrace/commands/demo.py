@@ -1,6 +1,7 @@
 """`headrace demo`: history, a first model, live payments and a summary that must add up."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ Examples:
   headrace demo --input payments.parquet --labels labels.parquet --json summary.json
   headrace demo --hostile 0.05 --redis-outage 20 --redis-flush --kafka-restart
 """
+# Of a generated workload more is history, which a model needs, and half of the rest shows latency.
+GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 
 
 @click.command(name="demo", epilog=EXAMPLE)
@@ -31,9 +34,10 @@ def command(
 ) -> None:  # fmt: skip
     """Bring servers and workers up, replay history, train, score live payments, and count.
 
-    The first 60 % by event time is history: scored by rules alone while labels come in at their time. Then
-    a model is trained and scores the rest; of that, the paced last part measures latency. The run keeps its
-    own topics and folder under .headrace/, so that `explain`, `verify` and `models` answer afterwards.
+    The first part by event time (60 % of a given file) is history: scored by rules alone while labels come
+    in at their time. Then a model is trained and scores the rest; of that, the paced last part measures
+    latency. The run keeps its own topics and folder under .headrace/, so that `explain`, `verify` and
+    `models` answer afterwards.
 
     Exits with 1 when the counts do not add up.
     """
@@ -52,4 +56,6 @@ def command(
         workload=workload, input_file=input_file, labels_file=labels_file, events=events, paced_rate=rate,
         faults=faults,
     )  # fmt: skip
+    if input_file is None:
+        plan = replace(plan, history_ratio=GENERATED_HISTORY_RATIO, paced_ratio=GENERATED_PACED_RATIO)
     sys.exit(show(plan, json_file))

@@ -37,7 +37,7 @@ def _counts(summary: dict[str, Any]) -> Table:
     table.add_row("as fast as possible", f"{summary['events_per_second']:,.0f} payments a second")
     table.add_row("decisions", _pairs(summary["decisions"]))
     table.add_row("decided by", _pairs(summary["decided_by"]))
-    table.add_row("degraded", f"{summary['degraded']:,}")
+    table.add_row("degraded", f"{summary['degraded']:,} {_pairs(summary['degraded_why'])}")
     table.add_row("drift alerts", f"{summary['drift_alerts']:,}")
     return table
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-HISTORY_RATIO = 0.6
-PACED_RATIO = 0.1  # of the live part
 PACED_EVENTS_MAX = 20_000
 FAULT_RATE = 300.0  # payments a second while a fault strikes: enough to show that input remains
 FAULT_MARGIN_S = 12.0  # live traffic before and after a fault, together
@@ -33,13 +31,17 @@ class Faults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
-    """A demo's input and sizes; without an input file the workload of that name is generated."""
+    """A demo's input and sizes; without an input file the workload of that name is generated.
+
+    `paced_ratio` is a share of the live part.
+    """
 
     workload: str = "demo"
     input_file: Path | None = None
     labels_file: Path | None = None
     events: int | None = None
-    history_ratio: float = HISTORY_RATIO
+    history_ratio: float = 0.6
+    paced_ratio: float = 0.1
     paced_rate: float = 1_000.0
     faults: Faults = field(default_factory=Faults)
     seed: int = 7
@@ -65,7 +67,7 @@ def parts(moment_ms: NDArray[np.int64], plan: DemoPlan) -> Parts:
     """
     end = len(moment_ms)
     live = int(np.searchsorted(moment_ms, moment_ms[int(end * plan.history_ratio)])) if end else 0
-    paced_events = min(round((end - live) * PACED_RATIO), PACED_EVENTS_MAX)
+    paced_events = min(round((end - live) * plan.paced_ratio), PACED_EVENTS_MAX)
     paced = end - paced_events
     fault_events = min(round(plan.faults.server_seconds * FAULT_RATE), paced - live)
     return Parts(live, paced - fault_events, paced, end)

@@ -46,6 +46,7 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
         "decisions": _decisions(observed),
         "decided_by": _decided_by(observed),
         "degraded": int(observed.outcomes.degraded.sum()),
+        "degraded_why": dict(observed.degraded_why),
         "drift_alerts": observed.drift_alerts,
         "history_events": facts.parts.live,
         "live_events": facts.parts.end - facts.parts.live,
