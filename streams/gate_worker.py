@@ -21,12 +21,13 @@ from confluent_kafka import (
 )
 
 from contracts.errors import ClusterError, Stop
-from contracts.raw import UNREADABLE, Headers, RawBatch
+from contracts.raw import RawBatch
 from streams import unreadable
 from streams.acknowledgements import Acknowledgements, Places
 from streams.gate import ROUTES, GateCore, Gated
 from streams.gate_metrics import GateMetrics
 from streams.gate_settings import GateSettings
+from streams.message_headers import headers_of
 from streams.outgoing import Outgoing
 
 log = structlog.get_logger("headrace.gate")
@@ -285,22 +286,5 @@ def _raw(messages: list[Message]) -> RawBatch:
         [message.timestamp()[1] for message in messages],
         [message.key() for message in messages],
         [message.value() for message in messages],
-        _headers(messages),
+        headers_of(messages),
     )
-
-
-def _headers(messages: list[Message]) -> list[Headers]:
-    """Return each message's headers, asking each message once.
-
-    For a name that is not UTF-8 the client returns a broken list *and* sets an exception, and hands out the
-    same list, without one, when asked again: reading it ends the process. `map` checks for the exception
-    and raises SystemError; a call in Python code, once the interpreter has specialised it, does not.
-    """
-    found: list[Headers] = []
-    rest = map(Message.headers, messages)
-    while len(found) < len(messages):
-        try:
-            found.extend(rest)  # type: ignore[arg-type]  # bytes: nothing decodes values
-        except SystemError:
-            found.append(UNREADABLE)
-    return found
