@@ -1,5 +1,6 @@
 """The scorer's two Kafka clients: what is set on them and why, and what their errors mean."""
 
+import time
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -10,6 +11,7 @@ from inference.scorer_position import Position, decode_lanes
 from inference.scorer_settings import ScorerSettings
 
 OFFSETS_TIMEOUT_S = 30.0  # waits out the open transaction of a predecessor
+COORDINATOR_PAUSE_S = 0.1
 _TRANSIENT = frozenset(
     {
         KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
@@ -17,6 +19,7 @@ _TRANSIENT = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REBALANCE_IN_PROGRESS, KafkaError._MAX_POLL_EXCEEDED,
         KafkaError.REQUEST_TIMED_OUT, KafkaError.NETWORK_EXCEPTION, KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
     }
 )  # fmt: skip
 
@@ -93,11 +96,19 @@ def committed_positions(consumer: Consumer, partitions: list[TopicPartition]) ->
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    committed: list[TopicPartition] = consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
-    for part in committed:
-        if part.error is not None:
-            raise KafkaException(part.error)
-    return committed
+    """Return the group's offsets; a coordinator that moves or is still loading is asked again."""
+    deadline_s = time.monotonic() + OFFSETS_TIMEOUT_S
+    while True:
+        try:
+            committed = consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
+            errors = [part.error for part in committed if part.error is not None]
+            if not errors:
+                return committed
+            raise KafkaException(errors[0])
+        except KafkaException as error:
+            if error.args[0].code() not in _TRANSIENT or time.monotonic() > deadline_s:
+                raise
+        time.sleep(COORDINATOR_PAUSE_S)
 
 
 def _position(consumer: Consumer, part: TopicPartition) -> Position:
