@@ -87,12 +87,12 @@ def _integers(text: str, name: str, where: str) -> list[int]:
         _refuse(f"{name} holds something else than integers", where)
 
 
-def _floats(text: str, name: str, where: str) -> list[float]:
+def _floats(text: str, name: str, where: str, finite: bool = True) -> list[float]:
     try:
         numbers = [float(item) for item in text.split()]
     except ValueError:
         _refuse(f"{name} holds something else than numbers", where)
-    if not all(map(math.isfinite, numbers)):
+    if any(math.isnan(number) or (finite and math.isinf(number)) for number in numbers):
         _refuse(f"{name} holds a number that is not finite", where)
     return numbers
 
@@ -147,11 +147,12 @@ def _check_tree(block: str, number: int, features: int) -> None:
         _refuse("categorical splits and linear leaves are not served", where)
     _exactly(_floats(_need(fields, "shrinkage", where), "shrinkage", where), 1, "shrinkage", where)
     nodes = leaves - 1
-    for name in _NODE_FLOATS:
-        _exactly(_floats(_need(fields, name, where), name, where), nodes, name, where)
-    ints = {name: _integers(_need(fields, name, where), name, where) for name in _NODE_INTS}
-    for name, numbers in ints.items():
+    for name in _NODE_FLOATS:  # a split of nulls from all the rest has the threshold inf
+        numbers = _floats(_need(fields, name, where), name, where, finite=name != "threshold")
         _exactly(numbers, nodes, name, where)
+    ints = {name: _integers(_need(fields, name, where), name, where) for name in _NODE_INTS}
+    for name, integers in ints.items():
+        _exactly(integers, nodes, name, where)
     _exactly(_floats(_need(fields, "leaf_value", where), "leaf_value", where), leaves, "leaf_value", where)
     for name in ("leaf_weight", "leaf_count"):
         several = _floats(_need(fields, name, where), name, where)

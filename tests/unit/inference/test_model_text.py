@@ -37,6 +37,12 @@ def test_a_good_text_is_taken() -> None:
     assert check_model_text(TEXT.encode(), FEATURES) == 5
 
 
+def test_a_split_of_nulls_from_all_the_rest_is_taken() -> None:
+    assert check_model_text(_first("threshold", lambda t: ["inf", *t[1:]]).encode(), FEATURES) == 5
+    with pytest.raises(ModelError):
+        check_model_text(_first("threshold", lambda t: ["nan", *t[1:]]).encode(), FEATURES)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
