@@ -53,7 +53,7 @@ def suspects(terms: Terms, limits: Limits, batch: RawBatch, events: list[Any]) -
     blob = b"".join(live.values)
     for test in (
         _texts(live, limits, blob),
-        _keys(live, terms),
+        _keys(live, terms, limits),
         _times(live, terms, limits),
         _letters(live, terms),
     ):
@@ -85,24 +85,28 @@ def known_fields(terms: Terms) -> frozenset[str]:
 
 
 def _texts(live: _Live, limits: Limits, blob: bytes) -> Iterator[int]:
-    """Yield rows with escapes, other than ASCII, or long enough to hold an oversized field."""
+    """Yield rows with escapes, other than ASCII, or long enough to be oversized or hold an oversized field."""
+    bytes_max = min(limits.field_bytes_max, limits.value_bytes_max)
     if b"\\" in blob:
         yield from (i for i, value in enumerate(live.values) if b"\\" in value)
     if not blob.isascii():
         yield from (i for i, value in enumerate(live.values) if not value.isascii())
-    if max(map(len, live.values)) > limits.field_bytes_max:
-        yield from (i for i, value in enumerate(live.values) if len(value) > limits.field_bytes_max)
+    if max(map(len, live.values)) > bytes_max:
+        yield from (i for i, value in enumerate(live.values) if len(value) > bytes_max)
 
 
-def _keys(live: _Live, terms: Terms) -> Iterator[int]:
-    """Yield rows whose key is not their key field; ids hold no NUL here, so joined equality is equality."""
+def _keys(live: _Live, terms: Terms, limits: Limits) -> Iterator[int]:
+    """Yield rows whose key is too long or not their key field; ids hold no NUL, so joined equality is equality."""
     ids = list(map(attrgetter(terms.key_field), live.events))
     try:
-        if b"\0".join(live.keys) == "\0".join(ids).encode():  # type: ignore[arg-type]  # None raises TypeError
+        joined = b"\0".join(live.keys)  # type: ignore[arg-type]  # None raises TypeError
+        if joined == "\0".join(ids).encode() and max(map(len, ids)) <= limits.key_bytes_max:
             return
     except TypeError:
         pass
-    yield from (i for i, key in enumerate(live.keys) if key != ids[i].encode())
+    yield from (
+        i for i, key in enumerate(live.keys) if key != ids[i].encode() or len(key) > limits.key_bytes_max
+    )
 
 
 def _times(live: _Live, terms: Terms, limits: Limits) -> Iterator[int]:
