@@ -9,7 +9,7 @@ from contracts.errors import ClusterError
 from headrace.demo.deployment import Deployment
 from headrace.demo.faults import reports, striking
 from headrace.demo.input import DemoInput
-from headrace.demo.plan import DemoPlan, parts
+from headrace.demo.plan import DemoPlan, parts, refreshes
 from headrace.demo.progress import Progress
 from headrace.demo.quality import live_quality, truth_by_slot
 from headrace.demo.summary import Facts, summarise
@@ -63,26 +63,15 @@ class Driver:
         return summarise(self._observed, self._facts)
 
     def _history(self) -> None:
-        at = self._facts.parts
-        self._view.phase(
-            "history", f"history: {at.live:,} payments as fast as they are digested, rules alone"
-        )
-        with self._timed("history", at.live):
-            self._replay.rush(0, at.live, SLICE_EVENTS, IN_FLIGHT_MAX)
-            self._await_through(at.live)
-        self._replay.release_labels()
-        self._outbox.flush()
+        live = self._facts.parts.live
+        self._view.phase("history", f"history: {live:,} payments as fast as they are digested, rules alone")
+        with self._timed("history", live):
+            self._replay.rush(0, live, SLICE_EVENTS, IN_FLIGHT_MAX)
+            self._await_through(live)
+        self._refresh(live)
 
     def _learn(self) -> None:
-        """Fill the batch view, train on what the lake holds, and wait until the scorer has the model."""
-        self._view.phase(
-            "lake", f"the archive writes history to the lake ({self._replay.labels_sent:,} labels)"
-        )
-        with self._timed("archive"):
-            self._await_lake()
-        self._view.phase("materialize", "feast materialize: the customer profile from the lake to Redis")
-        with self._timed("materialize"):
-            self._deployment.materialize(int(self._given.event_ms[: self._facts.parts.live].max()))
+        """Train on what the lake holds, and wait until the scorer serves the model."""
         self._view.phase("train", "training the first model on the feature log and the labels known by now")
         with self._timed("train"):
             version = self._deployment.train()
@@ -92,17 +81,33 @@ class Driver:
         self._view.say(f"the scorer serves {version}")
 
     def _live(self) -> None:
-        at = self._facts.parts
+        at, row, rate = self._facts.parts, self._facts.parts.live, self._plan.paced_rate
         self._view.phase("live", f"live: {at.faults - at.live:,} payments as fast as they are digested")
-        with self._timed("live", at.faults - at.live):
-            self._replay.rush(at.live, at.faults, SLICE_EVENTS, IN_FLIGHT_MAX)
-            self._await_through(at.faults)
+        for stop in [*refreshes(self._given.payments.moment_ms, at.live, at.faults), at.faults]:
+            with self._timed("live", stop - row):
+                self._replay.rush(row, stop, SLICE_EVENTS, IN_FLIGHT_MAX)
+                self._await_through(stop)
+            row = stop
+            self._refresh(stop)
         if at.paced > at.faults:
             self._under_faults()
-        rate = self._plan.paced_rate
         self._view.phase("paced", f"paced: {at.end - at.paced:,} payments at {rate:,.0f} a second, open loop")
         with self._timed("paced", at.end - at.paced):
             self._paced(at.paced, at.end, rate)
+        self._send_due_labels()
+
+    def _refresh(self, row: int) -> None:
+        """Fill the batch view from the payments before `row`, as a nightly job would."""
+        self._send_due_labels()
+        self._view.phase("lake", f"the archive writes {row:,} payments to the lake")
+        with self._timed("archive"):
+            self._await_lake()
+        self._view.phase("materialize", "feast materialize: the customer profile, from the lake to Redis")
+        with self._timed("materialize"):
+            self._deployment.materialize(int(self._given.event_ms[:row].max()))
+        self._progress.phase = "live"
+
+    def _send_due_labels(self) -> None:
         self._replay.release_labels()
         self._outbox.flush()
 
@@ -177,8 +182,9 @@ class Driver:
     def _timed(self, name: str, events: int = 0) -> Iterator[None]:
         began_s = time.monotonic()
         yield
-        self._facts.phase_seconds[name] = time.monotonic() - began_s
-        self._facts.phase_events[name] = events
+        facts = self._facts
+        facts.phase_seconds[name] = facts.phase_seconds.get(name, 0.0) + time.monotonic() - began_s
+        facts.phase_events[name] = facts.phase_events.get(name, 0) + events
 
 
 def _wait(done: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PACED_EVENTS_MAX = 20_000
+REFRESH_MS = 7 * 86_400_000  # of event time: the batch views are made again before they are too old to serve
 FAULT_RATE = 300.0  # payments a second while a fault strikes: enough to show that input remains
 FAULT_MARGIN_S = 12.0  # live traffic before and after a fault, together
 
@@ -71,3 +72,16 @@ def parts(moment_ms: NDArray[np.int64], plan: DemoPlan) -> Parts:
     paced = end - paced_events
     fault_events = min(round(plan.faults.server_seconds * FAULT_RATE), paced - live)
     return Parts(live, paced - fault_events, paced, end)
+
+
+def refreshes(moment_ms: NDArray[np.int64], start: int, stop: int, every_ms: int = REFRESH_MS) -> list[int]:
+    """Return the rows in (start, stop) before which the batch views are due again, counted from `start`.
+
+    >>> refreshes(np.arange(10) * 2, 0, 10, every_ms=6)
+    [3, 6, 9]
+    """
+    if start >= stop:
+        return []
+    due_ms = np.arange(int(moment_ms[start]) + every_ms, int(moment_ms[stop - 1]) + 1, every_ms)
+    rows = np.unique(start + np.searchsorted(moment_ms[start:stop], due_ms))
+    return [int(row) for row in rows]
