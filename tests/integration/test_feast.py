@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -302,6 +303,18 @@ def test_materialize_leaves_streamed_rows_alone_and_fills_the_profile(
     write_snapshots(place.home.lake, None, END_MS)
     place.feast("materialize-incremental", moment(END_MS).isoformat())
     assert_profiles(place, store, folder, moment(END_MS).date().isoformat())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_materialising_a_lake_without_files_writes_nothing(place: Place, tmp_path: Path) -> None:
+    (tmp_path / ".headrace").mkdir()
+    run = Run.create(tmp_path, "young")
+    shutil.copy(place.root / ".headrace" / "servers.json", tmp_path / ".headrace")
+    home = RunHome(run.home)
+    young = open_store(home)
+    apply(young, home)
+    young.materialize(moment(BEGIN_MS), moment(END_MS))
+    assert place.client().dbsize() == 0
 
 
 def assert_profiles(place: Place, store: FeatureStore, folder: Path, day: str) -> None:
