@@ -37,7 +37,7 @@ class Watcher(threading.Thread):
         try:
             while not self._stopping.is_set():
                 self._take(consumer.consume(2_000, 0.05))
-        except Exception as error:  # carried to the thread that waits for the result
+        except Exception as error:  # noqa: BLE001  # carried to the thread that waits for the result
             self.failure = error
         finally:
             consumer.close()

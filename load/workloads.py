@@ -1,6 +1,7 @@
 """Workloads by name. A name never changes meaning: a new idea gets a new name, and a test pins the bytes."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     chosen = parser.parse_args()
     for path in write(chosen.name, chosen.folder):
-        print(path)
+        sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def striking(faults: Faults, deployment: Deployment, view: View) -> Iterator[lis
     def work() -> None:
         try:
             _strike_all(faults, deployment, view, strikes)
-        except Exception as error:  # raised again below, in the thread that can report it
+        except Exception as error:  # noqa: BLE001  # raised again below, in the thread that can report it
             failures.append(error)
 
     thread = threading.Thread(target=work, name="faults", daemon=True)

@@ -8,25 +8,12 @@ from collections.abc import AsyncIterable
 from pathlib import Path
 
 import faust
+from feast import FeatureStore
 from feast.data_source import PushMode
 
 from contracts.connections import RedisConnection
 from load.peers.plain_store import frame, open_store
 from load.peers.plain_windows import update
-
-PREFIX = os.environ["PLAIN_PREFIX"]
-FOLDER = Path(os.environ["PLAIN_FOLDER"])
-
-app = faust.App(
-    f"{PREFIX}plain",
-    broker=f"kafka://{os.environ['PLAIN_BOOTSTRAP']}",
-    store="memory://",
-    datadir=str(FOLDER / "faust"),
-    topic_partitions=4,
-    topic_replication_factor=1,
-    web_enabled=False,
-)
-store = open_store(FOLDER, RedisConnection.from_url(os.environ["PLAIN_REDIS"]))
 
 
 class Payment(faust.Record, serializer="json"):
@@ -40,38 +27,55 @@ class Payment(faust.Record, serializer="json"):
     currency: str
 
 
-transactions = app.topic(f"{PREFIX}transactions", value_type=Payment)
-by_terminal = app.topic(f"{PREFIX}by_terminal", value_type=Payment, partitions=4)
-ready = app.topic(f"{PREFIX}ready", value_type=Payment, partitions=4)
-customers = app.Table(f"{PREFIX}customers", default=dict, partitions=4)
-terminals = app.Table(f"{PREFIX}terminals", default=dict, partitions=4)
+def build(prefix: str, folder: Path, bootstrap_servers: str, store: FeatureStore) -> faust.App:
+    """Return the app: customer windows, then terminal windows, then `ready` for the consumer that scores."""
+    app = faust.App(
+        f"{prefix}plain",
+        broker=f"kafka://{bootstrap_servers}",
+        store="memory://",
+        datadir=str(folder / "faust"),
+        topic_partitions=4,
+        topic_replication_factor=1,
+        web_enabled=False,
+    )
+    transactions = app.topic(f"{prefix}transactions", value_type=Payment)
+    by_terminal = app.topic(f"{prefix}by_terminal", value_type=Payment, partitions=4)
+    ready = app.topic(f"{prefix}ready", value_type=Payment, partitions=4)
+    customers = app.Table(f"{prefix}customers", default=dict, partitions=4)
+    terminals = app.Table(f"{prefix}terminals", default=dict, partitions=4)
+
+    @app.agent(transactions)  # type: ignore[untyped-decorator]  # faust carries no types
+    async def customer_windows(stream: AsyncIterable[Payment]) -> None:
+        async for payment in stream:
+            state = customers[payment.customer_id]
+            features = update(state, payment.event_time, payment.amount_minor, payment.terminal_id)
+            customers[payment.customer_id] = state
+            push(store, "customer", payment.customer_id, payment.event_time, features)
+            await by_terminal.send(key=payment.terminal_id, value=payment)
+
+    @app.agent(by_terminal)  # type: ignore[untyped-decorator]
+    async def terminal_windows(stream: AsyncIterable[Payment]) -> None:
+        async for payment in stream:
+            state = terminals[payment.terminal_id]
+            features = update(state, payment.event_time, payment.amount_minor, payment.customer_id)
+            terminals[payment.terminal_id] = state
+            push(store, "terminal", payment.terminal_id, payment.event_time, features)
+            await ready.send(key=payment.customer_id, value=payment)
+
+    return app
 
 
-@app.agent(transactions)
-async def customer_windows(stream: AsyncIterable[Payment]) -> None:
-    """Fold each payment into its customer's windows and hand it on by terminal."""
-    async for payment in stream:
-        state = customers[payment.customer_id]
-        features = update(state, payment.event_time, payment.amount_minor, payment.terminal_id)
-        customers[payment.customer_id] = state
-        _push("customer", payment.customer_id, payment.event_time, features)
-        await by_terminal.send(key=payment.terminal_id, value=payment)
-
-
-@app.agent(by_terminal)
-async def terminal_windows(stream: AsyncIterable[Payment]) -> None:
-    """Fold each payment into its terminal's windows and hand it on to be scored."""
-    async for payment in stream:
-        state = terminals[payment.terminal_id]
-        features = update(state, payment.event_time, payment.amount_minor, payment.customer_id)
-        terminals[payment.terminal_id] = state
-        _push("terminal", payment.terminal_id, payment.event_time, features)
-        await ready.send(key=payment.customer_id, value=payment)
-
-
-def _push(entity: str, key: str, event_ms: int, features: dict[str, float]) -> None:
+def push(store: FeatureStore, entity: str, key: str, event_ms: int, features: dict[str, float]) -> None:
+    """Put one row online through the stock SDK."""
     store.push(f"{entity}_push", frame([(key, event_ms, features)], f"{entity}_id"), to=PushMode.ONLINE)
 
 
+def main() -> None:
+    """Run the worker."""
+    folder = Path(os.environ["PLAIN_FOLDER"])
+    store = open_store(folder, RedisConnection.from_url(os.environ["PLAIN_REDIS"]))
+    build(os.environ["PLAIN_PREFIX"], folder, os.environ["PLAIN_BOOTSTRAP"], store).main()
+
+
 if __name__ == "__main__":
-    app.main()
+    main()
