@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench contracts lock clean
+.PHONY: help setup demo test test-long check bench contracts docs lock clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -32,6 +32,9 @@ bench: $(READY)  ## the benchmark scenarios, or one: make bench NAME=gate
 
 contracts: $(READY)  ## write the Python types anew from contracts/*.yaml
 	$(BIN)/python -m contracts.generate
+
+docs: $(READY)  ## write docs/reference anew from the code
+	$(BIN)/python -m headrace.reference
 
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-find-links pyproject.toml

@@ -41,7 +41,7 @@ def _bytes_of(keys: NDArray[Any]) -> NDArray[np.uint8]:
     return contiguous.view(np.uint8).reshape(len(contiguous), contiguous.dtype.itemsize)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]  # numba's decorator carries no types
+@njit(cache=True, nogil=True)
 def _width(row: NDArray[np.uint8]) -> int:
     size = len(row)
     while size > 0 and row[size - 1] == 0:
@@ -49,7 +49,7 @@ def _width(row: NDArray[np.uint8]) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True)
 def _murmur2_partitions(keys: NDArray[np.uint8], partitions: int) -> NDArray[np.int32]:
     out = np.empty(len(keys), np.int32)
     for i in range(len(keys)):
@@ -84,7 +84,7 @@ def _murmur2_partitions(keys: NDArray[np.uint8], partitions: int) -> NDArray[np.
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True)
 def _hash64(keys: NDArray[np.uint8]) -> NDArray[np.uint64]:
     out = np.empty(len(keys), np.uint64)
     for i in range(len(keys)):

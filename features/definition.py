@@ -111,7 +111,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
                 self.items != "distinct" or not feature.current
             ):
                 raise ConfigError(
-                    "E_FEATURE_DISTINCT", "a distinct count needs a view with items='distinct', current row in",
+                    "E_FEATURE_DISTINCT", "a distinct count needs items='distinct' and the current row",
                     feature.name, "declare the view's item",
                 )  # fmt: skip
 

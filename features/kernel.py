@@ -85,19 +85,19 @@ class Rows(NamedTuple):
     folds: NDArray[np.bool_]  # the row is of the view's own kind
 
 
-@njit(cache=True)  # type: ignore[misc]  # numba's decorators carry no types
+@njit(cache=True)
 def _take_block(arena: Arena, which: int, size: int) -> int:
     """Return a block of class `size` from the free list or the unused end."""
     at = arena.free[which, size]
     if at >= 0:
         arena.free[which, size] = arena.tiles[at] if which == 0 else arena.marks[at, 0]
-        return at
+        return int(at)
     at = arena.top[which]
     arena.top[which] = at + ((16 if which == 0 else 2) << size)
-    return at
+    return int(at)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _give_block(arena: Arena, which: int, size: int, at: int) -> None:
     if which == 0:
         arena.tiles[at] = arena.free[which, size]
@@ -106,7 +106,7 @@ def _give_block(arena: Arena, which: int, size: int, at: int) -> None:
     arena.free[which, size] = at
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _room_for_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, first: int) -> None:
     """Make room for one more tile: drop those numbered under `first`, or move to a block twice the size."""
     used, size, words = s.used[level, slot], s.size[level, slot], plan.words[level]
@@ -133,7 +133,7 @@ def _room_for_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, fi
     s.size[level, slot] = size + 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _fold(tiles: Ints, t: int, words: int, count: int, value: int) -> None:
     """Fold one row into the tile at `t` (count 0 corrects the sum of a row already in it)."""
     tiles[t + COUNT] += count
@@ -149,7 +149,7 @@ def _fold(tiles: Ints, t: int, words: int, count: int, value: int) -> None:
         tiles[t + GREATEST] = max(tiles[t + GREATEST], value)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _open_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, i: int, number: int) -> None:
     """Move the tiles from `i` on up by one and begin an empty one there; there is room."""
     words, tiles = plan.words[level], arena.tiles
@@ -165,7 +165,7 @@ def _open_tile(plan: Plan, s: Slots, arena: Arena, level: int, slot: int, i: int
     tiles[at + i * words] = number
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _insert(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, row: tuple[int, int, int]) -> None:
     """Put a row (time, count, value) into its tile of each level that can still see it."""
     time_ms, count, value = row
@@ -186,7 +186,7 @@ def _insert(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, row: tupl
         _fold(arena.tiles, s.at[level, slot] + i * words, words, count, value)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: Ints) -> None:
     """Fill `windows` (windows, WORDS) with what each window holds before the row.
 
@@ -225,7 +225,7 @@ def _scan(plan: Plan, s: Slots, arena: Arena, slot: int, at_ms: int, windows: In
             windows[w, LEAST], windows[w, GREATEST] = least, greatest
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _forget(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> None:
     """Drop the items that no window can see any more."""
     at, kept = s.at[level, slot], 0
@@ -240,7 +240,7 @@ def _forget(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> No
     s.used[level, slot] = kept
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _room_for_item(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int) -> None:
     """Make room for one more item: forget those older than `oldest_ms`, or move to a bigger block."""
     if s.size[level, slot] < 0:
@@ -266,7 +266,7 @@ def _room_for_item(s: Slots, arena: Arena, level: int, slot: int, oldest_ms: int
     s.size[level, slot] = size + 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _see(
     s: Slots, arena: Arena, level: int, slot: int, item: np.uint64, time_ms: int, oldest_ms: int
 ) -> None:
@@ -306,7 +306,7 @@ def _see(
     s.used[level, slot] = used + 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _replace(
     s: Slots, arena: Arena, level: int, slot: int, item: np.uint64, time_ms: int, value: int, oldest_ms: int
 ) -> tuple[int, int, int]:
@@ -329,7 +329,7 @@ def _replace(
     return time_ms, 1, value
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _distinct(plan: Plan, s: Slots, arena: Arena, slot: int, begin_ms: int) -> float:
     """Return how many items were seen since `begin_ms`: a count, or an estimate past the bound."""
     level = len(plan.hop_ms)
@@ -342,7 +342,7 @@ def _distinct(plan: Plan, s: Slots, arena: Arena, slot: int, begin_ms: int) -> f
     return float(seen) / (float(s.threshold[slot]) * TWO_POW_MINUS_64)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
     """Finalise a window with one more row (none when `count` is -1); the formulas are the pages'."""
     n = windows[w, COUNT] + max(count, 0)
@@ -366,7 +366,7 @@ def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
     return float(max(windows[w, GREATEST], value) if count > 0 else windows[w, GREATEST])
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _last(plan: Plan, s: Slots, slot: int, at_ms: int, want_value: bool) -> float:
     """Return the newest value or the time since it; null past the longest window."""
     if s.last_ms[slot] == NEVER or at_ms - s.last_ms[slot] > plan.longest_ms:
@@ -374,7 +374,7 @@ def _last(plan: Plan, s: Slots, slot: int, at_ms: int, want_value: bool) -> floa
     return float(s.last_value[slot]) if want_value else float(at_ms - s.last_ms[slot])
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _oldest(plan: Plan, at_ms: int) -> int:
     """Return the earliest event time that any window at `at_ms` can see."""
     oldest = at_ms
@@ -384,7 +384,7 @@ def _oldest(plan: Plan, at_ms: int) -> int:
     return oldest
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _has_room(plan: Plan, s: Slots, arena: Arena, slot: int) -> bool:
     """Say whether one more row of `slot` fits, whatever blocks it may need."""
     levels = len(plan.hop_ms)
@@ -396,7 +396,7 @@ def _has_room(plan: Plan, s: Slots, arena: Arena, slot: int) -> bool:
     return bool(arena.top[1] + (4 << (s.size[levels, slot] + 1)) <= len(arena.hashes))
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _answer(
     plan: Plan,
     s: Slots,
@@ -424,7 +424,7 @@ def _answer(
             out[r, c] = _value(op, windows, w, row[1] if counted else -1, row[2])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True)
 def apply(plan: Plan, s: Slots, arena: Arena, rows: Rows, begin: int, answers: Answers) -> int:
     """Fold rows[begin:] in and write each row's as-of values; stop early when an arena may be full.
 
@@ -458,7 +458,7 @@ def apply(plan: Plan, s: Slots, arena: Arena, rows: Rows, begin: int, answers: A
     return len(rows.slot)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def packed_words(plan: Plan, s: Slots, slots: Ints) -> Ints:
     """Return how many words `pack` needs for each slot."""
     levels = len(plan.hop_ms)
@@ -470,7 +470,7 @@ def packed_words(plan: Plan, s: Slots, slots: Ints) -> Ints:
     return out
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def pack(plan: Plan, s: Slots, arena: Arena, slots: Ints, out: Ints, offsets: Ints) -> None:
     """Write each slot's state at its offset: five numbers, the items, then each level's tiles."""
     levels = len(plan.hop_ms)
@@ -494,7 +494,7 @@ def pack(plan: Plan, s: Slots, arena: Arena, slots: Ints, out: Ints, offsets: In
                 o += 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def unpack(plan: Plan, s: Slots, arena: Arena, slots: Ints, data: Ints, offsets: Ints) -> int:
     """Read what `pack` wrote, moving `offsets` behind it; stop early like `apply` when an arena is full."""
     levels = len(plan.hop_ms)
@@ -528,7 +528,7 @@ def unpack(plan: Plan, s: Slots, arena: Arena, slots: Ints, data: Ints, offsets:
     return len(slots)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def _block_of(s: Slots, arena: Arena, which: int, level: int, slot: int, need: tuple[int, int]) -> int:
     """Give a slot a block for (count, words each), and return where it is."""
     count, words = need

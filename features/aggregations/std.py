@@ -44,7 +44,7 @@ class Std(Aggregation):
         return math.sqrt(float(count * squares - total * total)) / float(count)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]  # numba's decorator carries no types
+@njit(cache=True, inline="always")
 def multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the 128-bit product as (high, low) words."""
     a_low, a_high = a & _LOW, a >> _32
@@ -56,7 +56,7 @@ def multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return high, (other << _32) | (low & _LOW)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, inline="always")
 def add(high: np.uint64, low: np.uint64, high2: np.uint64, low2: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the sum of two 128-bit numbers."""
     total = low + low2
@@ -64,7 +64,7 @@ def add(high: np.uint64, low: np.uint64, high2: np.uint64, low2: np.uint64) -> t
     return high + high2 + carry, total
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def as_float(high: np.uint64, low: np.uint64) -> float:
     """Return the 128-bit number rounded once, to the nearest float64 and ties to even."""
     if high == _ZERO:
@@ -82,11 +82,11 @@ def as_float(high: np.uint64, low: np.uint64) -> float:
         rest = low & ((_ONE << shift) - _ONE)
     if rest != _ZERO:
         top |= _ONE  # the bit stands for all that was cut, so the one rounding below goes the right way
-    return float(top) * 2.0 ** float(shift)
+    return float(float(top) * 2.0 ** float(shift))
 
 
-@njit(cache=True)  # type: ignore[misc]
-def finalise_std(count: int, total: int, squares_low: int, squares_high: int) -> float:
+@njit(cache=True)
+def finalise_std(count: int, total: int, squares_low: np.uint64, squares_high: np.uint64) -> float:
     """Return what `Std.finalise` does, from the words of a tile."""
     n, s = np.uint64(count), np.uint64(total)
     high, low = multiply(n, np.uint64(squares_low))

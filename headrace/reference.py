@@ -1,0 +1,103 @@
+"""The reference pages, made from the code: features, topics, settings, commands. A test compares them.
+
+python -m headrace.reference          write docs/reference/
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from contracts.topics import DAY_MS, TOPICS
+from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, SERVICE
+from features.definition import Feature, View
+from headrace import environment
+from headrace.__main__ import cli
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTE = "<!-- made by `python -m headrace.reference`; edit the code instead -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """Return every page's text by file name."""
+    return {
+        "features.md": NOTE + "\n".join(_features()) + "\n",
+        "topics.md": NOTE + "\n".join(_topics()) + "\n",
+        "settings.md": NOTE + "\n".join(_settings()) + "\n",
+        "commands.md": NOTE + "\n".join(_commands()) + "\n",
+    }
+
+
+def _features() -> Iterator[str]:
+    yield f"# Features\n\nService `{SERVICE.name}`, definitions `{DEFINITIONS_HASH}`.\n"
+    yield "Windows are sawtooth windows: exact at their head, their tail moves in hops. *Current* says"
+    yield "whether the event being judged counts itself. Money is in minor units, time in ms, null is NaN.\n"
+    for entity in ENTITIES:
+        for view in entity.views:
+            yield from _view(entity.join_key, view)
+    yield f"## {CUSTOMER_PROFILE.name} (batch, by {CUSTOMER_PROFILE.join_key})\n"
+    yield f"Filled by `feast materialize`; stale after {CUSTOMER_PROFILE.max_age_ms // DAY_MS} days.\n"
+    yield from [f"- `{name}`" for name in CUSTOMER_PROFILE.columns]
+    yield "\n## From the event\n"
+    yield from [f"- `{name}`" for name in SERVICE.event]
+    yield "\n## Derived (`features/vector.py`)\n"
+    yield from [f"- `{name}`" for name in SERVICE.derived]
+
+
+def _view(join_key: str, view: View) -> Iterator[str]:
+    yield f"## {view.name} (streamed, by {join_key})\n"
+    yield "| feature | aggregation | of | window | hop | current |\n|---|---|---|---|---|---|"
+    for feature in view.features:
+        yield _feature(view, feature)
+    yield ""
+
+
+def _feature(view: View, feature: Feature) -> str:
+    window, hop = "longest of the view", ""
+    if feature.window is not None:
+        window, hop = feature.window.label, f"{feature.window.hop_ms // 60_000} min"
+    of = view.item if feature.aggregation.name == "distinct" else view.measure
+    name = feature.aggregation.name.replace("_", " ")
+    return f"| `{feature.name}` | {name} | {of} | {window} | {hop} | {'yes' if feature.current else 'no'} |"
+
+
+def _topics() -> Iterator[str]:
+    yield "# Topics\n\nNames on a cluster have the run's prefix in front. `headrace doctor` refuses others.\n"
+    yield "| topic | what | key | partitions | kept | timestamps | owner |\n|---|---|---|---|---|---|---|"
+    for topic in TOPICS:
+        kept = "compacted" if topic.compacted else f"{topic.retention_ms // DAY_MS} days"
+        stamp = "append" if topic.log_append_time else "create"
+        facts = (topic.about, topic.key, str(topic.partitions), kept, stamp, topic.owner)
+        yield f"| `{topic.name}` | {' | '.join(facts)} |"
+
+
+def _settings() -> Iterator[str]:
+    yield "# Settings\n\nRead from the environment once, at start; a name that means nothing is refused.\n"
+    yield "| variable | what |\n|---|---|"
+    for name, about in environment.known().items():
+        yield f"| `{name}` | {about} |"
+
+
+def _commands() -> Iterator[str]:
+    yield "# Commands\n"
+    context = click.Context(cli, info_name="headrace")
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if command is not None:
+            yield from _command(f"headrace {name}", command)
+
+
+def _command(name: str, command: click.Command) -> Iterator[str]:
+    context = click.Context(command, info_name=name, max_content_width=100)
+    yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for child in sorted(command.commands):
+            yield from _command(f"{name} {child}", command.commands[child])
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file_name, text in pages().items():
+        (FOLDER / file_name).write_text(text)
+    sys.stdout.write(f"{FOLDER}: {', '.join(pages())}\n")
