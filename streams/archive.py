@@ -6,17 +6,12 @@ rows when the archive was killed in between. The feature log is read by the one 
 readers, with its lane numbers in the offset's metadata.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 
 import structlog
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.errors import Stop
 from streams.archive_metrics import ArchiveMetrics
@@ -69,11 +64,10 @@ class Archive:
     def _read(self, timeout_ms: float) -> int:
         messages = self._consumer.consume(self._settings.records_a_poll, timeout_ms / 1000)
         now_ms = time.monotonic() * 1000
-        for message in messages:
-            _raise_for(message)
-            buffer = self._buffers.get((message.topic() or "", message.partition() or 0))
+        for place, group in itertools.groupby(messages, _place):
+            buffer = self._buffers.get(place)
             if buffer is not None:  # else revoked since librdkafka handed it out
-                buffer.add(message, now_ms)
+                buffer.add(list(group), now_ms)
         return len(messages)
 
     def _drain(self) -> None:
@@ -159,12 +153,13 @@ class Archive:
         log.warning(f"feature log record {what}", where=where)
 
 
-def _raise_for(message: Message) -> None:
+def _place(message: Message) -> tuple[str, int]:
+    """Return topic and partition of a record.
+
+    Raises:
+        Stop: it is no record but an error of the consumer.
+    """
     error = message.error()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        raise Stop(
-            70,
-            "E_ARCHIVE_CONSUME",
-            error.str(),
-            f"{message.topic()}/{message.partition()}",
-        )
+    if error is not None:
+        raise Stop(70, "E_ARCHIVE_CONSUME", error.str(), f"{message.topic()}/{message.partition()}")
+    return message.topic() or "", message.partition() or 0

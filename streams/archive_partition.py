@@ -1,7 +1,7 @@
 """One partition of one topic on its way to the lake: rows read but not yet in a file."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -32,8 +32,8 @@ class Holder(Protocol):
     def datasets(self) -> tuple[str, ...]:
         """Datasets this topic fills."""
 
-    def add(self, message: Message) -> int:
-        """Take a record in and return how many rows it brought."""
+    def add(self, messages: Sequence[Message]) -> int:
+        """Take records in and return how many rows they brought."""
 
     def drain(self) -> Mapping[str, pa.Table]:
         """Return the rows held, by dataset (none for a dataset without rows), and hold none."""
@@ -50,9 +50,9 @@ class RecordHolder:
         self._rows = rows
         self._messages: list[Message] = []
 
-    def add(self, message: Message) -> int:
-        self._messages.append(message)
-        return 1
+    def add(self, messages: Sequence[Message]) -> int:
+        self._messages += messages
+        return len(messages)
 
     def drain(self) -> Mapping[str, pa.Table]:
         messages, self._messages = self._messages, []
@@ -72,7 +72,10 @@ class FrameHolder:
         self._on_bad = on_bad
         self._parts: dict[Kind, list[Columns]] = {kind: [] for kind in DATASET_OF_KIND}
 
-    def add(self, message: Message) -> int:
+    def add(self, messages: Sequence[Message]) -> int:
+        return sum(map(self._add, messages))
+
+    def _add(self, message: Message) -> int:
         try:
             frame = decode(message.value() or b"")
         except FrameError as error:
@@ -138,13 +141,12 @@ class PartitionBuffer:
         self.next_offset = 0
         self.since_ms = 0.0
 
-    def add(self, message: Message, now_ms: float) -> None:
-        """Take a record in."""
-        offset = int(message.offset() or 0)
+    def add(self, messages: Sequence[Message], now_ms: float) -> None:
+        """Take records in, at least one, in log order."""
         if self.first_offset is None:
-            self.first_offset, self.since_ms = offset, now_ms
-        self.rows += self.holder.add(message)
-        self.next_offset = offset + 1
+            self.first_offset, self.since_ms = messages[0].offset() or 0, now_ms
+        self.rows += self.holder.add(messages)
+        self.next_offset = (messages[-1].offset() or 0) + 1
 
     def drain(self) -> tuple[int, Mapping[str, pa.Table]]:
         """Return the first offset and the rows by dataset, and begin anew."""

@@ -5,14 +5,15 @@ gate alone says what is valid. Personal fields stay inside the raw bytes and get
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pyarrow as pa
 from confluent_kafka import Message
+from msgspec.structs import astuple
 
-Fields = tuple[tuple[str, pa.DataType], ...]
 DLQ_PREFIX = "headrace.dlq."
+Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # JSON has no bound, Arrow has
 
 
 class _Lenient(msgspec.Struct, kw_only=True):
@@ -21,13 +22,13 @@ class _Lenient(msgspec.Struct, kw_only=True):
     transaction_id: str | None = None
     customer_id: str | None = None
     terminal_id: str | None = None
-    event_time: int | None = None
+    event_time: Int64 | None = None
 
 
 class RawTransaction(_Lenient, kw_only=True):
     """What a transaction is found by."""
 
-    amount_minor: int | None = None
+    amount_minor: Int64 | None = None
     currency: str | None = None
     channel: str | None = None
     country: str | None = None
@@ -37,7 +38,7 @@ class RawLabel(_Lenient, kw_only=True):
     """What a label is found by."""
 
     label: str | None = None
-    label_time: int | None = None
+    label_time: Int64 | None = None
     source: str | None = None
 
 
@@ -50,7 +51,7 @@ class RawPrediction(_Lenient, kw_only=True):
     """What a prediction is found by."""
 
     prediction_id: str | None = None
-    scored_at: int | None = None
+    scored_at: Int64 | None = None
     score: float | None = None
     risk_band: str | None = None
     decision: str | None = None
@@ -66,7 +67,6 @@ _TYPES: dict[str, pa.DataType] = {
     "event_time": pa.int64(), "label_time": pa.int64(), "scored_at": pa.int64(), "amount_minor": pa.int64(),
     "score": pa.float64(),
 }  # fmt: skip
-_INT64 = 1 << 63
 
 
 class JsonRows:
@@ -87,10 +87,11 @@ class JsonRows:
         values = [message.value() for message in messages]
         read = [self._read(value) for value in values]
         columns = _origin(messages) | {"value": pa.array(values, pa.binary())}
+        fields = dict(zip(self._empty.__struct_fields__, zip(*map(astuple, read), strict=True), strict=False))
         for name in self.names:
-            columns[name] = pa.array([getattr(row, name) for row in read], _TYPES.get(name, pa.string()))
+            columns[name] = pa.array(fields.get(name, ()), _TYPES.get(name, pa.string()))
         if self._has_model:
-            models = [row.model for row in read]
+            models = fields.get("model", ())
             columns["model_name"] = pa.array([m and m.name for m in models], pa.string())
             columns["model_version"] = pa.array([m and m.version for m in models], pa.string())
         return pa.table(columns)
@@ -99,10 +100,9 @@ class JsonRows:
         if value is None:
             return self._empty
         try:
-            row = self._decode(value)
+            return self._decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._empty
-        return row if _fits(row) else self._empty
 
 
 class DeadLetterRows:
@@ -128,12 +128,6 @@ def _origin(messages: Sequence[Message]) -> dict[str, pa.Array]:
         "appended_ms": pa.array([message.timestamp()[1] for message in messages], pa.int64()),
         "key": pa.array([message.key() for message in messages], pa.binary()),
     }
-
-
-def _fits(row: Any) -> bool:
-    """JSON integers have no bound and Arrow's do; msgspec reads either."""
-    times = [getattr(row, name, None) for name in ("event_time", "label_time", "amount_minor", "scored_at")]
-    return all(number is None or -_INT64 <= number < _INT64 for number in times)
 
 
 def _text(value: str | bytes | None) -> str | None:

@@ -52,7 +52,7 @@ def holder(metadata: str = "") -> tuple[FrameHolder, list[str]]:
 
 
 def feed(held: FrameHolder, *records: bytes) -> list[int]:
-    return [held.add(Published(at, data)) for at, data in enumerate(records)]  # type: ignore[arg-type]
+    return [held.add([Published(at, data)]) for at, data in enumerate(records)]  # type: ignore[arg-type]
 
 
 def test_copies_of_a_new_incarnation_fall_away() -> None:
@@ -110,6 +110,6 @@ def test_rows_of_other_definitions_are_not_written_under_our_names() -> None:
 def test_a_flush_begins_at_the_first_record_even_when_it_brought_no_row() -> None:
     held, _ = holder('{"events.terminal/0":4}')
     buffer = PartitionBuffer("features.log", 0, held)
-    buffer.add(Published(17, frame(0, 4, True)), now_ms=1.0)  # type: ignore[arg-type]
+    buffer.add([Published(17, frame(0, 4, True))], now_ms=1.0)  # type: ignore[arg-type]
     assert (buffer.rows, buffer.next_offset) == (0, 18)
     assert buffer.drain() == (17, {})
