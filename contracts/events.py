@@ -1,4 +1,4 @@
-"""Events as typed Structs, and the contracts' terms as data; `make contracts` writes it, do not edit.
+"""Events as typed Structs, and the contracts' terms as data. Generated: `make contracts`.
 
 A field that may be absent is UNSET when it was not written and None when it was written as null.
 """

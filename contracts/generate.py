@@ -26,7 +26,7 @@ LIMITS = {
     "skewMs": "skew_ms",
 }
 TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
-PREAMBLE = '''"""Events as typed Structs, and the contracts' terms as data; `make contracts` writes it, do not edit.
+PREAMBLE = '''"""Events as typed Structs, and the contracts' terms as data. Generated: `make contracts`.
 
 A field that may be absent is UNSET when it was not written and None when it was written as null.
 """

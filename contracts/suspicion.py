@@ -40,7 +40,7 @@ class _Live(NamedTuple):
 
 
 def suspects(terms: Terms, limits: Limits, batch: RawBatch, events: list[Any]) -> Suspects:
-    """Return the rows of a batch that the fast path may not accept; `events` has None where decoding failed."""
+    """Return the rows that the fast path may not accept; `events` has None where decoding failed."""
     rows = [i for i, event in enumerate(events) if event is not None]
     if not rows:
         return Suspects(set(range(len(events))), set())
@@ -62,7 +62,7 @@ def suspects(terms: Terms, limits: Limits, batch: RawBatch, events: list[Any]) -
 
 
 def extra_fields(value: bytes, terms: Terms, limits: Limits) -> int | None:
-    """Return how many unknown fields a flat ASCII document without backslashes has; None: read it strictly."""
+    """Return how many unknown fields a flat ASCII document without escapes has; None: read it strictly."""
     try:
         document = msgspec.json.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -85,7 +85,7 @@ def known_fields(terms: Terms) -> frozenset[str]:
 
 
 def _texts(live: _Live, limits: Limits, blob: bytes) -> Iterator[int]:
-    """Yield rows with escapes, other than ASCII, or long enough to be oversized or hold an oversized field."""
+    """Yield rows with escapes, other than ASCII, or long enough to be or hold something oversized."""
     bytes_max = min(limits.field_bytes_max, limits.value_bytes_max)
     if b"\\" in blob:
         yield from (i for i, value in enumerate(live.values) if b"\\" in value)
@@ -96,7 +96,7 @@ def _texts(live: _Live, limits: Limits, blob: bytes) -> Iterator[int]:
 
 
 def _keys(live: _Live, terms: Terms, limits: Limits) -> Iterator[int]:
-    """Yield rows whose key is too long or not their key field; ids hold no NUL, so joined equality is equality."""
+    """Yield rows whose key is too long or not their key field; ids hold no NUL, so they may be joined."""
     ids = list(map(attrgetter(terms.key_field), live.events))
     try:
         joined = b"\0".join(live.keys)  # type: ignore[arg-type]  # None raises TypeError
@@ -105,7 +105,9 @@ def _keys(live: _Live, terms: Terms, limits: Limits) -> Iterator[int]:
     except TypeError:
         pass
     yield from (
-        i for i, key in enumerate(live.keys) if key != ids[i].encode() or len(key) > limits.key_bytes_max
+        i
+        for i, key in enumerate(live.keys)
+        if key != ids[i].encode() or len(key or b"") > limits.key_bytes_max
     )
 
 

@@ -26,10 +26,19 @@ ROUTES = {"transactions": ("events.customer", "customer_id"), "labels": ("events
 
 
 class Gated(NamedTuple):
-    """What one batch came to: records to produce, in order, and the verdict for the counters."""
+    """What one batch came to: records to produce in order, the verdict, and the offsets to read next."""
 
     records: list[Outgoing]
     verdict: Verdict
+    upto: dict[int, int]
+
+
+class Span(NamedTuple):
+    """The offsets of one partition in a batch; `ascending` when they come in log order."""
+
+    first: int
+    last: int
+    ascending: bool
 
 
 class _Place(NamedTuple):
@@ -78,28 +87,28 @@ class GateCore:
         Raises:
             Stop: E_GATE_ORDER (72), a record comes before one already routed.
         """
-        self._check_order(topic, batch)
+        spans = spans_of(batch)
+        self._check_order(topic, spans)
         verdict = judge(topic, batch)
-        upto = _ends(batch)
-        records = self._frames(topic, verdict, upto)
+        records = self._frames(topic, verdict, spans)
         for refused in verdict.bad:
             place = self._places[topic, batch.partitions[refused.row]]
             records.append(place.letters.letter(topic, batch, refused))
-        return Gated(records, verdict)
+        return Gated(records, verdict, {partition: span.last + 1 for partition, span in spans.items()})
 
     def unreadable(self, topic: str, partition: int, span: tuple[int, int]) -> Outgoing:
         """Return the pointer left in place of records [first, behind) that cannot be read from the log."""
         self._next[topic, partition] = span[1]
         return pointer_letter(self._places[topic, partition].letters, topic, partition, span)
 
-    def _check_order(self, topic: str, batch: RawBatch) -> None:
+    def _check_order(self, topic: str, spans: dict[int, Span]) -> None:
         """Lanes cannot go back: rows behind one already sent would fall away at every reader."""
-        for partition, offset in zip(batch.partitions, batch.offsets, strict=True):
-            if offset < self._next[topic, partition]:
-                raise Stop(72, "E_GATE_ORDER", f"offset {offset} again", f"{topic}/{partition}")
-            self._next[topic, partition] = offset + 1
+        for partition, span in spans.items():
+            if span.first < self._next[topic, partition] or not span.ascending:
+                raise Stop(72, "E_GATE_ORDER", f"offset {span.first} again", f"{topic}/{partition}")
+            self._next[topic, partition] = span.last + 1
 
-    def _frames(self, topic: str, verdict: Verdict, upto: dict[int, int]) -> list[Outgoing]:
+    def _frames(self, topic: str, verdict: Verdict, spans: dict[int, Span]) -> list[Outgoing]:
         if not length(verdict.good):
             return []
         target_topic, key = ROUTES[topic]
@@ -109,15 +118,23 @@ class GateCore:
             Outgoing(target_topic, target, None, data, None)
             for partition, rows in _by_partition(verdict.good["raw_partition"])
             for target, data in self._places[topic, partition].frames.emit(
-                kind, take(verdict.good, rows), targets[rows], upto[partition]
+                kind, take(verdict.good, rows), targets[rows], position(spans[partition].last + 1)
             )
         ]
 
 
-def _ends(batch: RawBatch) -> dict[int, int]:
-    """Return the input position after the batch, by partition."""
-    last = dict(zip(batch.partitions, batch.offsets, strict=True))  # the last of each partition stays
-    return {partition: position(offset + 1) for partition, offset in last.items()}
+def spans_of(batch: RawBatch) -> dict[int, Span]:
+    """Return what a batch holds of each partition.
+
+    >>> spans_of(RawBatch.of([(0, 5, 0, None, None, None), (0, 6, 0, None, None, None)]))
+    {0: Span(first=5, last=6, ascending=True)}
+    """
+    offsets = np.array(batch.offsets, np.int64)
+    spans = {}
+    for partition, rows in _by_partition(np.array(batch.partitions, np.int32)):
+        own = offsets[rows]
+        spans[partition] = Span(int(own[0]), int(own[-1]), bool((np.diff(own) > 0).all()))
+    return spans
 
 
 def _by_partition(partitions: NDArray[np.int32]) -> Iterable[tuple[int, NDArray[np.intp]]]:

@@ -7,7 +7,7 @@ over, with a pointer in the dead letters, since it would hold up its partition f
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 from confluent_kafka import (
@@ -128,26 +128,33 @@ class GateWorker:
 
     def _send(self, messages: list[Message]) -> None:
         """Judge and produce a gathered batch, topic by topic, and open its boundary."""
-        readable: dict[str, list[Message]] = {topic: [] for topic in ROUTES}
-        failed: list[Message] = []
+        failed = [message for message in messages if message.error() is not None]
         places: Places = {}
         records: list[Outgoing] = []
-        for message in messages:
-            if message.error() is not None:
-                failed.append(message)
-            elif self._core.owns(topic := self._plain(message), message.partition() or 0):
-                readable[topic].append(message)
-        for topic, some in readable.items():
-            if some:
-                batch = _raw(some)
-                gated = self._core.process(topic, batch)
-                self._count(topic, gated)
-                records += gated.records
-                ends = zip(batch.partitions, batch.offsets, strict=True)
-                places |= {(topic, partition): offset + 1 for partition, offset in ends}
+        for topic, batch in self._by_topic(
+            [m for m in messages if m.error() is None] if failed else messages
+        ):
+            gated = self._core.process(topic, batch)
+            self._count(topic, gated)
+            records += gated.records
+            places |= {(topic, partition): offset for partition, offset in gated.upto.items()}
         for message in failed:  # behind the readable ones: a wedged partition gives nothing more
             records += self._failed(message, places)
         self._produce(records, places)
+
+    def _by_topic(self, messages: list[Message]) -> Iterator[tuple[str, RawBatch]]:
+        """Yield what was gathered of each topic, in log order, less partitions that are no longer ours."""
+        names = [message.topic() or "" for message in messages]
+        for name in sorted(set(names)):
+            some = [message for message, other in zip(messages, names, strict=True) if other == name]
+            topic, batch = name.removeprefix(self._settings.topic_prefix), _raw(some)
+            lost = {partition for partition in set(batch.partitions) if not self._core.owns(topic, partition)}
+            if lost:
+                batch = batch.pick(
+                    row for row, partition in enumerate(batch.partitions) if partition not in lost
+                )
+            if batch.offsets:
+                yield topic, batch
 
     def _produce(self, records: list[Outgoing], places: Places) -> None:
         delivered = self._acks.expect(places, len(records))
