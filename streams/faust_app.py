@@ -7,6 +7,7 @@ rows, and state, changelog and acknowledgement follow the protocol of `streams.s
 import asyncio
 import os
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -97,7 +98,11 @@ class StageProcess:
 
     def run(self) -> NoReturn:
         """Join the group and run until a signal; exits the process."""
-        _Worker(self).execute_from_commandline()
+        try:
+            _Worker(self).execute_from_commandline()
+        except SystemExit as end:
+            # Threads of clients may still wait for Kafka; nothing of theirs is wanted any more.
+            os._exit(end.code if isinstance(end.code, int) else 1)
 
     def fail(self, error: HeadraceError) -> None:
         """End this incarnation at once, from any thread: nothing more may leave it."""
@@ -214,7 +219,9 @@ class _Worker(faust.Worker):
 
     def _finish(self, then: Callable[[], None]) -> None:
         if self._finishing is None:
-            self.loop.call_later(self._process.settings.stop_timeout_s, os._exit, 0)
+            limit = threading.Timer(self._process.settings.stop_timeout_s, os._exit, (0,))
+            limit.daemon = True  # a thread, since Faust closes the loop before it has waited for all
+            limit.start()
             self._finishing = self.loop.create_task(self._process.finish())
             self._finishing.add_done_callback(lambda _: then())
         # a second signal changes nothing: the first one ends within its time

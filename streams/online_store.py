@@ -62,6 +62,7 @@ class OnlineStoreWriter:
         self._refills: list[_Refill] = []
         self._connection: RedisSocket | None = None
         self._down = False
+        self._asked_s: float | None = None
         self._next_probe_s = 0.0
         self._next_check_s = 0.0
         self._stopping = False
@@ -69,8 +70,11 @@ class OnlineStoreWriter:
 
     @property
     def is_down(self) -> bool:
-        """Return whether the breaker is open."""
-        return self._down
+        """Return whether the breaker is open: no connection, or a write that waits too long for its reply."""
+        asked_s = self._asked_s
+        return self._down or (
+            asked_s is not None and self._clock() - asked_s > self._settings.breaker_ms / 1e3
+        )
 
     def start(self) -> None:
         """Start the thread."""
@@ -177,6 +181,7 @@ class OnlineStoreWriter:
         if not self._down:
             self._down = True
             self._events.breaker(True, str(error))
+        self._asked_s = None
         self._events.progressed()
 
     def _write_fresh(self, connection: RedisSocket) -> None:
@@ -221,12 +226,13 @@ class OnlineStoreWriter:
         step = self._settings.rows_a_write
         for first in range(0, len(rows.keys), step):
             part = rows.take(slice(first, first + step))
-            began_s = self._clock()
             codec = self._target.codec
             data = codec.encode(
                 part.keys, part.values, part.event_time_ms, part.positions, self._target.epoch
             )
+            self._asked_s = began_s = self._clock()
             connection.exchange(data, codec.calls(len(part.keys)))
+            self._asked_s = None
             self._events.written(len(part.keys), self._clock() - began_s)
 
     def _check(self, connection: RedisSocket) -> None:
