@@ -5,18 +5,18 @@ gate alone says what is valid. Personal fields stay inside the raw bytes and get
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import pyarrow as pa
 from confluent_kafka import Message
-from msgspec.structs import astuple
 
 DLQ_PREFIX = "headrace.dlq."
 Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # JSON has no bound, Arrow has
 
 
-class _Lenient(msgspec.Struct, kw_only=True):
+class _Lenient(msgspec.Struct, kw_only=True, gc=False):
     """Fields shared by transactions and labels; absent or ill-typed means null."""
 
     transaction_id: str | None = None
@@ -25,7 +25,7 @@ class _Lenient(msgspec.Struct, kw_only=True):
     event_time: Int64 | None = None
 
 
-class RawTransaction(_Lenient, kw_only=True):
+class RawTransaction(_Lenient, kw_only=True, gc=False):
     """What a transaction is found by."""
 
     amount_minor: Int64 | None = None
@@ -34,7 +34,7 @@ class RawTransaction(_Lenient, kw_only=True):
     country: str | None = None
 
 
-class RawLabel(_Lenient, kw_only=True):
+class RawLabel(_Lenient, kw_only=True, gc=False):
     """What a label is found by."""
 
     label: str | None = None
@@ -42,12 +42,12 @@ class RawLabel(_Lenient, kw_only=True):
     source: str | None = None
 
 
-class _Model(msgspec.Struct, kw_only=True):
+class _Model(msgspec.Struct, kw_only=True, gc=False):
     name: str | None = None
     version: str | None = None
 
 
-class RawPrediction(_Lenient, kw_only=True):
+class RawPrediction(_Lenient, kw_only=True, gc=False):
     """What a prediction is found by."""
 
     prediction_id: str | None = None
@@ -59,7 +59,7 @@ class RawPrediction(_Lenient, kw_only=True):
     model: _Model | None = None
 
 
-class RawDrift(msgspec.Struct, kw_only=True):
+class RawDrift(msgspec.Struct, kw_only=True, gc=False):
     """A drift alert is found by nothing but its place."""
 
 
@@ -87,11 +87,11 @@ class JsonRows:
         values = [message.value() for message in messages]
         read = [self._read(value) for value in values]
         columns = _origin(messages) | {"value": pa.array(values, pa.binary())}
-        fields = dict(zip(self._empty.__struct_fields__, zip(*map(astuple, read), strict=True), strict=False))
         for name in self.names:
-            columns[name] = pa.array(fields.get(name, ()), _TYPES.get(name, pa.string()))
+            column = list(map(attrgetter(name), read))
+            columns[name] = pa.array(column, _TYPES.get(name, pa.string()))
         if self._has_model:
-            models = fields.get("model", ())
+            models = [row.model for row in read]
             columns["model_name"] = pa.array([m and m.name for m in models], pa.string())
             columns["model_version"] = pa.array([m and m.version for m in models], pa.string())
         return pa.table(columns)
