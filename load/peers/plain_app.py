@@ -44,7 +44,7 @@ def build(prefix: str, folder: Path, bootstrap_servers: str, store: FeatureStore
     customers = app.Table(f"{prefix}customers", default=dict, partitions=4)
     terminals = app.Table(f"{prefix}terminals", default=dict, partitions=4)
 
-    @app.agent(transactions)  # type: ignore[untyped-decorator]  # faust carries no types
+    @app.agent(transactions)
     async def customer_windows(stream: AsyncIterable[Payment]) -> None:
         async for payment in stream:
             state = customers[payment.customer_id]
@@ -53,7 +53,7 @@ def build(prefix: str, folder: Path, bootstrap_servers: str, store: FeatureStore
             push(store, "customer", payment.customer_id, payment.event_time, features)
             await by_terminal.send(key=payment.terminal_id, value=payment)
 
-    @app.agent(by_terminal)  # type: ignore[untyped-decorator]
+    @app.agent(by_terminal)
     async def terminal_windows(stream: AsyncIterable[Payment]) -> None:
         async for payment in stream:
             state = terminals[payment.terminal_id]

@@ -44,7 +44,9 @@ class TopicCount:
             if self.count > seen:
                 seen, deadline_s = self.count, time.monotonic() + timeout_s
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"{self._topic}: {self.count} of {wanted} records, then none for {timeout_s:.0f} s")
+                raise TimeoutError(
+                    f"{self._topic}: {self.count} of {wanted} records, then none for {timeout_s:.0f} s"
+                )
 
     def close(self) -> None:
         """Close the consumer."""

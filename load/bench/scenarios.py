@@ -1,0 +1,69 @@
+"""The table of scenarios: name, what it measures, what runs it."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from contracts.errors import ConfigError
+from headrace.servers import Servers
+from load.bench.outcome import Outcome
+
+Runner = Callable[[Path, Servers], Outcome]
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario; its module is imported only when it runs."""
+
+    name: str
+    about: str
+    module: str
+    function: str = "run"
+    servers: bool = True
+
+    def runner(self) -> Callable[..., Outcome]:
+        """Return the function that runs it."""
+        found: Callable[..., Outcome] = getattr(import_module(self.module), self.function)
+        return found
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(name="gate", about="JSON judged, sent on as record batches, real Kafka", module="load.bench.gate"),
+    Scenario(
+        name="features", about="windows of the customer entity, in memory", module="load.bench.features",
+        servers=False,
+    ),
+    Scenario(
+        name="store-write", about="rows into Redis, beside the floor and Feast's push",
+        module="load.bench.store", function="run_write",
+    ),
+    Scenario(
+        name="store-read", about="rows out of Redis, beside the floor and get_online_features",
+        module="load.bench.store", function="run_read",
+    ),
+    Scenario(
+        name="scorer", about="decisions a CPU-second on a full feature log, beside the plain consumer",
+        module="load.bench.scoring", function="run_scorer",
+    ),
+    Scenario(
+        name="pipeline", about="payment sent to prediction readable, everything on this machine",
+        module="load.bench.scoring", function="run_pipeline",
+    ),
+)  # fmt: skip
+
+
+def scenario(name: str) -> Scenario:
+    """Return a scenario by name.
+
+    Raises:
+        ConfigError: E_BENCH_NAME, there is none of that name.
+
+    >>> scenario("features").servers
+    False
+    """
+    found = next((one for one in SCENARIOS if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in SCENARIOS)
+        raise ConfigError("E_BENCH_NAME", "no such scenario", name, f"choose one of {known}")
+    return found

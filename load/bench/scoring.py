@@ -1,0 +1,114 @@
+"""Scenarios `scorer` and `pipeline`: decisions out of the real workers, beside the plain pipeline.
+
+`scorer` fills the feature log first and then starts the scorer alone; `pipeline` runs everything at once,
+servers too, on the cores that there are.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from headrace.servers import Servers
+from load.bench.measure import Figures, TreeMeter
+from load.bench.outcome import Outcome
+from load.bench.quick_model import promote_quick_model
+from load.bench.stand import Stand
+from load.generator import Generated, generate
+from load.peers import plain
+from load.peers.progress import TopicCount
+from load.producer import Outbox
+from load.source import Record, TableRecords
+from load.workloads import workload
+
+WORKERS = (("gate",), ("stream", "customer"), ("stream", "terminal"), ("score",), ("archive",))
+WARM_UP_EVENTS = 20_000
+SCORER_EVENTS = 200_000
+PIPELINE_EVENTS = 200_000
+PLAIN_EVENTS = 400
+SLICE_EVENTS = 5_000
+TIMEOUT_S = 300.0
+PLAIN_DATABASE = 509
+
+
+def run_scorer(root: Path, servers: Servers) -> Outcome:
+    """Measure the scorer's process from its first tenth to its last decision on a full feature log."""
+    made = _payments(SCORER_EVENTS)
+    with Stand(root, servers, "scorer") as stand:
+        promote_quick_model(stand.run.models, made)
+        stand.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
+        _send(stand, _ready(made))
+        for group, topics in (("gate", ["transactions"]), ("stage-customer", ["events.customer"])):
+            stand.await_group(group, topics)
+        stand.await_group("stage-terminal", ["events.terminal"])
+        pids = stand.start(("score",))
+        count = TopicCount(stand.kafka, stand.topic("predictions"))
+        count.wait(SCORER_EVENTS // 10, TIMEOUT_S)
+        meter, first = TreeMeter(pids.values()), count.count
+        count.wait(SCORER_EVENTS, TIMEOUT_S)
+        figures = meter.read(count.count - first)
+        count.close()
+        peers = _plain(stand, made)
+    return Outcome(
+        figures=figures,
+        peers=peers,
+        ratios={"plain": figures.events_per_cpu_s / peers["plain scorer"].events_per_cpu_s},
+        seed=workload("bank").seed,
+        notes=["by CPU seconds of the scoring processes; a backlog, so batches are large"],
+    )
+
+
+def run_pipeline(root: Path, servers: Servers) -> Outcome:
+    """Measure everything from the first payment sent to the last prediction readable."""
+    made = _payments(WARM_UP_EVENTS + PIPELINE_EVENTS)
+    ready = _ready(made)
+    warm = WARM_UP_EVENTS // SLICE_EVENTS
+    with Stand(root, servers, "pipeline") as stand:
+        promote_quick_model(stand.run.models, made)
+        pids = stand.start(*WORKERS)
+        count = TopicCount(stand.kafka, stand.topic("predictions"))
+        _send(stand, ready[:warm])
+        count.wait(WARM_UP_EVENTS, TIMEOUT_S)
+        whole = TreeMeter([*pids.values(), *stand.server_pids.values()])
+        parts = {name: TreeMeter([pid]) for name, pid in {**pids, **stand.server_pids}.items()}
+        _send(stand, ready[warm:])
+        count.wait(WARM_UP_EVENTS + PIPELINE_EVENTS, TIMEOUT_S)
+        figures = whole.read(PIPELINE_EVENTS)
+        apart = {name: meter.read(PIPELINE_EVENTS) for name, meter in parts.items()}
+        count.close()
+        peers = _plain(stand, made)
+    return Outcome(
+        figures=figures,
+        parts=apart,
+        peers=peers,
+        ratios={"plain": figures.events_per_s / peers["plain"].events_per_s},
+        seed=workload("bank").seed,
+        notes=["by the wall clock, sender and subscriber included on the same cores"],
+    )
+
+
+def _payments(events: int) -> Generated:
+    plan = replace(workload("bank"), events=events, duplicate_ratio=0.0, optional_fields=False)
+    return generate(plan)
+
+
+def _ready(made: Generated) -> list[list[Record]]:
+    records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+    count = made.transactions.num_rows
+    return [records.slice(i, min(i + SLICE_EVENTS, count)) for i in range(0, count, SLICE_EVENTS)]
+
+
+def _send(stand: Stand, parts: list[list[Record]]) -> None:
+    outbox = Outbox(stand.kafka)
+    for part in parts:
+        outbox.send(stand.topic("transactions"), part)
+    outbox.flush()
+
+
+def _plain(stand: Stand, made: Generated) -> dict[str, Figures]:
+    """Run the plain pipeline on the same payments' beginning, in a database of its own."""
+    records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+    folder = stand.run.home / f"plain-{time.time_ns()}"
+    redis = msgspec.structs.replace(stand.redis, db=PLAIN_DATABASE)
+    return plain.run(stand.kafka, redis, folder, records, PLAIN_EVENTS)

@@ -1,0 +1,92 @@
+"""Where a benchmark of processes runs: local servers, a run of its own, and the workers it asks for."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, TopicPartition
+
+from contracts.connections import KafkaConnection, RedisConnection
+from contracts.topics import PARTITIONS
+from headrace import environment, topics_admin
+from headrace.run import Run
+from headrace.servers import LocalServers, Servers
+from headrace.supervisor import Supervisor
+
+IDLE_S = 0.5  # without movement: what was sent is through
+
+
+@contextmanager
+def local_servers(root: Path) -> Iterator[Servers]:
+    """Use the servers that run, or start some that end with the block."""
+    local = LocalServers(root, tethered=True)
+    ran = local.running
+    servers = local.start()
+    try:
+        yield servers
+    finally:
+        if not ran:
+            local.stop()
+
+
+class Stand:
+    """One run on running servers; leaving the block stops its workers and deletes its topics."""
+
+    def __init__(self, root: Path, servers: Servers, name: str) -> None:
+        self._servers = servers
+        self.run = Run.create(root, f"bench-{name}-{time.time_ns() // 1_000_000}")
+        os.environ["HEADRACE_RUN"] = str(self.run.home)
+        self.kafka: KafkaConnection = environment.kafka_connection()
+        self.redis: RedisConnection = environment.redis_connection(self.run)
+        topics_admin.ensure(self.kafka, self.run.topic_prefix)
+        self._supervisors: list[Supervisor] = []
+
+    def __enter__(self) -> "Stand":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for supervisor in self._supervisors:
+            supervisor.stop()
+        topics_admin.delete(self.kafka, self.run.topic_prefix)
+
+    def start(self, *kinds: tuple[str, ...]) -> dict[str, int]:
+        """Start workers, wait until they are ready, and return their process ids by name."""
+        supervisor = Supervisor(self.run, kinds)
+        self._supervisors.append(supervisor)
+        supervisor.start()
+        return supervisor.pids()
+
+    @property
+    def server_pids(self) -> dict[str, int]:
+        """Return the process ids of Kafka and Redis."""
+        return self._servers.pids
+
+    def topic(self, name: str) -> str:
+        """Return a topic's full name."""
+        return self.run.topic_prefix + name
+
+    def await_group(self, group: str, topics: Sequence[str], timeout_s: float = 300.0) -> None:
+        """Wait until a consumer group has committed the ends of topics.
+
+        Raises:
+            TimeoutError: it has not after `timeout_s`.
+        """
+        places = [TopicPartition(self.topic(name), i) for name in topics for i in range(PARTITIONS)]
+        look = Consumer(
+            {**self.kafka.librdkafka(), "group.id": self.topic(group), "enable.auto.commit": False}
+        )
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            ends = [look.get_watermark_offsets(place, timeout=10.0)[1] for place in places]
+            while any(
+                place.offset < end
+                for place, end in zip(look.committed(places, 10.0), ends, strict=True)
+                if end
+            ):
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"group {group} is not at the end of {topics} after {timeout_s:.0f} s")
+                time.sleep(0.02)
+        finally:
+            look.close()
