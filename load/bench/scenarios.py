@@ -29,7 +29,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario(name="gate", about="JSON judged, sent on as record batches, real Kafka", module="load.bench.gate"),
+    Scenario(name="gate", about="JSON judged and sent on as record batches", module="load.bench.gate"),
     Scenario(
         name="features", about="windows of the customer entity, in memory", module="load.bench.features",
         servers=False,
