@@ -17,6 +17,7 @@ from contracts.errors import HeadraceError
 
 TETHER = Path(__file__).parent / "tether.py"
 POLL_S = 0.02
+KILL_WAIT_S = 10.0  # the kernel takes a while to give back the memory of a large process
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -47,8 +48,12 @@ class Process(msgspec.Struct, frozen=True):
             return
         self.signal(signal.SIGTERM)
         if not self.wait(patience_s):
-            self.signal(signal.SIGKILL)
-            self.wait(patience_s)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.signal(signal.SIGKILL)
+        self.wait(KILL_WAIT_S)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""

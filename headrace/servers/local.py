@@ -16,6 +16,9 @@ from headrace.servers.redis import Redis
 from headrace.servers.server import Running, Server
 
 
+PORT_WAIT_S = 5.0  # a process that was killed may hold its port for a moment after it is gone
+
+
 class Servers(msgspec.Struct, frozen=True, kw_only=True):
     """Where the servers are; `.headrace/servers.json` holds the same."""
 
@@ -120,7 +123,7 @@ class LocalServers:
         if running := server.alive:
             return running
         known = server.known
-        if known and all(is_free(port) for port in known.ports):
+        if known and all(is_free(port, PORT_WAIT_S) for port in known.ports):
             return server.launch(known.ports)
         return server.launch(tuple(islice(free(from_environment()), server.port_count)))
 

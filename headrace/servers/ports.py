@@ -6,6 +6,7 @@ A server that restarts must get its port again; a port of the kernel's range mig
 import os
 import random
 import socket
+import time
 from collections.abc import Iterator
 
 from contracts.errors import ClusterError, ConfigError
@@ -44,8 +45,15 @@ def free(ports: range) -> Iterator[int]:
     raise ClusterError("E_PORTS", "no port is free", f"{ports.start}-{ports.stop - 1}", "set HEADRACE_PORTS")
 
 
-def is_free(port: int) -> bool:
-    """Return whether a server could listen on the port."""
+def is_free(port: int, wait_s: float = 0.0) -> bool:
+    """Return whether a server could listen on the port, now or within `wait_s`."""
+    deadline_s = time.monotonic() + wait_s
+    while not (free_now := _can_bind(port)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return free_now
+
+
+def _can_bind(port: int) -> bool:
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -98,7 +98,7 @@ class Server(ABC):
     def kill(self) -> None:
         """End it at once, as a crash would."""
         if running := self.alive:
-            running.process.stop(0.0)
+            running.process.kill()
             reap(running.process)
 
     def last_words(self) -> str:

@@ -48,7 +48,7 @@ def test_a_killed_worker_is_started_again_and_all_end_with_the_supervisor(run: R
     workers.start()
     first = workers.workers[0].process
     assert first is not None
-    first.stop(0.0)
+    first.kill()
     until(lambda: polled(workers, 1), timeout_s=20, what="the restart")
     workers.await_ready(20)
     second = workers.workers[0].process
