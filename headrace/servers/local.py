@@ -15,7 +15,6 @@ from headrace.servers.ports import free, from_environment, is_free
 from headrace.servers.redis import Redis
 from headrace.servers.server import Running, Server
 
-
 PORT_WAIT_S = 5.0  # a process that was killed may hold its port for a moment after it is gone
 
 
