@@ -116,7 +116,7 @@ def frames(kafka: KafkaConnection, topic: str, kind: int) -> Columns:
             rows = accept(frame, lanes.setdefault(message.partition() or 0, {}), gaps.append)
             parts.append(rows | {"read_from": np.full(length(rows), message.partition(), np.int32)})
     assert not gaps
-    return concat(parts)
+    return concat(parts) if parts else {}
 
 
 def letters(kafka: KafkaConnection, topic: str) -> dict[tuple[str, str], tuple[str, Message]]:
