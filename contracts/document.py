@@ -120,7 +120,7 @@ def _has_lone_surrogate(document: Any) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]  # numba's decorator carries no types
+@njit(cache=True, nogil=True)
 def _shape(data: NDArray[np.uint8]) -> tuple[int, int, int]:
     """Return (deepest nesting, keys or items side by side, longest string) by one pass over the bytes."""
     depth, deepest, colons, commas, longest = 0, 0, 0, 0, 0

@@ -18,7 +18,7 @@ def text_column(values: list[str]) -> NDArray[np.bytes_]:
     return _packed(blob, len(values), width).view(f"S{width}").reshape(-1)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]  # numba's decorator carries no types
+@njit(cache=True, nogil=True)
 def _widest(blob: NDArray[np.uint8]) -> int:
     widest, width = 1, 0
     for byte in blob:
@@ -27,7 +27,7 @@ def _widest(blob: NDArray[np.uint8]) -> int:
     return widest
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True)
 def _packed(blob: NDArray[np.uint8], count: int, width: int) -> NDArray[np.uint8]:
     out = np.zeros((count, width), np.uint8)
     row, at = 0, 0

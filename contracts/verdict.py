@@ -69,7 +69,8 @@ def judge(topic: str, batch: RawBatch, versions: tuple[Terms, ...] | None = None
 
     >>> value = b'{"transaction_id":"t1","event_time":1700000000000,"customer_id":"c1",'
     >>> value += b'"terminal_id":"m1","amount_minor":100,"currency":"EUR"}'
-    >>> records = [(0, 5, 1_700_000_000_100, b"c1", value, None), (0, 6, 1_700_000_000_200, b"c1", b"{", None)]
+    >>> at = 1_700_000_000_100
+    >>> records = [(0, 5, at, b"c1", value, None), (0, 6, at, b"c1", b"{", None)]
     >>> verdict = judge("transactions", RawBatch.of(records))
     >>> verdict.good["amount_minor"], verdict.bad[0].code
     (array([100]), 'E_DECODE_JSON')

@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
             if self.aliases > ALIASES_MAX:
-                mark = self.peek_event().start_mark
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it out
                 raise yaml.MarkedYAMLError(problem=f"more than {ALIASES_MAX} aliases", problem_mark=mark)
         node = super().compose_node(parent, index)
         if isinstance(node, ScalarNode) and node.style is None and _SURPRISE.fullmatch(node.value):
