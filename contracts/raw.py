@@ -40,4 +40,4 @@ class RawBatch(NamedTuple):
     def pick(self, rows: Iterable[int]) -> "RawBatch":
         """Return the named rows, in the order named."""
         chosen = list(rows)
-        return RawBatch(*([column[i] for i in chosen] for column in self))
+        return RawBatch(*([column[i] for i in chosen] for column in self))  # type: ignore[arg-type]  # each column keeps its own type
