@@ -1,5 +1,6 @@
 """Batch features as of a moment, by Feast's point-in-time join. The one file here that knows Feast."""
 
+import warnings
 from typing import Protocol
 
 import numpy as np
@@ -50,11 +51,14 @@ class FeastProfileHistory:
                 "row": np.arange(len(event_ms)),
             }
         )
-        joined = self._store.get_historical_features(
-            entity_df=asked,
-            features=[f"{view.name}:{column}" for column in view.columns],
-            filter_by_created_timestamp=True,
-        ).to_df()
+        with warnings.catch_warnings():
+            # Feast's query layer still calls DuckDB by a name that DuckDB 2 has deprecated.
+            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+            joined = self._store.get_historical_features(
+                entity_df=asked,
+                features=[f"{view.name}:{column}" for column in view.columns],
+                filter_by_created_timestamp=True,
+            ).to_df()
         found = joined.set_index("row").reindex(np.arange(len(event_ms)))
         return np.asarray(found[list(view.columns)].to_numpy(dtype=np.float64))
 

@@ -1,0 +1,46 @@
+"""A stored row is judged at its own position: behind is not wrong, and a wrong row is not merely behind."""
+
+import numpy as np
+import pytest
+
+from contracts.frame import Columns
+from features.catalog import CUSTOMER
+from features.feast_row import RowsRead
+from inference.verify_store import compare_store
+
+WIDTH = len(CUSTOMER.columns)
+ROWS: Columns = {"customer_id": np.array([b"c1", b"c1", b"c1"]), "pos": np.array([10, 20, 30])}
+LOGGED = np.arange(3 * WIDTH, dtype=np.float64).reshape(3, WIDTH)
+LOGGED[:, 1] = np.nan
+
+
+def stored(row: int, position: int, epoch: int = 7, present: bool = True, add: float = 0.0) -> RowsRead:
+    """Return what the store holds for c1: the values of a log row under a stamp."""
+    values = np.append(LOGGED[row], 0.0)[None, :].copy()  # the profile's columns follow the streamed ones
+    values[0, 0] += add
+    return RowsRead(
+        values=values, event_time_ms=np.array([[1]]), epochs=np.array([[epoch]]),
+        stamps=np.array([[position]]), present=np.array([[present]]), failed=np.array([False]), error="",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "outcome"),
+    [
+        (stored(2, 30), "equal"),
+        (stored(1, 20), "behind"),
+        (stored(1, 20, add=1.0), "wrong"),
+        (stored(1, 30), "wrong"),
+        (stored(2, 25), "wrong"),
+        (stored(2, 40), "ahead"),
+        (stored(2, 30, epoch=6), "other_epoch"),
+        (stored(2, 30, present=False), "absent"),
+    ],
+)
+def test_each_outcome_is_told_apart(row: RowsRead, outcome: str) -> None:
+    found = compare_store(CUSTOMER, np.array([b"c1"]), row, ROWS, LOGGED, epoch=7)
+    counts = {
+        name: getattr(found, name) for name in ("equal", "behind", "ahead", "absent", "other_epoch", "wrong")
+    }
+    assert counts == {**dict.fromkeys(counts, 0), outcome: 1}
+    assert bool(found.examples) == (outcome == "wrong")
