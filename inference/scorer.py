@@ -71,6 +71,7 @@ class Scorer:
         self._positions: dict[int, Position] = {}
         self._gathered: list[Record] = []
         self._told: list[DriftEvent] = []
+        self._gapped: set[str] = set()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Score until `stopping()`.
@@ -190,6 +191,7 @@ class Scorer:
 
     def _begin(self, why: str) -> None:
         """Start the detectors of all partitions anew; the next transaction tells so."""
+        self._gapped.clear()
         self._told = self._core.drift.restart(list(self._positions), why)
 
     def _frame(self, record: Record) -> Frame | None:
@@ -202,8 +204,11 @@ class Scorer:
             return None
 
     def _gap(self, frame: Frame) -> None:
+        """Count a record that its lane is not ready for; told once a lane, since all that follow fall away too."""
         self._metrics.gaps.inc()
-        log.error("lane_gap", src=frame.src, frm=frame.frm, to=frame.to)
+        if frame.src not in self._gapped:
+            self._gapped.add(frame.src)
+            log.error("lane_gap", src=frame.src, frm=frame.frm, to=frame.to)
 
     def _lag(self, reached: dict[int, Position]) -> None:
         for number, at in reached.items():

@@ -130,7 +130,7 @@ def write_model(
     folder = models / "fraud" / version
     folder.mkdir(parents=True)
     vectors = np.random.default_rng(5).gamma(2.0, 3.0, (16, len(SERVICE.columns)))
-    scores = lightgbm.Booster(model_str=golden_text or text).predict(vectors, num_threads=1)
+    scores = np.asarray(lightgbm.Booster(model_str=golden_text or text).predict(vectors, num_threads=1))
     golden = json.dumps({"vectors": vectors.tolist(), "scores": scores.tolist()}).encode()
     (folder / "model.txt").write_bytes(text.encode())
     (folder / "golden.json").write_bytes(golden)

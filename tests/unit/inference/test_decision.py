@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from features.catalog import SERVICE
@@ -65,7 +66,7 @@ def test_each_rule_hits_at_its_figure_and_not_below() -> None:
 
 
 def test_a_rule_that_fails_answers_error_and_asks_for_nothing() -> None:
-    def fails(_: object) -> None:
+    def fails(_: object) -> NDArray[np.bool_]:
         raise ZeroDivisionError
 
     rule = Rule("broken", "1", Severity.DECLINE, "amount_minor", ("amount_minor",), "", fails)
