@@ -17,6 +17,10 @@ WORKLOADS: dict[str, PaymentPlan] = {
     ),
     # The same in a few seconds, for tests.
     "small": PaymentPlan(seed=11, events=6_000, customers=300, terminals=120, days=45.0),
+    # Small, with enough frauds known in its first 60 % to learn from: the whole in a test.
+    "lesson": PaymentPlan(
+        seed=12, events=12_000, customers=400, terminals=150, days=60.0, fraud=FraudPlan(ratio=0.05)
+    ),
     # The work that stream engines are compared on: short JSON events, skewed, 2.8 hours, 1 % late.
     "w1": PaymentPlan(
         seed=1,

@@ -5,6 +5,7 @@ Servers that run already are used and left running; outside servers named in the
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +28,16 @@ MODEL_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 900.0
 CHECK_S = 0.2
 CODE = Path(__file__).resolve().parents[2]  # the commands are found from here, installed or not
+
+
+class CommandFailed(ClusterError):
+    """A command of ours ended with an error; `reason` is that error's own code ("" when it had none)."""
+
+    def __init__(self, name: str, stderr: str, exit_code: int, log: Path) -> None:
+        what = f"`{name}` ended with {exit_code}: {stderr.strip()[-1500:]}"
+        super().__init__("E_DEMO_COMMAND", what, str(log), "read its log")
+        found = re.search(r"^Error (E_[A-Z_]+)", stderr, re.MULTILINE)
+        self.reason = found.group(1) if found else ""
 
 
 class Deployment:
@@ -197,10 +208,7 @@ class Deployment:
         )
         (self.run.logs / f"{name}.log").write_text(done.stderr)
         if done.returncode:
-            raise ClusterError(
-                "E_DEMO_COMMAND", f"`{name}` ended with {done.returncode}: {done.stderr.strip()[-1500:]}",
-                str(self.run.logs / f"{name}.log"), "read its log",
-            )  # fmt: skip
+            raise CommandFailed(name, done.stderr, done.returncode, self.run.logs / f"{name}.log")
         return done.stdout
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.errors import ClusterError
-from headrace.demo.deployment import Deployment
+from headrace.demo.deployment import CommandFailed, Deployment
 from headrace.demo.faults import reports, striking
 from headrace.demo.input import DemoInput
 from headrace.demo.plan import DemoPlan, parts, refreshes
@@ -22,6 +22,7 @@ from load.sending import replay_topics
 from load.watcher import Watcher
 
 STALL_SECONDS = 90.0
+TOO_LITTLE_TO_LEARN = ("E_TRAIN_FRAUDS", "E_LAKE_EMPTY")
 POLL_SECONDS = 0.02
 SLICE_EVENTS = 1_000
 IN_FLIGHT_MAX = 12_000
@@ -71,10 +72,22 @@ class Driver:
         self._refresh(live)
 
     def _learn(self) -> None:
-        """Train on what the lake holds, and wait until the scorer serves the model."""
+        """Train on what the lake holds, and wait until the scorer serves the model.
+
+        History may be too short to have labelled frauds; then rules go on alone, and the summary says why.
+        """
         self._view.phase("train", "training the first model on the feature log and the labels known by now")
-        with self._timed("train"):
-            version = self._deployment.train()
+        try:
+            with self._timed("train"):
+                version = self._deployment.train()
+        except CommandFailed as error:
+            if error.reason not in TOO_LITTLE_TO_LEARN:
+                raise
+            self._facts.no_model = error.reason
+            self._view.say(
+                f"[yellow]no model, rules alone: {error.reason}, too few labelled frauds yet[/yellow]"
+            )
+            return
         with self._timed("load model"):
             self._deployment.await_model(version)
         self._progress.model_version = version
@@ -175,6 +188,8 @@ class Driver:
         truth = truth_by_slot(observed, given.label_ids, given.label_fraud)
         facts.model = live_quality(observed, truth, facts.parts.live, given.customer, given.event_ms)
         facts.model["version"] = self._progress.model_version
+        if facts.no_model:
+            facts.model["why_none"] = facts.no_model
         shown = (observed.examples.get(decision) for decision in ("decline", "review", "approve"))
         facts.example = next((prediction_id for prediction_id in shown if prediction_id), "")
 

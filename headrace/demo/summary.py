@@ -31,6 +31,7 @@ class Facts:
     phase_events: dict[str, int] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    no_model: str = ""  # the code of why no model could be trained
     example: str = ""  # the prediction to explain
     run: str = ""
 

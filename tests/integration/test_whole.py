@@ -1,0 +1,186 @@
+"""The whole, once: hostile input among payments, every worker real, and what came out judged from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer
+
+from contracts import topics
+from contracts.connections import KafkaConnection
+from contracts.frame import Columns, Kind, concat
+from feature_repo.repository import open_store
+from feature_repo.run_home import RunHome
+from features.catalog import CUSTOMER, TERMINAL
+from features.definition import Entity
+from headrace.run import Run
+from tests.integration.stage_log import accepted, read_topic
+from tests.oracles.windows import KeyOracle
+from tests.real_servers import RealServers
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Whole:
+    """A finished demo on the session's servers: its run, its summary and how to call commands on it."""
+
+    def __init__(self, servers: RealServers, folder: Path) -> None:
+        self.environment = {
+            **os.environ,
+            "HEADRACE_ROOT": str(folder),
+            "HEADRACE_BOOTSTRAP_SERVERS": servers.bootstrap_servers,
+            "HEADRACE_REDIS_URL": f"{servers.redis_url}/0",  # a database that `run` does not hand out
+        }
+        self.kafka = KafkaConnection(bootstrap_servers=servers.bootstrap_servers)
+        summary = folder / "summary.json"
+        self.said = self.headrace("demo", "--workload", "lesson", "--hostile", "0.05", "--json", str(summary))
+        self.summary: dict[str, Any] = json.loads(summary.read_text())
+        self.run = Run.current(folder)
+        self._rows: dict[int, list[Columns]] = {}
+
+    def headrace(self, *words: str, code: int = 0) -> str:
+        """Run a command, which must end with `code`, and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace", *words],
+            capture_output=True, text=True, timeout=300, env=self.environment, cwd=ROOT, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    def feature_log(self) -> dict[int, list[Columns]]:
+        """Return features.log as any reader takes it: parts in order, by partition."""
+        if not self._rows:
+            log = read_topic(self.kafka, topics.FEATURES_LOG.full_name(self.run.topic_prefix))
+            self._rows = {partition: accepted(records) for partition, records in log.items()}
+        return self._rows
+
+    def payments(self) -> Columns:
+        """Return every payment of features.log."""
+        parts = [p for parts in self.feature_log().values() for p in parts if "customer_values" in p]
+        return concat(parts)
+
+
+@pytest.fixture(scope="module")
+def whole(servers: RealServers, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return Whole(servers, tmp_path_factory.mktemp("whole"))
+
+
+def rows_of(columns: Columns) -> list[dict[str, Any]]:
+    lists = [column.tolist() for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def same_bits(found: list[float], expected: list[float]) -> bool:
+    return bool(np.array_equal(np.array(found), np.array(expected), equal_nan=True))
+
+
+def test_every_good_payment_has_one_prediction_and_every_bad_record_its_code(whole: Whole) -> None:
+    summary = whole.summary
+    assert summary["problems"] == []
+    assert summary["duplicates"] == 0
+    assert summary["dead_letters"] >= summary["hostile_in"] > 400
+    assert len(summary["dead_letters_by_code"]) > 10
+
+
+def test_the_feature_log_is_the_definition_for_every_customer(whole: Whole) -> None:
+    rows = rows_of(whole.payments())
+    rows.sort(key=lambda row: (row["customer_partition"], row["customer_pos"]))
+    oracles: dict[bytes, KeyOracle] = {}
+    for row in rows:
+        oracle = oracles.setdefault(row["customer_id"], KeyOracle(CUSTOMER))
+        assert same_bits(row["customer_values"], oracle.row(Kind.PAYMENT, row)), row
+    assert len(rows) > 10_000
+
+
+def test_the_feature_log_is_the_definition_for_every_terminal(whole: Whole) -> None:
+    labels = 0
+    for parts in whole.feature_log().values():
+        oracles: dict[bytes, KeyOracle] = {}
+        for part in parts:
+            kind = Kind.PAYMENT if "customer_values" in part else Kind.LABEL
+            for row in rows_of(part):
+                oracle = oracles.setdefault(row["terminal_id"], KeyOracle(TERMINAL))
+                assert same_bits(row["terminal_values"], oracle.row(kind, row)), row
+                labels += kind == Kind.LABEL
+    assert labels > 1_000
+
+
+@pytest.mark.parametrize("entity", [CUSTOMER, TERMINAL], ids=lambda e: str(e.name))
+def test_the_stock_feast_sdk_reads_what_the_stream_wrote(whole: Whole, entity: Entity, monkeypatch) -> None:
+    for name, value in whole.environment.items():
+        monkeypatch.setenv(name, value)
+    newest = newest_values(whole, entity)
+    keys = sorted(newest)[:300]
+    store = open_store(RunHome(whole.run.home))
+    features = [f"{view.name}:{name}" for view in entity.views for name in view.columns]
+    answer = store.get_online_features(
+        features=features, entity_rows=[{entity.join_key: key.decode()} for key in keys]
+    ).to_dict()
+    assert len(keys) > 100
+    for column, name in enumerate(entity.columns):
+        expected = [newest[key][column] for key in keys]
+        found = [np.nan if value is None else value for value in answer[name]]
+        assert same_bits(found, expected), name
+
+
+def newest_values(whole: Whole, entity: Entity) -> dict[bytes, list[float]]:
+    """Return the values of each key's last row in its stage's order."""
+    newest: dict[bytes, tuple[int, list[float]]] = {}
+    for parts in whole.feature_log().values():
+        for part in parts:
+            if f"{entity.name}_values" not in part:
+                continue
+            for row in rows_of(part):
+                at, key = row[f"{entity.name}_pos"], row[entity.join_key]
+                if key not in newest or newest[key][0] < at:
+                    newest[key] = (at, row[f"{entity.name}_values"])
+    return {key: values for key, (_, values) in newest.items()}
+
+
+def test_a_plain_subscriber_reads_the_decisions(whole: Whole) -> None:
+    topic = topics.PREDICTIONS.full_name(whole.run.topic_prefix)
+    example = subprocess.Popen(
+        [sys.executable, str(ROOT / "docs/examples/subscriber.py"), whole.kafka.bootstrap_servers, topic],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert example.stdout is not None
+        lines = [example.stdout.readline().split() for _ in range(20)]
+    finally:
+        example.kill()
+        example.communicate()
+    assert {decision for _, decision, _ in lines} <= {"approve", "review", "decline"}
+
+
+def test_predictions_carry_the_event_and_its_vector(whole: Whole) -> None:
+    by_id = {row["transaction_id"].decode(): row for row in rows_of(whole.payments())}
+    settings = {"group.id": "check", "auto.offset.reset": "earliest", "isolation.level": "read_committed"}
+    consumer = Consumer({**whole.kafka.librdkafka(), **settings})
+    consumer.subscribe([topics.PREDICTIONS.full_name(whole.run.topic_prefix)])
+    seen: set[str] = set()
+    try:
+        while len(seen) < len(by_id):
+            for message in consumer.consume(2_000, 10.0):
+                prediction = json.loads(message.value() or b"")
+                assert prediction["transaction_id"] not in seen
+                seen.add(prediction["transaction_id"])
+                row = by_id[prediction["transaction_id"]]
+                assert prediction["source"]["offset"] == row["raw_offset"]
+                assert prediction["features"]["values"][0] == row["amount_minor"]
+    finally:
+        consumer.close()
+    assert seen == set(by_id)
+
+
+def test_a_decision_is_explained_and_the_log_verified_with_no_worker_running(whole: Whole) -> None:
+    explained = whole.summary["explained"]["prediction_id"]
+    answer = json.loads(whole.headrace("explain", explained, "--json"))
+    assert answer["prediction"]["prediction_id"] == explained
+    whole.headrace("verify")
+    assert json.loads(whole.headrace("models", "list", "--json"))[0]["stage"] == "champion"
