@@ -6,6 +6,7 @@ Where Maven Central is, the `jgo` package knows; HEADRACE_MAVEN_REPOSITORY names
 import hashlib
 import os
 import shutil
+import ssl
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +59,7 @@ def class_path(cache: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [jar for jar in jars if not _is_whole(folder / jar.file_name, jar)]
     if missing:
+        _trust_the_machines_authorities()
         with tempfile.TemporaryDirectory(dir=cache) as fresh, ThreadPoolExecutor(THREADS) as threads:
             for _ in threads.map(lambda jar: _fetch(jar, Path(fresh), folder), missing):
                 pass  # the loop raises what a thread raised
@@ -66,6 +68,13 @@ def class_path(cache: Path) -> str:
 
 def _is_whole(path: Path, jar: Jar) -> bool:
     return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
+
+
+def _trust_the_machines_authorities() -> None:
+    """Let jgo's client trust whom the machine trusts; by itself it knows no company's own authority."""
+    authorities = ssl.get_default_verify_paths().cafile
+    if authorities:
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", authorities)
 
 
 def _fetch(jar: Jar, fresh: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from headrace.run import Run
 
 
 @pytest.fixture(autouse=True)
-def _restored():
+def _restored() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
