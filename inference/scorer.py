@@ -204,7 +204,7 @@ class Scorer:
             return None
 
     def _gap(self, frame: Frame) -> None:
-        """Count a record that its lane is not ready for; told once a lane, since all that follow fall away too."""
+        """Count a record beyond its lane; told once a lane, as those that follow fall away too."""
         self._metrics.gaps.inc()
         if frame.src not in self._gapped:
             self._gapped.add(frame.src)
