@@ -9,7 +9,7 @@ from headrace.__main__ import cli
 
 
 def test_a_file_with_an_underscore_is_a_command_with_a_dash(
-    monkeypatch: pytest.MonkeyPatch, tmp_path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "rebuild_store.py").touch()
     (tmp_path / "_shared.py").touch()
