@@ -73,10 +73,9 @@ class Deployment:
 
     def _open(self) -> None:
         if "HEADRACE_BOOTSTRAP_SERVERS" not in os.environ:
-            local = LocalServers(self._root, tethered=True)
-            self._stop_servers = not local.running
-            self._local = local
-            self._hands.submit(local.start).result()
+            self._stop_servers = not LocalServers(self._root).running
+            self._local = LocalServers(self._root, tethered=self._stop_servers)
+            self._hands.submit(self._local.start).result()
         self.run = Run.create(self._root, self._name)
         os.environ["HEADRACE_RUN"] = str(self.run.home)  # for the commands that are started below
         self.kafka: KafkaConnection = environment.kafka_connection()

@@ -28,7 +28,7 @@ PROJECT = "bench"
 DATABASE = 510
 KEYS = 50_000
 BATCH_ROWS = 1_000
-ROWS = 400_000
+ROWS = 200_000
 FEAST_ROWS = 10_000
 VIEWS = [(view.name, view.columns) for view in CUSTOMER.views]
 SEED = 21
@@ -162,7 +162,7 @@ def _codec() -> RowWriterCodec:
 
 
 def _batches() -> list[tuple[NDArray[np.bytes_], NDArray[np.float64], NDArray[np.int64]]]:
-    """Distinct keys in a batch, every key eight times in all: seven in eight writes replace a row."""
+    """Distinct keys in a batch, every key four times in all: three in four writes replace a row."""
     rng = np.random.default_rng(SEED)
     names = np.array([f"c{i:06d}" for i in range(KEYS)], np.bytes_)
     order = np.concatenate([rng.permutation(KEYS) for _ in range(ROWS // KEYS)])
