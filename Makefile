@@ -28,7 +28,8 @@ check: $(READY)  ## lint, format, types and import directions
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## the benchmark scenarios, or one: make bench NAME=gate
-	$(BIN)/headrace bench run $(or $(NAME),all) $(ARGS)
+	@set -e; for name in $(or $(NAME),$$($(BIN)/headrace bench list | cut -d' ' -f1)); do \
+		$(BIN)/headrace bench run $$name $(ARGS); done
 
 contracts: $(READY)  ## write the Python types anew from contracts/*.yaml
 	$(BIN)/python -m contracts.generate

@@ -8,6 +8,7 @@ Examples:
   headrace servers start
   headrace servers status --json
   headrace servers stop
+  headrace servers tool kafka-console-consumer --topic predictions --isolation-level read_committed
 """
 
 
@@ -57,3 +58,25 @@ def status(as_json: bool) -> None:
     for row in rows:
         where = f"127.0.0.1:{row.port}, process {row.pid}" if row.running else "not running"
         click.echo(f"{row.name:6} {where}, log {row.log}")
+
+
+@command.command(
+    epilog="Example: headrace servers tool kafka-topics --list",
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+)
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def tool(name: str, arguments: tuple[str, ...]) -> None:
+    """Run one of Kafka's own console programs, NAME, on the local Kafka.
+
+    kafka-console-consumer, kafka-console-producer, kafka-topics, kafka-consumer-groups, kafka-configs.
+    """
+    import os
+
+    from headrace import environment
+    from headrace.servers import LocalServers
+
+    local = LocalServers(environment.root())
+    bootstrap = environment.kafka_connection().bootstrap_servers
+    command_line = local.kafka.tool(name, ["--bootstrap-server", bootstrap, *arguments])
+    os.execv(command_line[0], command_line)  # noqa: S606  # the program takes over the terminal

@@ -2,12 +2,13 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from contracts.errors import ClusterError
+from contracts.errors import ClusterError, ConfigError
 from headrace.last_words import last_words
 from headrace.servers import jars, java
 from headrace.servers.server import Server, listens
@@ -16,7 +17,15 @@ VERSION = "4.1.0"
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"  # any 16 bytes in base64; one node needs no other
 HEAP = "512m"
 YEAR_MINUTES = 525_600
+TOOLS = {
+    "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+    "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-configs": "kafka.admin.ConfigCommand",
+}
 LOG4J = Path(__file__).parent / "log4j2.properties"
+QUIET_LOG4J = Path(__file__).parent / "log4j2-tools.properties"
 
 
 class Kafka(Server):
@@ -39,21 +48,31 @@ class Kafka(Server):
             self._format(settings)
         return [*self.java(), "kafka.Kafka", str(settings)]
 
-    def java(self) -> list[str]:
+    def java(self, heap: str = HEAP, logging: Path = LOG4J) -> list[str]:
         """Return the start of a command line that runs a class of Kafka's."""
         return [
             java.find(),
-            f"-Xms{HEAP}",
-            f"-Xmx{HEAP}",
+            f"-Xms{heap}",
+            f"-Xmx{heap}",
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={LOG4J}",
+            f"-Dlog4j2.configurationFile={logging}",
             f"-Dheadrace.logs={self.folder / 'logs'}",
             "-cp",
             jars.class_path(self.cache),
         ]
+
+    def tool(self, name: str, arguments: Sequence[str]) -> list[str]:
+        """Return the command line of one of Kafka's console programs.
+
+        Raises:
+            ConfigError: E_KAFKA_TOOL, it is none of them.
+        """
+        if name not in TOOLS:
+            raise ConfigError("E_KAFKA_TOOL", "no such program", name, f"one of {', '.join(TOOLS)}")
+        return [*self.java("128m", QUIET_LOG4J), TOOLS[name], *arguments]
 
     def answers(self, port: int) -> bool:
         """Return whether the broker serves requests."""

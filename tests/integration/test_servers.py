@@ -2,8 +2,11 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -54,11 +57,32 @@ def test_the_broker_takes_only_topics_that_were_created(local: LocalServers) -> 
     )
 
 
+def test_kafkas_own_console_programs_work_on_it(local: LocalServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = local.start()
+    admin = AdminClient({"bootstrap.servers": servers.bootstrap_servers})
+    admin.create_topics([NewTopic("read-me", 1, 1)])["read-me"].result(20)
+    producer = Producer({"bootstrap.servers": servers.bootstrap_servers, "transactional.id": "console"})
+    producer.init_transactions(30)
+    for value, end in (
+        (b"taken back", producer.abort_transaction),
+        (b"committed", producer.commit_transaction),
+    ):
+        producer.begin_transaction()
+        producer.produce("read-me", value)
+        producer.flush(20)
+        end(20)
+    monkeypatch.setenv("HEADRACE_ROOT", str(local.folder.parent))
+    reader = "kafka-console-consumer --topic read-me --from-beginning --isolation-level read_committed"
+    command = [sys.executable, "-m", "headrace", "servers", "tool", *reader.split(), "--max-messages", "1"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert answer.stdout == "committed\n", answer.stderr
+
+
 @pytest.mark.parametrize("crash", [False, True])
 def test_kafka_comes_back_on_its_port_with_what_it_held(local: LocalServers, crash: bool) -> None:
     servers = local.start()
     topic = f"kept-{crash}"
-    to = {"bootstrap.servers": servers.bootstrap_servers}
+    to: dict[str, Any] = {"bootstrap.servers": servers.bootstrap_servers}
     admin = AdminClient(to)
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
     producer = Producer(to)
