@@ -74,6 +74,10 @@ class Outbox:
                 "look at the broker: `headrace doctor`",
             )  # fmt: skip
 
+    def close(self) -> None:
+        """Let go of the connection; what was not acknowledged by now is given up."""
+        self._producer.close()
+
     def leading_acknowledged(self, topic: str) -> int:
         """Return how many records of `topic` are acknowledged with all that were sent before them."""
         batches = self._batches[topic]

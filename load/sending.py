@@ -47,6 +47,7 @@ def send_file(
     acknowledged.hold_back_events = 0
     replay.release_labels()
     outbox.flush()
+    outbox.close()
     seconds = time.monotonic() - began_s
     return {
         "transactions": replay.payments_sent,

@@ -181,6 +181,7 @@ class Driver:
         """Let late seconds show themselves: a duplicate would come after its first."""
         time.sleep(1.0)
         self._watcher.stop()
+        self._outbox.close()
         facts, given, observed = self._facts, self._given, self._observed
         facts.payments_sent, facts.labels_sent = self._replay.payments_sent, self._replay.labels_sent
         if given.hostile is not None:

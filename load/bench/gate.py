@@ -32,6 +32,7 @@ def run(root: Path, servers: Servers) -> Outcome:
         meter = TreeMeter(pids.values())
         _send(stand, outbox, ready[warm:])
         figures = meter.read(sum(len(part) for part in ready[warm:]))
+        outbox.close()
         notes = [
             f"sent on to {EVENTS_CUSTOMER.name}; the sender shares the two cores, so read events_per_cpu_s"
         ]

@@ -104,6 +104,7 @@ def _send(stand: Stand, parts: list[list[Record]]) -> None:
     for part in parts:
         outbox.send(stand.topic("transactions"), part)
     outbox.flush()
+    outbox.close()
 
 
 def _plain(stand: Stand, made: Generated) -> dict[str, Figures]:

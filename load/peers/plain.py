@@ -71,6 +71,7 @@ def _measure(
     outbox.flush()
     done.wait(WARM_UP_EVENTS + events, TIMEOUT_S)
     done.close()
+    outbox.close()
     return {"plain": whole.read(events), **{f"plain {n}": meter.read(events) for n, meter in apart.items()}}
 
 

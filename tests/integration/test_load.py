@@ -1,0 +1,108 @@
+"""Sender and subscriber on real Kafka: everything sent is there once, and what comes out is counted."""
+
+import time
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka import Producer
+
+from contracts.connections import KafkaConnection
+from contracts.topics import LABELS, PREDICTIONS, TRANSACTIONS, TRANSACTIONS_DLQ
+from headrace.run import Run
+from load.generator import generate
+from load.observed import Observed
+from load.peers.progress import TopicCount
+from load.plan import PaymentPlan
+from load.sending import Pace, send_file
+from load.watcher import Watcher
+
+pytestmark = pytest.mark.integration
+PLAN = PaymentPlan(seed=5, events=3_000, customers=100, terminals=40, days=30.0)
+
+
+def _count(kafka: KafkaConnection, topic: str, wanted: int) -> int:
+    count = TopicCount(kafka, topic)
+    try:
+        count.wait(wanted, timeout_s=20.0)
+        return count.take(0.5)
+    finally:
+        count.close()
+
+
+def test_files_are_sent_once_with_the_labels_that_fell_due(
+    kafka: KafkaConnection, run: Run, tmp_path: Path
+) -> None:
+    made = generate(PLAN)
+    pq.write_table(made.transactions, tmp_path / "payments.parquet")
+    pq.write_table(made.labels, tmp_path / "labels.parquet")
+    counts = send_file(
+        kafka, run.topic_prefix, tmp_path / "payments.parquet", tmp_path / "labels.parquet", Pace()
+    )
+    payments = made.transactions.num_rows
+    due = sum(1 for ms in made.labels["label_time"].to_pylist() if ms <= made.deliver_ms[-1])
+    assert (
+        counts["transactions"]
+        == payments
+        == _count(kafka, TRANSACTIONS.full_name(run.topic_prefix), payments)
+    )
+    assert counts["labels"] == _count(kafka, LABELS.full_name(run.topic_prefix), int(counts["labels"]))
+    # the last moment of the file is its newest event time, a little before the last delivery
+    assert 0.98 * due <= counts["labels"] <= due
+
+
+def test_a_rate_is_kept(kafka: KafkaConnection, run: Run, tmp_path: Path) -> None:
+    made = generate(PLAN)
+    pq.write_table(made.transactions.slice(0, 400), tmp_path / "payments.parquet")
+    counts = send_file(kafka, run.topic_prefix, tmp_path / "payments.parquet", None, Pace(rate=200.0))
+    assert 1.9 < counts["seconds"] < 6.0
+
+
+def test_a_subscriber_counts_committed_predictions_and_each_dead_letter_once(
+    kafka: KafkaConnection, run: Run
+) -> None:
+    observed = Observed.of(["t1", "t2", "t3"])
+    watcher = Watcher(kafka, run.topic_prefix, observed)
+    watcher.start()
+    _predict(kafka, run, ["t1", "t2"], commit=True)
+    _predict(kafka, run, ["t3"], commit=False)
+    _refuse(kafka, run, b'{"transaction_id":"t3"', times=2)
+    deadline_s = time.monotonic() + 20.0
+    while observed.outcomes.count.sum() < 2 or not observed.dead_letters:
+        assert watcher.failure is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    time.sleep(1.0)
+    watcher.stop()
+    assert observed.outcomes.count.tolist() == [1, 1, 0]
+    assert [letter.code for letter in observed.dead_letters.values()] == ["E_DECODE_JSON"]
+    assert observed.missing_rows().tolist() == [2]  # the dead letter's bytes do not tell its id
+
+
+def _predict(kafka: KafkaConnection, run: Run, ids: list[str], *, commit: bool) -> None:
+    producer = Producer({**kafka.librdkafka(), "transactional.id": f"{run.name}-{commit}"})
+    producer.init_transactions(20.0)
+    producer.begin_transaction()
+    for name in ids:
+        value = {
+            "transaction_id": name,
+            "prediction_id": f"p-{name}",
+            "decision": "approve",
+            "decided_by": "rule",
+        }
+        producer.produce(PREDICTIONS.full_name(run.topic_prefix), orjson.dumps(value), name)
+    producer.flush(20.0)
+    if commit:
+        producer.commit_transaction(20.0)
+    else:
+        producer.abort_transaction(20.0)
+
+
+def _refuse(kafka: KafkaConnection, run: Run, value: bytes, times: int) -> None:
+    about = {"code": "E_DECODE_JSON", "topic": "transactions", "partition": "1", "offset": "7"}
+    headers = [(f"headrace.dlq.{name}", text.encode()) for name, text in about.items()]
+    producer = Producer(kafka.librdkafka())
+    for _ in range(times):
+        producer.produce(TRANSACTIONS_DLQ.full_name(run.topic_prefix), value, b"c1", headers=headers)
+    producer.flush(20.0)
