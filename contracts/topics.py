@@ -24,6 +24,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     about: str
     partitions: int = PARTITIONS
+    single: bool = False  # one partition, whatever the run has
     retention_ms: int = 30 * DAY_MS
     compacted: bool = False
     log_append_time: bool = False
@@ -73,7 +74,9 @@ FEATURES_LOG = Topic(
 PREDICTIONS = Topic(
     name="predictions", key="customer_id", owner="scorer", about="one decision an accepted payment, JSON",
 )  # fmt: skip
-DRIFT = Topic(name="drift", key="detector", owner="scorer", about="drift alerts, JSON", partitions=1)
+DRIFT = Topic(
+    name="drift", key="detector", owner="scorer", about="drift alerts, JSON", partitions=1, single=True
+)
 CHANGELOG_CUSTOMER = Topic(
     name="changelog.customer", key="customer_id", owner="customer stage", compacted=True,
     about="the stage's state and markers, one partition an input partition",
@@ -87,3 +90,14 @@ TOPICS: tuple[Topic, ...] = (
     TRANSACTIONS, LABELS, TRANSACTIONS_DLQ, LABELS_DLQ, EVENTS_CUSTOMER, EVENTS_TERMINAL, FEATURES_LOG,
     PREDICTIONS, DRIFT, CHANGELOG_CUSTOMER, CHANGELOG_TERMINAL,
 )  # fmt: skip
+
+
+def table(partitions: int) -> tuple[Topic, ...]:
+    """Return the table for a run with that many partitions: as many as workers of a kind, not more.
+
+    >>> {topic.name: topic.partitions for topic in table(1)}["predictions"]
+    1
+    """
+    return tuple(
+        topic if topic.single else msgspec.structs.replace(topic, partitions=partitions) for topic in TOPICS
+    )

@@ -53,7 +53,9 @@ class Deployment:
             self._tell(f"Kafka     {servers.bootstrap_servers}\nRedis     {servers.redis_url}")
         run = environment.current_run() if "HEADRACE_RUN" in os.environ else Run.main(self._root)
         _note(self._root).write_bytes(msgspec.json.encode(Up(Process.this(), str(run.home))))
-        created = topics_admin.ensure(environment.kafka_connection(), run.topic_prefix)
+        created = topics_admin.ensure(
+            environment.kafka_connection(), run.topic_prefix, partitions=run.partitions
+        )
         self._tell(f"run       {run.home}" + (f", {len(created)} topics created" if created else ""))
         self._supervisor = Supervisor(run)
         self._supervisor.start()

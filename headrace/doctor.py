@@ -142,7 +142,7 @@ def _kafka() -> str:
 
 def _topics() -> str:
     run = environment.current_run()
-    topics_admin.check(environment.kafka_connection(), run.topic_prefix)
+    topics_admin.check(environment.kafka_connection(), run.topic_prefix, run.partitions)
     return f"as the table says, prefix {run.topic_prefix!r}"
 
 

@@ -230,6 +230,7 @@ def _from_run_names() -> tuple[str, ...]:
         "topic_prefix",
         "epoch",
         "project",
+        "partitions",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import ConfigError
+from contracts.topics import PARTITIONS
 
 FOLDER = ".headrace"
 DATABASES = 512  # of the local Redis; a run owns one
@@ -28,6 +29,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     redis_db: int
     project: str = "headrace"
+    partitions: int = PARTITIONS
 
     @property
     def lake(self) -> Path:
@@ -97,6 +99,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         name: str,
         topic_prefix: str | None = None,
         redis_db: int | None = None,
+        partitions: int = PARTITIONS,
     ) -> "Run":
         """Make a run's folder under `root` and make it the current one.
 
@@ -116,6 +119,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             topic_prefix=("" if name == "main" else f"{name}.") if topic_prefix is None else topic_prefix,
             epoch=int(time.time()),
             redis_db=_free_database(root, name) if redis_db is None else redis_db,
+            partitions=partitions,
         )
         for folder in (run.lake, run.models, run.logs, run.ports):
             folder.mkdir()

@@ -11,12 +11,14 @@ from confluent_kafka.cimpl import NewTopic
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError
-from contracts.topics import TOPICS, Topic
+from contracts.topics import PARTITIONS, TOPICS, Topic, table
 
 TIMEOUT_S = 30.0
 
 
-def ensure(kafka: KafkaConnection, prefix: str, replication: int = 1) -> list[str]:
+def ensure(
+    kafka: KafkaConnection, prefix: str, replication: int = 1, partitions: int = PARTITIONS
+) -> list[str]:
     """Create what is missing, then check everything; return the names that were created.
 
     Raises:
@@ -24,20 +26,20 @@ def ensure(kafka: KafkaConnection, prefix: str, replication: int = 1) -> list[st
     """
     admin = _admin(kafka)
     present = _present(admin, kafka)
-    missing = [topic for topic in TOPICS if topic.full_name(prefix) not in present]
+    missing = [topic for topic in table(partitions) if topic.full_name(prefix) not in present]
     _create(admin, missing, prefix, replication)
     _await_present(admin, kafka, {topic.full_name(prefix) for topic in missing})
-    check(kafka, prefix)
+    check(kafka, prefix, partitions)
     return [topic.full_name(prefix) for topic in missing]
 
 
-def check(kafka: KafkaConnection, prefix: str) -> None:
+def check(kafka: KafkaConnection, prefix: str, partitions: int = PARTITIONS) -> None:
     """Refuse a cluster whose topics are not those of the table.
 
     Raises:
         ClusterError: E_TOPICS_DIFFER, with every difference.
     """
-    found = differences(kafka, prefix)
+    found = differences(kafka, prefix, partitions)
     if found:
         raise ClusterError(
             "E_TOPICS_DIFFER", "topics are not as the table says: " + "; ".join(found),
@@ -45,18 +47,20 @@ def check(kafka: KafkaConnection, prefix: str) -> None:
         )  # fmt: skip
 
 
-def differences(kafka: KafkaConnection, prefix: str) -> list[str]:
+def differences(kafka: KafkaConnection, prefix: str, partitions: int = PARTITIONS) -> list[str]:
     """Return every difference between the cluster and the table, in words."""
     admin = _admin(kafka)
     present = _present(admin, kafka)
     found = [
-        f"{topic.full_name(prefix)} is missing" for topic in TOPICS if topic.full_name(prefix) not in present
+        f"{topic.full_name(prefix)} is missing"
+        for topic in table(partitions)
+        if topic.full_name(prefix) not in present
     ]
-    here = [topic for topic in TOPICS if topic.full_name(prefix) in present]
+    here = [topic for topic in table(partitions) if topic.full_name(prefix) in present]
     for topic in here:
-        partitions = present[topic.full_name(prefix)]
-        if partitions != topic.partitions:
-            found.append(f"{topic.full_name(prefix)} has {partitions} partitions, not {topic.partitions}")
+        has = present[topic.full_name(prefix)]
+        if has != topic.partitions:
+            found.append(f"{topic.full_name(prefix)} has {has} partitions, not {topic.partitions}")
     return found + list(_config_differences(admin, here, prefix))
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from contracts.connections import KafkaConnection, RedisConnection
+from contracts.topics import PARTITIONS
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     models: Path
     topic_prefix: str = ""
     epoch: int = 0
+    partitions: int = PARTITIONS
     project: str = "headrace"
     slot: int = 0
     reader: ReaderSettings = ReaderSettings()

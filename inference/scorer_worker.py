@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from contracts.topics import FEATURES_LOG
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from inference.breaker import Breaker
 from inference.champion import ChampionWatch, Definitions, load_champion
@@ -42,7 +41,7 @@ class ScorerWorker:
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
         core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy)
-        refuse_lost_offsets(settings, FEATURES_LOG.partitions)
+        refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()

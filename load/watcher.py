@@ -64,7 +64,7 @@ class Watcher(threading.Thread):
             [
                 TopicPartition(topic.full_name(self._prefix), partition, OFFSET_BEGINNING)
                 for topic in WATCHED
-                for partition in range(topic.partitions)
+                for partition in _partitions(consumer, topic.full_name(self._prefix))
             ]
         )
         return consumer
@@ -115,3 +115,7 @@ def _headers(message: Message) -> dict[str, str]:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
         headers[str(name).removeprefix("headrace.dlq.")] = text
     return headers
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    return sorted(consumer.list_topics(topic, timeout=10.0).topics[topic].partitions)

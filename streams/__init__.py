@@ -1,1 +1,1 @@
-"""From raw records to features: the gate, the Faust stages, their changelog, the store's writer, the archive."""
+"""From raw records to features: gate, Faust stages, changelog, the store's writer, archive."""

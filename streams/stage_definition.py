@@ -40,7 +40,7 @@ class StageDefinition:
     ('demo.events.customer', 'demo.stage-customer-3', 'events.customer/3')
     """
 
-    def __init__(self, name: StageName, topic_prefix: str) -> None:
+    def __init__(self, name: StageName, topic_prefix: str, partitions: int = topics.PARTITIONS) -> None:
         stage = STAGES[name]
         self.name = name
         self.entity = stage.entity
@@ -53,7 +53,7 @@ class StageDefinition:
         )
         self.group = f"{topic_prefix}stage-{name}"
         self._source = stage.source.name
-        self._output_partitions = stage.output.partitions
+        self._output_partitions = partitions
         self._rows = stage.rows
 
     def source(self, partition: int) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from contracts.connections import KafkaConnection, RedisConnection
+from contracts.topics import PARTITIONS
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     data_folder: Path
     topic_prefix: str = ""
     epoch: int = 0
+    partitions: int = PARTITIONS
     project: str = "headrace"
     store: StoreSettings = StoreSettings()
     gather_ms: float = 1.0

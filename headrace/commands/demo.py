@@ -23,6 +23,9 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option("--workload", default="demo", show_default=True, help="Generated workload, without --input.")
 @click.option("--events", type=click.IntRange(min=100), help="Use at most this many payments.")
 @click.option("--rate", default=1_000.0, show_default=True, help="Payments a second in the paced last part.")
+@click.option(
+    "--partitions", default=1, show_default=True, help="Of each topic; one worker a kind needs one."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the summary here.")
 @click.option("--hostile", default=0.0, type=click.FloatRange(0, 0.5), help="Share of broken records.")
 @click.option("--redis-outage", default=0.0, type=click.FloatRange(0, 300), help="Stop Redis for S seconds.")
@@ -30,7 +33,8 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option("--kafka-restart", is_flag=True, help="Restart Kafka while payments come.")
 def command(
     input_file: Path | None, labels_file: Path | None, workload: str, events: int | None, rate: float,
-    json_file: Path | None, hostile: float, redis_outage: float, redis_flush: bool, kafka_restart: bool,
+    partitions: int, json_file: Path | None, hostile: float, redis_outage: float, redis_flush: bool,
+    kafka_restart: bool,
 ) -> None:  # fmt: skip
     """Bring servers and workers up, replay history, train, score live payments, and count.
 
@@ -54,7 +58,7 @@ def command(
     )
     plan = DemoPlan(
         workload=workload, input_file=input_file, labels_file=labels_file, events=events, paced_rate=rate,
-        faults=faults,
+        partitions=partitions, faults=faults,
     )  # fmt: skip
     if input_file is None:
         plan = replace(plan, history_ratio=GENERATED_HISTORY_RATIO, paced_ratio=GENERATED_PACED_RATIO)

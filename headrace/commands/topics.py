@@ -28,7 +28,7 @@ def create(replication: int) -> None:
     environment.check_names()
     kafka = environment.kafka_connection()
     run = environment.current_run() if "HEADRACE_RUN" in os.environ else Run.main(environment.root())
-    created = topics_admin.ensure(kafka, run.topic_prefix, replication)
+    created = topics_admin.ensure(kafka, run.topic_prefix, replication, run.partitions)
     click.echo(f"created: {', '.join(created)}" if created else "all topics are there, as the table says")
 
 
@@ -38,5 +38,5 @@ def check() -> None:
     from headrace import environment, topics_admin
 
     kafka, run = environment.connections()
-    topics_admin.check(kafka, run.topic_prefix)
+    topics_admin.check(kafka, run.topic_prefix, run.partitions)
     click.echo("all topics are there, as the table says")

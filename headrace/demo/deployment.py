@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.errors import ClusterError, ConfigError, HeadraceError
 from headrace import environment, topics_admin
+from headrace.demo.night_job import NightJob
 from headrace.run import Run
 from headrace.servers import LocalServers
 from headrace.supervisor import Supervisor
@@ -43,20 +44,21 @@ class CommandFailed(ClusterError):
 class Deployment:
     """Servers and workers of one run; leaving the `with` block stops what it started, whatever happened."""
 
-    def __init__(self, root: Path, name: str) -> None:
-        self._root, self._name = root, name
+    def __init__(self, root: Path, name: str, partitions: int) -> None:
+        self._root, self._name, self._partitions = root, name, partitions
         self._local: LocalServers | None = None
         self._stop_servers = False
         # Servers die with the thread that started them, so one thread that lives as long as the demo does it.
         self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
         self._lake_seen: dict[Path, int] = {}
         self.workers: Supervisor | None = None
+        self._night_job: NightJob | None = None
         self._next_check_s = 0.0
 
     @classmethod
-    def of_run(cls, root: Path, name: str) -> "Deployment":
+    def of_run(cls, root: Path, name: str, partitions: int) -> "Deployment":
         """Return the deployment of a run that does not exist yet."""
-        return cls(root, name)
+        return cls(root, name, partitions)
 
     def __enter__(self) -> "Deployment":
         try:
@@ -76,11 +78,11 @@ class Deployment:
             self._stop_servers = not LocalServers(self._root).running
             self._local = LocalServers(self._root, tethered=self._stop_servers)
             self._hands.submit(self._local.start).result()
-        self.run = Run.create(self._root, self._name)
+        self.run = Run.create(self._root, self._name, partitions=self._partitions)
         os.environ["HEADRACE_RUN"] = str(self.run.home)  # for the commands that are started below
         self.kafka: KafkaConnection = environment.kafka_connection()
         self.redis: RedisConnection = environment.redis_connection(self.run)
-        topics_admin.ensure(self.kafka, self.run.topic_prefix)
+        topics_admin.ensure(self.kafka, self.run.topic_prefix, partitions=self.run.partitions)
         self.workers = Supervisor(self.run)
         self.workers.start()
 
@@ -102,6 +104,9 @@ class Deployment:
 
     def close(self) -> None:
         """Stop what this deployment started."""
+        if self._night_job is not None:
+            self._night_job.close()
+            self._night_job = None
         self.stop_workers()
         if self._local is not None and self._stop_servers:
             self._hands.submit(self._local.stop).result()
@@ -118,12 +123,9 @@ class Deployment:
 
     def materialize(self, end_ms: int) -> None:
         """Compute the batch view from the lake up to an event time and put it into the online store."""
-        code = (
-            "import sys; from pathlib import Path; from headrace.run import Run\n"
-            "from headrace.commands.materialize import materialize\n"
-            "materialize(Run.load(Path(sys.argv[1])), int(sys.argv[2]))\n"
-        )
-        self._call("materialize", [sys.executable, "-c", code, str(self.run.home), str(end_ms)])
+        if self._night_job is None:
+            self._night_job = NightJob(self.run.home, self.run.logs / "materialize.log")
+        self._night_job.materialize(end_ms)
 
     def train(self) -> str:
         """Train on the lake, promote, and return the version."""

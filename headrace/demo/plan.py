@@ -45,6 +45,7 @@ class DemoPlan:
     paced_ratio: float = 0.1
     paced_rate: float = 1_000.0
     faults: Faults = field(default_factory=Faults)
+    partitions: int = 1  # as many as workers of a kind: more lanes only make smaller batches
     seed: int = 7
 
 
