@@ -42,7 +42,7 @@ class FeatureReader(Protocol):
 class RedisFeatureReader:
     """The online store in Redis; two connections, so that both entities' rows come in one round trip.
 
-    `reply_timeout_ms` bounds the wait for the next bytes of a pipeline of `keys_a_read` keys.
+    The settings' reply timeout bounds the wait for the next bytes of a pipeline of `keys_a_read` keys.
     """
 
     def __init__(self, redis: RedisConnection, project: str, settings: ReaderSettings) -> None:
@@ -51,18 +51,20 @@ class RedisFeatureReader:
         terminal = [(view.name, view.columns) for view in TERMINAL.views]
         self._customer = _Pipeline(redis, RowReaderCodec(project, CUSTOMER.join_key, customer), settings)
         self._terminal = _Pipeline(redis, RowReaderCodec(project, TERMINAL.join_key, terminal), settings)
-        self._keys_a_read = settings.keys_a_read
+        self._settings = settings
 
     def read(self, customers: Keys, terminals: Keys) -> tuple[RowsRead, RowsRead]:
         """Return the rows of these keys; see `FeatureReader`."""
         parts = []
-        step = self._keys_a_read
+        step = self._settings.keys_a_read
+        keys = len(customers) + len(terminals)
+        wait_ms = self._settings.reply_timeout_ms + keys * self._settings.reply_timeout_key_ms
         try:
             for begin in range(0, max(len(customers), len(terminals), 1), step):
                 some = slice(begin, begin + step)
                 self._customer.send(customers[some])
                 self._terminal.send(terminals[some])
-                parts.append((self._customer.receive(), self._terminal.receive()))
+                parts.append((self._customer.receive(wait_ms), self._terminal.receive(wait_ms)))
         except (OSError, ContractError) as error:
             self.close()
             raise StoreUnavailable("E_STORE_UNAVAILABLE", str(error) or "no answer", "redis") from error
@@ -89,8 +91,9 @@ class _Pipeline:
         if self._keys:
             self._socket.sendall(self._codec.encode(keys))
 
-    def receive(self) -> RowsRead:
+    def receive(self, wait_ms: float) -> RowsRead:
         assert self._socket is not None, "receive follows send"
+        self._socket.settimeout(wait_ms / 1000)
         buffer = bytearray()
         rows = self._codec.decode(buffer, self._keys)
         while rows is None:
