@@ -60,6 +60,9 @@ class Driver:
             if error.code != "E_DEMO_STALLED":
                 raise
             self._view.say(f"[red]{error}[/red]")
+        except BaseException:
+            self._watcher.stop()  # before the servers end, or it would complain of them
+            raise
         self._close()
         return summarise(self._observed, self._facts)
 
