@@ -119,19 +119,21 @@ def decode(data: bytes) -> Frame:
     """Return the frame; its columns are read-only views of `data`.
 
     Raises:
-        FrameError: E_FRAME_MAGIC or E_FRAME_LENGTH when the bytes are not a whole frame.
+        FrameError: E_FRAME_MAGIC, E_FRAME_SCHEMA or E_FRAME_LENGTH when the bytes are not a whole frame.
     """
     if len(data) < _HEADER.size or data[:4] != MAGIC:
         raise FrameError("E_FRAME_MAGIC", f"{len(data)} bytes do not begin as a frame")
     _, kind, claim, src_bytes, schema_bytes, frm, to, count = _HEADER.unpack_from(data)
     at = _HEADER.size
-    src = data[at : at + src_bytes].decode("ascii")
+    src = data[at : at + src_bytes].decode("ascii", "replace")
     at += src_bytes
     schema = _schema(data[at : at + schema_bytes])
     at += schema_bytes
     rows: Columns = {}
     for name, dtype, width in schema:
         items = count * width if width else count
+        if width < 0 or dtype.hasobject or dtype.itemsize == 0:
+            raise FrameError("E_FRAME_SCHEMA", f"column {name} is of {dtype}", src)
         if at + items * dtype.itemsize > len(data):
             raise FrameError("E_FRAME_LENGTH", f"{len(data)} bytes end inside column {name}", src)
         column = np.frombuffer(data, dtype, items, at)
@@ -146,8 +148,15 @@ def _type_name(column: NDArray[Any]) -> str:
     return column.dtype.str if column.ndim == 1 else f"{column.shape[1]}*{column.dtype.str}"
 
 
-@lru_cache(maxsize=4096)
 def _schema(text: bytes) -> tuple[tuple[str, np.dtype[Any], int], ...]:
+    try:
+        return _parsed(text)
+    except (TypeError, ValueError) as error:  # what NumPy and int() say of a dtype or a width that is none
+        raise FrameError("E_FRAME_SCHEMA", f"a schema of {len(text)} bytes cannot be read: {error}") from None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: bytes) -> tuple[tuple[str, np.dtype[Any], int], ...]:
     """Parse a schema once: frames of one lane repeat theirs but for a few string widths."""
     parsed = []
     for part in text.decode("ascii").split(";"):

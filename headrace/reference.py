@@ -81,19 +81,19 @@ def _settings() -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     yield "# Commands\n"
-    context = click.Context(cli, info_name="headrace")
+    context = click.Context(cli, info_name="headrace", **cli.context_settings)
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         if command is not None:
-            yield from _command(f"headrace {name}", command)
+            yield from _command(f"headrace {name}", command, context)
 
 
-def _command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=name, max_content_width=100)
+def _command(name: str, command: click.Command, parent: click.Context) -> Iterator[str]:
+    context = click.Context(command, parent, name.split()[-1], max_content_width=100)
     yield f"## {name}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for child in sorted(command.commands):
-            yield from _command(f"{name} {child}", command.commands[child])
+            yield from _command(f"{name} {child}", command.commands[child], context)
 
 
 if __name__ == "__main__":
