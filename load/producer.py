@@ -26,7 +26,7 @@ class Outbox:
                 "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
                 "queue.buffering.max.kbytes": 262_144,
                 "client.id": "headrace-load",
-                "log_level": 3,  # a broker that restarts is no news here: records wait for it
+                "log_level": 2,  # a broker that restarts is no news here: records wait for it
             }
         )
         self.sent = 0

@@ -55,7 +55,7 @@ class Watcher(threading.Thread):
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 10,
-                "log_level": 3,
+                "log_level": 2,
                 "fetch.min.bytes": 1,
                 "queued.max.messages.kbytes": 65_536,
             }

@@ -9,7 +9,6 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from contracts.connections import KafkaConnection, RedisConnection
-from contracts.topics import PARTITIONS
 from headrace import environment, topics_admin
 from headrace.run import Run
 from headrace.servers import LocalServers, Servers
@@ -32,15 +31,18 @@ def local_servers(root: Path) -> Iterator[Servers]:
 
 
 class Stand:
-    """One run on running servers; leaving the block stops its workers and deletes its topics."""
+    """One run on running servers, with one worker and so one partition of a kind.
+
+    Leaving the block stops its workers and deletes its topics.
+    """
 
     def __init__(self, root: Path, servers: Servers, name: str) -> None:
         self._servers = servers
-        self.run = Run.create(root, f"bench-{name}-{time.time_ns() // 1_000_000}")
+        self.run = Run.create(root, f"bench-{name}-{time.time_ns() // 1_000_000}", partitions=1)
         os.environ["HEADRACE_RUN"] = str(self.run.home)
         self.kafka: KafkaConnection = environment.kafka_connection()
         self.redis: RedisConnection = environment.redis_connection(self.run)
-        topics_admin.ensure(self.kafka, self.run.topic_prefix)
+        topics_admin.ensure(self.kafka, self.run.topic_prefix, partitions=self.run.partitions)
         self._supervisors: list[Supervisor] = []
 
     def __enter__(self) -> "Stand":
@@ -73,7 +75,7 @@ class Stand:
         Raises:
             TimeoutError: it has not after `timeout_s`.
         """
-        places = [TopicPartition(self.topic(name), i) for name in topics for i in range(PARTITIONS)]
+        places = [TopicPartition(self.topic(name), i) for name in topics for i in range(self.run.partitions)]
         look = Consumer(
             {**self.kafka.librdkafka(), "group.id": self.topic(group), "enable.auto.commit": False}
         )

@@ -10,7 +10,7 @@ from contracts.connections import KafkaConnection
 class TopicCount:
     """Counts the committed records of a topic from its beginning."""
 
-    def __init__(self, kafka: KafkaConnection, topic: str, partitions: int = 4) -> None:
+    def __init__(self, kafka: KafkaConnection, topic: str) -> None:
         self._topic = topic
         self._consumer = Consumer(
             {
@@ -21,7 +21,8 @@ class TopicCount:
                 "fetch.wait.max.ms": 50,
             }
         )
-        self._consumer.assign([TopicPartition(topic, i, OFFSET_BEGINNING) for i in range(partitions)])
+        partitions = self._consumer.list_topics(topic, timeout=10.0).topics[topic].partitions
+        self._consumer.assign([TopicPartition(topic, i, OFFSET_BEGINNING) for i in partitions])
         self.count = 0
         self.last_s = 0.0
 
