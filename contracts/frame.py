@@ -25,7 +25,7 @@ Columns = dict[str, NDArray[Any]]
 
 MAGIC = b"HRF1"
 ROW_BITS = 20  # a position is (offset << 20) + row: records of up to a million rows keep their order
-_COLUMN = re.compile(rb"([a-z_]+):(?:([0-9]{1,4})\*)?([<|](?:[iuf][1248]|S[1-9][0-9]{0,4}))")
+_COLUMN = re.compile(rb"([a-z_]+):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})")
 _HEADER = struct.Struct("<4sBBBHqqI")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.frame import Columns, Frame, Kind, decode, encode, take
+from contracts.frame import Columns, Frame, FrameError, Kind, decode, encode, strings, take
 from contracts.lanes import LaneWriter, accept
 
 ROWS = 40
@@ -93,8 +93,6 @@ def test_a_part_too_big_for_a_record_is_cut_into_contiguous_pieces():
 
 @given(st.binary(max_size=200))
 def test_a_damaged_frame_is_refused_with_a_code(data):
-    from contracts.frame import FrameError
-
     whole = encode(Frame("a/0", 0, 4, False, Kind.EVENT, {"pos": np.arange(4)}))
     for damaged in (data, whole[: len(data)], whole + data[:1] if data else whole[:-1]):
         try:
@@ -103,3 +101,16 @@ def test_a_damaged_frame_is_refused_with_a_code(data):
             assert error.code.startswith("E_FRAME_")
         else:
             assert damaged == whole
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=5))
+def test_a_frame_with_changed_bytes_is_read_or_refused_never_an_accident(changes):
+    rows: Columns = {"pos": np.arange(5), "id": strings(["a", "bb", "c", "d", "e"]), "v": np.ones((5, 3))}
+    data = bytearray(encode(Frame("a/0", 0, 8, True, Kind.EVENT, rows)))
+    for at, byte in changes:
+        data[at % len(data)] = byte
+    try:
+        decode(bytes(data))
+    except FrameError as error:
+        assert error.code.startswith("E_FRAME_")
