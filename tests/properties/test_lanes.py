@@ -1,4 +1,6 @@
-"""Laws of placed lanes: whatever copies, zombies and holes a log holds, a reader gets each row once, in order."""
+"""Laws of placed lanes: whatever copies, zombies and holes a log holds, each row is read once, in order."""
+
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ ROWS = 40
 
 def batches(cuts: list[int]) -> list[tuple[int, int]]:
     edges = sorted({0, ROWS, *cuts})
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def write(base: int, cuts: list[int]) -> list[bytes]:
@@ -95,12 +97,7 @@ def test_a_part_too_big_for_a_record_is_cut_into_contiguous_pieces():
 def test_a_damaged_frame_is_refused_with_a_code(data):
     whole = encode(Frame("a/0", 0, 4, False, Kind.EVENT, {"pos": np.arange(4)}))
     for damaged in (data, whole[: len(data)], whole + data[:1] if data else whole[:-1]):
-        try:
-            decode(damaged)
-        except FrameError as error:
-            assert error.code.startswith("E_FRAME_")
-        else:
-            assert damaged == whole
+        assert read_or_refused(damaged) == (damaged == whole)
 
 
 @settings(max_examples=500, deadline=None)
@@ -110,7 +107,13 @@ def test_a_frame_with_changed_bytes_is_read_or_refused_never_an_accident(changes
     data = bytearray(encode(Frame("a/0", 0, 8, True, Kind.EVENT, rows)))
     for at, byte in changes:
         data[at % len(data)] = byte
+    read_or_refused(bytes(data))
+
+
+def read_or_refused(data: bytes) -> bool:
+    """Return whether it is a frame; any error but a frame's own fails the test."""
     try:
-        decode(bytes(data))
+        decode(data)
     except FrameError as error:
-        assert error.code.startswith("E_FRAME_")
+        return not error.code.startswith("E_FRAME_")
+    return True
