@@ -124,15 +124,20 @@ class Scorer:
         return Batch(concat(parts) if parts else {}, reached)
 
     def _settle(self, batch: Batch) -> None:
-        """Score the batch and commit all that comes of it, or nothing."""
+        """Score the batch and commit all that comes of it, or nothing.
+
+        Every wait has an end: a coordinator that does not come back ends the worker, and its successor asks
+        a fresh one what was committed.
+        """
         scored = self._core.score(batch.rows, self._clock.now_ms())
+        wait_s = self._settings.transaction_timeout_ms / 1000
         try:
             self._producer.begin_transaction()
             self._produce(scored)
             self._producer.send_offsets_to_transaction(
-                self._offsets(batch.reached), self._consumer.consumer_group_metadata()
+                self._offsets(batch.reached), self._consumer.consumer_group_metadata(), wait_s
             )
-            self._producer.commit_transaction()
+            self._producer.commit_transaction(wait_s)
         except KafkaException as error:
             self._abort(error)
             return
@@ -167,7 +172,7 @@ class Scorer:
         log.warning("transaction_aborted", error=str(cause))
         self._metrics.aborts.inc()
         try:
-            self._producer.abort_transaction()
+            self._producer.abort_transaction(self._settings.transaction_timeout_ms / 1000)
         except KafkaException as failed:
             raise Stop(74, "E_SCORER_ABORT", str(failed.args[0]), self._settings.worker) from failed
         self._begin("a transaction was aborted")
