@@ -39,7 +39,9 @@ class Archive:
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "fetch.wait.max.ms": 100,
+                # Nobody waits for the lake: few large fetches leave the broker to those who wait.
+                "fetch.min.bytes": 1_048_576,
+                "fetch.wait.max.ms": 500,
             }
         )
 

@@ -1,5 +1,6 @@
 """`headrace archive`: copy every topic into the run's lake."""
 
+import os
 import signal
 import threading
 
@@ -11,6 +12,8 @@ Examples:
   headrace archive
   HEADRACE_ARCHIVE_FLUSH_INTERVAL_MS=60000 headrace archive
 """
+
+LESS_URGENT = 10  # where cores are few, decisions go first; the lake catches up
 
 
 @click.command(name="archive", epilog=EXAMPLE)
@@ -34,6 +37,7 @@ def command() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     registry = CollectorRegistry()
+    os.nice(LESS_URGENT)
     archive = Archive(settings, ArchiveMetrics(registry))
     telemetry.serve_metrics(run, "archive", registry, settings.metrics_port)
     archive.run(stopping.is_set)
