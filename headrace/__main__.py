@@ -1,6 +1,7 @@
 """The console script. Subcommands are found by file name and imported only when they are asked for."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import click
 
-from contracts.errors import HeadraceError
+from contracts.errors import HeadraceError, Stop
 
 COMMANDS = Path(__file__).parent / "commands"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -43,9 +44,16 @@ class LazyGroup(click.Group):
         return command
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run the command; an error of ours becomes one message and its exit code."""
+        """Run the command; an error of ours becomes one message and its exit code.
+
+        A Stop ends the process at once, without goodbyes: clients that are fenced would wait for an answer.
+        """
         try:
             return super().main(args, *rest, **extra)
+        except Stop as stop:
+            click.echo(message(stop), err=True)
+            sys.stderr.flush()
+            os._exit(stop.exit_code)
         except HeadraceError as error:
             click.echo(message(error), err=True)
             sys.exit(error.exit_code)

@@ -45,10 +45,9 @@ class ScorerWorker:
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()
-        try:
-            ready()
-            Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
-        finally:
-            self._watch.close()
-            consumer.close()
-            self._reader.close()
+        ready()
+        Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
+        # Only at a clean end: leaving a group that has fenced us would wait for ever.
+        self._watch.close()
+        consumer.close()
+        self._reader.close()

@@ -54,14 +54,12 @@ class Archive:
         remove_unfinished(self._settings.lake)
         names = [self._settings.topic_prefix + topic for topic in ARCHIVED]
         self._consumer.subscribe(names, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-        try:
-            while not stopping():
-                self._read(self._settings.poll_ms)
-                self._flush(self._due())
-            self._drain()
-            self._flush(self._buffers.values())
-        finally:
-            self._consumer.close()
+        while not stopping():
+            self._read(self._settings.poll_ms)
+            self._flush(self._due())
+        self._drain()
+        self._flush(self._buffers.values())
+        self._consumer.close()  # only at a clean end: leaving a group that has fenced us would wait for ever
 
     def _read(self, timeout_ms: float) -> int:
         messages = self._consumer.consume(self._settings.records_a_poll, timeout_ms / 1000)

@@ -93,12 +93,10 @@ class GateWorker:
         self._consumer.subscribe(
             topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
-        try:
-            while not stopping():
-                self._turn(self._gather())
-            self._finish()
-        finally:
-            self._consumer.close()
+        while not stopping():
+            self._turn(self._gather())
+        self._finish()
+        self._consumer.close()  # only at a clean end: leaving a group that has fenced us would wait for ever
 
     def _turn(self, messages: list[Message]) -> None:
         started = time.perf_counter()
