@@ -5,6 +5,7 @@ lane numbers in one transaction. An aborted transaction is done again from the c
 else that goes wrong ends the worker, and its successor goes on from there.
 """
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from inference.scorer_kafka import check_event, committed_positions
 from inference.scorer_metrics import ScorerMetrics
 from inference.scorer_position import Position, encode_lanes
 from inference.scorer_settings import ScorerSettings
+from inference.watchdog import Watchdog
 
 FEATURE_ROW_BYTES = 512  # about; a batch is bounded by bytes, known before a record is decoded
 
@@ -64,6 +66,7 @@ class Scorer:
         clock: Clock,
     ) -> None:
         self._consumer, self._producer = clients
+        self._watchdog = Watchdog(self._stuck)
         self._core, self._metrics, self._settings, self._clock = core, metrics, settings, clock
         self._log = FEATURES_LOG.full_name(settings.topic_prefix)
         self._predictions = PREDICTIONS.full_name(settings.topic_prefix)
@@ -126,18 +129,13 @@ class Scorer:
     def _settle(self, batch: Batch) -> None:
         """Score the batch and commit all that comes of it, or nothing.
 
-        Every wait has an end: a coordinator that does not come back ends the worker, and its successor asks
-        a fresh one what was committed.
+        The transaction has an end: a coordinator that does not come back ends the worker, and its successor
+        asks what was committed.
         """
         scored = self._core.score(batch.rows, self._clock.now_ms())
-        wait_s = self._settings.transaction_timeout_ms / 1000
         try:
-            self._producer.begin_transaction()
-            self._produce(scored)
-            self._producer.send_offsets_to_transaction(
-                self._offsets(batch.reached), self._consumer.consumer_group_metadata(), wait_s
-            )
-            self._producer.commit_transaction(wait_s)
+            with self._watchdog.watching(1.5 * self._settings.transaction_timeout_ms / 1000):
+                self._commit(scored, batch.reached)
         except KafkaException as error:
             self._abort(error)
             return
@@ -145,6 +143,14 @@ class Scorer:
         self._metrics.committed(scored)
         self._told = []
         self._lag(batch.reached)
+
+    def _commit(self, scored: Scored, reached: dict[int, Position]) -> None:
+        wait_s = self._settings.transaction_timeout_ms / 1000
+        self._producer.begin_transaction()
+        self._produce(scored)
+        group = self._consumer.consumer_group_metadata()
+        self._producer.send_offsets_to_transaction(self._offsets(reached), group, wait_s)
+        self._producer.commit_transaction(wait_s)
 
     def _produce(self, scored: Scored) -> None:
         records = [
@@ -172,7 +178,9 @@ class Scorer:
         log.warning("transaction_aborted", error=str(cause))
         self._metrics.aborts.inc()
         try:
-            self._producer.abort_transaction(self._settings.transaction_timeout_ms / 1000)
+            wait_s = self._settings.transaction_timeout_ms / 1000
+            with self._watchdog.watching(1.5 * wait_s):
+                self._producer.abort_transaction(wait_s)
         except KafkaException as failed:
             raise Stop(74, "E_SCORER_ABORT", str(failed.args[0]), self._settings.worker) from failed
         self._begin("a transaction was aborted")
@@ -193,6 +201,12 @@ class Scorer:
         self._positions.clear()
         self._core.drift.drop([part.partition for part in partitions])
         log.info("revoked", partitions=[part.partition for part in partitions])
+
+    def _stuck(self) -> None:
+        """End the process from the watchdog's thread: the thread that waits will not be back."""
+        stop = Stop(74, "E_SCORER_STUCK", "a transaction does not end", self._settings.worker)
+        log.error("stopped", code=stop.code, reason=str(stop))
+        os._exit(stop.exit_code)
 
     def _begin(self, why: str) -> None:
         """Start the detectors of all partitions anew; the next transaction tells so."""

@@ -27,6 +27,7 @@ log = structlog.get_logger("streams.stage")
 
 Ack = Callable[[], object]
 GAUGE_INTERVAL_MS = 500.0
+COMMIT_TIMEOUT_S = 35.0  # the client's own limit is 30
 
 OnFailure = Callable[[HeadraceError], None]
 
@@ -207,7 +208,12 @@ class StageWorker:
     async def _commit(self, live: Live, checkpoint: Checkpoint) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._pool, live.changelog.commit, checkpoint.snapshot)
+            commit = loop.run_in_executor(self._pool, live.changelog.commit, checkpoint.snapshot)
+            await asyncio.wait_for(commit, COMMIT_TIMEOUT_S)
+        except TimeoutError:  # librdkafka can wait for ever when the coordinator restarts under it
+            what = f"a checkpoint does not end within {COMMIT_TIMEOUT_S:.0f} s"
+            self._on_failure(Stop(74, "E_CHECKPOINT_STUCK", what, self.definition.name))
+            return
         except Stop as stop:
             if any(live is owned for owned in self._live.values()):
                 self._on_failure(stop)
