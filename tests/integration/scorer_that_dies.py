@@ -25,13 +25,13 @@ class DyingProducer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
 
-    def commit_transaction(self) -> None:
+    def commit_transaction(self, timeout_s: float) -> None:
         """Commit, or die with everything flushed."""
         if not self._left:
             self._producer.flush(10)
             os.kill(os.getpid(), signal.SIGKILL)
         self._left -= 1
-        self._producer.commit_transaction()
+        self._producer.commit_transaction(timeout_s)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def read_topic(kafka: KafkaConnection, topic: str) -> dict[int, Log]:
     """Return all records of a topic, (offset, value) a partition."""
     logs: dict[int, Log] = {}
     with _reader(kafka) as consumer:
-        for partition in range(topics.PARTITIONS):
+        for partition in sorted(consumer.list_topics(topic, timeout=10.0).topics[topic].partitions):
             consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
             logs[partition] = log = Log()
             ended = False
