@@ -1,4 +1,6 @@
-"""What a frame costs beside Arrow IPC, by rows a batch: python -m load.frames
+"""What a frame costs beside Arrow IPC, by rows a batch.
+
+    python -m load.frames
 
 CPU microseconds a batch to encode and to decode, the same columns both ways, medians of repeats in turn.
 """
