@@ -15,12 +15,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from features.aggregations.base import Op
 from features.aggregations.distinct import ITEMS_MAX, TWO_POW_MINUS_64
 from features.aggregations.std import add, finalise_std, multiply
 
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).min
 NUMBER, COUNT, SUM, SQUARES_LOW, SQUARES_HIGH, LEAST, GREATEST = range(7)
+OP_COUNT, OP_SUM, OP_MEAN, OP_STD = int(Op.COUNT), int(Op.SUM), int(Op.MEAN), int(Op.STD)
+OP_MIN, OP_LAST, OP_DISTINCT = int(Op.MIN), int(Op.LAST), int(Op.DISTINCT)
 BEGIN = NUMBER  # of a window being scanned: the earliest event time in it
 CLASSES = 40  # block sizes are 16, 32, 64, ... words of tiles, or 2, 4, 8, ... items
 WORDS = 7
@@ -346,22 +349,22 @@ def _distinct(plan: Plan, s: Slots, arena: Arena, slot: int, begin_ms: int) -> f
 def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
     """Finalise a window with one more row (none when `count` is -1); the formulas are the pages'."""
     n = windows[w, COUNT] + max(count, 0)
-    if op == 0:
+    if op == OP_COUNT:
         return float(n)
     total = windows[w, SUM] + (value if count >= 0 else 0)
-    if op == 1:
+    if op == OP_SUM:
         return float(total)
     if n == 0:
         return np.nan
-    if op == 2:
+    if op == OP_MEAN:
         return float(total) / float(n)
-    if op == 3:
+    if op == OP_STD:
         high, low = np.uint64(windows[w, SQUARES_HIGH]), np.uint64(windows[w, SQUARES_LOW])
         if count > 0:
             square_high, square_low = multiply(np.uint64(value), np.uint64(value))
             high, low = add(high, low, square_high, square_low)
         return finalise_std(n, total, low, high)
-    if op == 4:
+    if op == OP_MIN:
         return float(min(windows[w, LEAST], value) if count > 0 else windows[w, LEAST])
     return float(max(windows[w, GREATEST], value) if count > 0 else windows[w, GREATEST])
 
@@ -413,11 +416,11 @@ def _answer(
         op, w = plan.op[c], plan.window[c]
         if w < 0:
             if plan.current[c] and row[1] >= 0 and row[0] >= s.last_ms[slot]:
-                out[r, c] = float(row[2]) if op == 6 else float(at_ms - row[0])
+                out[r, c] = float(row[2]) if op == OP_LAST else float(at_ms - row[0])
             else:
-                out[r, c] = _last(plan, s, slot, at_ms, op == 6)
+                out[r, c] = _last(plan, s, slot, at_ms, op == OP_LAST)
             continue
-        if op == 8:
+        if op == OP_DISTINCT:
             out[r, c] = _distinct(plan, s, arena, slot, windows[w, BEGIN])
         else:
             counted = plan.current[c] and row[0] >= windows[w, BEGIN]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
+from contracts.row_columns import EVENT_COLUMNS
 from features.catalog import CUSTOMER
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
@@ -17,24 +18,6 @@ from streams.stage import Entry, Outcome, StoreRows
 CONFLICT = "E_DUP_CONFLICT"
 LATE_FOR_CUSTOMER = 1
 CHUNK = b"i"
-EVENT_COLUMNS = frozenset(
-    [
-        "pos",
-        "raw_partition",
-        "raw_offset",
-        "appended_ms",
-        "transaction_id",
-        "customer_id",
-        "terminal_id",
-        "event_time",
-        "amount_minor",
-        "currency",
-        "channel",
-        "country",
-        "content_hash",
-        "traceparent",
-    ]
-)
 
 
 class CustomerRows:

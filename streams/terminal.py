@@ -5,48 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from contracts.frame import Columns, Kind, length
+from contracts.row_columns import LABEL_COLUMNS, PAYMENT_COLUMNS
 from features.catalog import TERMINAL
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.stage import Entry, Outcome, StoreRows
 
 LATE_FOR_TERMINAL = 2
-PAYMENT_COLUMNS = frozenset(
-    [
-        "pos",
-        "raw_partition",
-        "raw_offset",
-        "appended_ms",
-        "transaction_id",
-        "customer_id",
-        "terminal_id",
-        "event_time",
-        "amount_minor",
-        "currency",
-        "channel",
-        "country",
-        "traceparent",
-        "customer_partition",
-        "customer_pos",
-        "customer_values",
-        "late",
-    ]
-)
-LABEL_COLUMNS = frozenset(
-    [
-        "pos",
-        "raw_partition",
-        "raw_offset",
-        "appended_ms",
-        "transaction_id",
-        "customer_id",
-        "terminal_id",
-        "label",
-        "event_time",
-        "label_time",
-        "source",
-    ]
-)
 
 
 class TerminalRows:

@@ -1,8 +1,6 @@
 """`headrace archive`: copy every topic into the run's lake."""
 
 import os
-import signal
-import threading
 
 import click
 
@@ -24,7 +22,7 @@ def command() -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, telemetry
+    from headrace import environment, stopping, telemetry
     from streams.archive import Archive
     from streams.archive_metrics import ArchiveMetrics
     from streams.archive_settings import ArchiveSettings
@@ -33,11 +31,9 @@ def command() -> None:
     settings = environment.settings_of(ArchiveSettings)
     telemetry.configure("archive", settings.log_level)
     telemetry.log_settings(settings)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    is_stopping = stopping.on_signals()
     registry = CollectorRegistry()
     os.nice(LESS_URGENT)
     archive = Archive(settings, ArchiveMetrics(registry))
     telemetry.serve_metrics(run, "archive", registry, settings.metrics_port)
-    archive.run(stopping.is_set)
+    archive.run(is_stopping)

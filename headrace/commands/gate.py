@@ -1,8 +1,6 @@
 """`headrace gate`: judge what producers publish."""
 
 import gc
-import signal
-import threading
 
 import click
 
@@ -25,7 +23,7 @@ def command() -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, telemetry
+    from headrace import environment, stopping, telemetry
     from streams.gate_metrics import GateMetrics
     from streams.gate_settings import GateSettings
     from streams.gate_worker import GateWorker
@@ -34,12 +32,10 @@ def command() -> None:
     settings = environment.settings_of(GateSettings)
     telemetry.configure("gate", settings.log_level)
     telemetry.log_settings(settings)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    is_stopping = stopping.on_signals()
     registry = CollectorRegistry()
     worker = GateWorker(settings, GateMetrics(registry))
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX)
     telemetry.serve_metrics(run, "gate", registry, settings.metrics_port)
-    worker.run(stopping.is_set)
+    worker.run(is_stopping)

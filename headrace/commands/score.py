@@ -1,8 +1,5 @@
 """`headrace score`: turn feature rows into decisions."""
 
-import signal
-import threading
-
 import click
 
 EXAMPLE = """
@@ -25,7 +22,7 @@ def command(slot: int | None) -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, telemetry
+    from headrace import environment, stopping, telemetry
     from inference.scorer_metrics import ScorerMetrics
     from inference.scorer_settings import ScorerSettings
     from inference.scorer_worker import ScorerWorker
@@ -34,12 +31,10 @@ def command(slot: int | None) -> None:
     settings = environment.settings_of(ScorerSettings, **({} if slot is None else {"slot": slot}))
     telemetry.configure(settings.worker, settings.log_level)
     telemetry.log_settings(settings)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    is_stopping = stopping.on_signals()
     registry = CollectorRegistry()
 
     def ready() -> None:
         telemetry.serve_metrics(run, settings.worker, registry, settings.metrics_port)
 
-    ScorerWorker(settings, ScorerMetrics(registry)).run(stopping.is_set, ready)
+    ScorerWorker(settings, ScorerMetrics(registry)).run(is_stopping, ready)

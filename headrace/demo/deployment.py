@@ -55,11 +55,6 @@ class Deployment:
         self._night_job: NightJob | None = None
         self._next_check_s = 0.0
 
-    @classmethod
-    def of_run(cls, root: Path, name: str, partitions: int) -> "Deployment":
-        """Return the deployment of a run that does not exist yet."""
-        return cls(root, name, partitions)
-
     def __enter__(self) -> "Deployment":
         try:
             self._open()

@@ -35,7 +35,7 @@ def show(plan: DemoPlan, json_file: Path | None) -> int:
             given = load_input(plan)
             name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
             view.phase("servers", f"Kafka, Redis and the workers of run {name}")
-            with Deployment.of_run(environment.root(), name, plan.partitions) as deployment:
+            with Deployment(environment.root(), name, plan.partitions) as deployment:
                 view.say(f"up in {time.monotonic() - progress.began_s:.1f} s; logs in {deployment.run.logs}")
                 summary = Driver(plan, given, deployment, view, progress).run()
                 view.phase("stopping", "stopping the workers; the archive writes what is left")
