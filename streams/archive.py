@@ -21,6 +21,7 @@ from streams.parquet_files import file_path, remove, remove_unfinished, write_wh
 
 log = structlog.get_logger("headrace.archive")
 COMMITTED_TIMEOUT_S = 10.0
+FETCH_WAIT_MS = 250
 
 
 class Archive:
@@ -41,7 +42,7 @@ class Archive:
                 "session.timeout.ms": settings.session_timeout_ms,
                 # Nobody waits for the lake: few large fetches leave the broker to those who wait.
                 "fetch.min.bytes": 1_048_576,
-                "fetch.wait.max.ms": 500,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
             }
         )
 
@@ -72,7 +73,8 @@ class Archive:
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._settings.drain_ms / 1000
-        while self._read(self._settings.poll_ms) and time.monotonic() < deadline:
+        quiet_ms = max(self._settings.poll_ms, 2 * FETCH_WAIT_MS)  # longer than the broker may hold back
+        while self._read(quiet_ms) and time.monotonic() < deadline:
             self._flush(self._due())
 
     def _due(self) -> list[PartitionBuffer]:
