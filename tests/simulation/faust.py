@@ -106,8 +106,14 @@ class SimFaust:
             self.reads[number] = self.committed[number] = at
             self.acked[number] = set()
         self.rebalancing = False
-        if self.world.rng.random() < 0.8:  # else a first record comes before the signal
-            self.worker.assigned(list(self.reads), self.generation)
+        if self.world.rng.random() < 0.7:
+            self._signal(self.generation)
+        else:  # a first record may come before the signal
+            self.process.loop.call_later(self.world.rng.random() * 5e-3, self._signal, self.generation)
+
+    def _signal(self, generation: int) -> None:
+        if generation == self.generation and not self.rebalancing:
+            self.worker.assigned(list(self.reads), generation)
 
     async def _deliver(self) -> bool:
         """Hand one record to the agent; False when there is none."""
@@ -118,6 +124,7 @@ class SimFaust:
         offset = self.reads[number]
         self.reads[number] += 1
         if self.faults.strikes(self.faults.weather.delivery / 2, "record lost in Faust"):
+            self.world.after(100 + self.world.rng.random() * 200, self._miss)
             return True
         if offset > 0 and self.faults.strikes(self.faults.weather.delivery, "record delivered again"):
             self.reads[number] = self.world.rng.randint(max(0, offset - 3), offset)
@@ -135,6 +142,12 @@ class SimFaust:
 
         data = self.broker.logs[self.topic, number][offset].value
         await self.worker.receive(number, self.generation, offset, data, ack)
+
+    def _miss(self) -> None:
+        """The next rebalance comes some day: an un-acked record is delivered again then."""
+        if not self.process.dead:
+            self.group.expel(self.member)
+            self._changed()
 
     def _changed(self) -> None:
         self._news = True

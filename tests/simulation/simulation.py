@@ -251,6 +251,11 @@ class Simulation:
 def _stores_settled(worker: Worker) -> bool:
     if not isinstance(worker, Stage):
         return True
+    faust = worker.faust
+    if faust.rebalancing or faust.generation != faust.group.generation or faust.member.out:
+        return False
+    if set(worker.worker._live) != set(faust.reads):
+        return False
     writer = worker.store
     idle = not (writer._parts or writer._refills or writer._refills_asked or writer._lost or writer._down)
     return idle and writer.acknowledged(writer._newest_ticket) and worker.worker.settled
