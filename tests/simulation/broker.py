@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
-from tests.simulation.world import World
+from tests.simulation.world import Process, World
 
 TXN_TIMEOUT_MS = 400.0
 TopicPart = tuple[str, int]
@@ -24,8 +24,8 @@ def fault(code: int, *, fatal: bool = False, abort: bool = False, retry: bool = 
 class Txn:
     """One transaction as its coordinator sees it."""
 
-    def __init__(self, number: int, id_: str) -> None:
-        self.number, self.id = number, id_
+    def __init__(self, by: Process, id_: str) -> None:
+        self.by, self.id = by, id_
         self.state = "open"
         self.touched: set[TopicPart] = set()
         self.offsets: dict[tuple[str, TopicPart], tuple[int, str]] = {}
@@ -80,11 +80,11 @@ class Broker:
         self.world.trace(f"fence {id_} epoch {self.epochs[id_]}")
         return self.epochs[id_]
 
-    def txn(self, id_: str, epoch: int) -> Txn:
+    def txn(self, id_: str, epoch: int, by: Process) -> Txn:
         """Return the open transaction of a producer, beginning one if there is none."""
         self.check(id_, epoch)
         if id_ not in self.open:
-            self.open[id_] = txn = Txn(self.world.next_number(), id_)
+            self.open[id_] = txn = Txn(by, id_)
             self.world.after(TXN_TIMEOUT_MS, lambda: self.time_out(txn))
         return self.open[id_]
 

@@ -61,7 +61,7 @@ class SimProducer:
         error: KafkaError | None = None
         if verdict != "lost":
             try:
-                txn = self.broker.txn(self.id, self.epoch) if self.id else None
+                txn = self.broker.txn(self.id, self.epoch, self.owner) if self.id else None
                 if txn is not None:
                     txn.touched.add(request.place)
                 self.broker.append(
@@ -132,7 +132,7 @@ class SimProducer:
         if group.generation is not None and not found.knows(group.member, group.generation):
             self.world.trace(f"generation {group.generation} of {group.member} refused")
             raise fault(KafkaError.ILLEGAL_GENERATION, abort=True)
-        txn = self.broker.txn(str(self.id), self.epoch)
+        txn = self.broker.txn(str(self.id), self.epoch, self.owner)
         for part in offsets:
             txn.offsets[group.group, (part.topic, part.partition)] = (part.offset, part.metadata)
         self.world.trace(f"offsets {group.member} {[(p.partition, p.offset, p.metadata) for p in offsets]}")

@@ -1,7 +1,7 @@
 """One run of one seed: a small plant of real workers, bad weather, a last restart, and the judgement."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 from unittest import mock
 
@@ -57,7 +57,7 @@ class Simulation:
         self.workload = Workload(rng, raw)
         self.to_publish: list[Published] = self.workload.records(rng.randint(4, 16))
         self.published = 0
-        self.slots = {role: rng.choice((1, 1, 2)) for role in ROLES}
+        self.slots = {role: rng.choice((1, 2)) for role in ROLES}
         self.plant: Plant
         self.live: dict[tuple[str, int], Worker] = {}
 
@@ -72,10 +72,11 @@ class Simulation:
             self._settle()
             self._restart_all()
             self._settle()
+            wrong = judge_run(self)
             for probe in self.workload.probes():
                 self._publish(probe)
             self._settle()
-            wrong = judge_run(self)
+            wrong = wrong or judge_run(self)
         except Stalled as stall:
             wrong = [f"stalled: {stall}"]
         finally:
@@ -197,10 +198,13 @@ class Simulation:
 
     def _zombies(self) -> None:
         """Workers that the group takes for dead and that live on, perhaps beside successors."""
-        live = [worker for worker in self.live.values() if not worker.stopping]
+        live = [worker for worker in self.live.values() if not worker.stopping and not worker.zombie]
         rng = self.world.rng
-        count = 1 if rng.random() < 0.7 else min(3, len(live))
-        for worker in rng.sample(live, min(count, len(live))):
+        if rng.random() < 0.7:
+            some = [worker for worker in [self._pick()] if worker in live]
+        else:
+            some = rng.sample(live, min(3, len(live)))
+        for worker in some:
             self._zombie(worker)
 
     def _zombie(self, worker: Worker) -> None:
@@ -208,11 +212,14 @@ class Simulation:
         world.trace(f"zombie {worker.name}")
         worker.zombie = True
         expel(worker, self.broker)
-        replaced = rng.random() < 0.7
+        if rng.random() < 0.5:
+            worker.frozen_until_ms = world.now_ms + rng.random() * 80
+        replaced = rng.random() < 0.5
         if replaced:
             del self.live[worker.role, worker.slot]
             world.after(rng.random() * 10, lambda: self._restart(worker.role, worker.slot))
-        world.after(rng.random() * 150, lambda: self._zombie_ends(worker, replaced))
+        ends_ms = max(worker.frozen_until_ms - world.now_ms, 0.0) + rng.random() * 100
+        world.after(ends_ms, lambda: self._zombie_ends(worker, replaced))
 
     def _zombie_ends(self, worker: Worker, replaced: bool) -> None:
         if worker.dead:
@@ -245,7 +252,12 @@ class Simulation:
             store.server_id += kind == "restart"
 
     def _pick(self) -> Worker | None:
-        return self.world.rng.choice(list(self.live.values())) if self.live else None
+        """Return a worker to hurt: rather often one with an open transaction, where it hurts most."""
+        rng, live = self.world.rng, list(self.live.values())
+        busy = [txn.by for txn in self.broker.open.values() if txn.by in live]
+        if busy and rng.random() < 0.5:
+            return rng.choice(busy)  # type: ignore[return-value]
+        return rng.choice(live) if live else None
 
 
 def _stores_settled(worker: Worker) -> bool:
@@ -302,8 +314,8 @@ def _all(patches: list[object]) -> Iterator[None]:
                 patch.stop()  # type: ignore[attr-defined]
 
 
-def simulate(seed: int) -> Outcome:
-    """Run one seed."""
+def simulate(seed: int, change: Callable[[Simulation], AbstractContextManager[None]] | None = None) -> Outcome:
+    """Run one seed, perhaps under a change of the service (see `rules_off`)."""
     simulation = Simulation(seed)
-    with _in_place(simulation):
+    with _in_place(simulation), change(simulation) if change else nullcontext():
         return simulation.run()

@@ -32,6 +32,7 @@ class Process:
         self.dead = False
         self.zombie = False
         self.stopping = False
+        self.frozen_until_ms = 0.0
         self.fibers: list[Fiber] = []
         self.channels: dict[Any, Channel] = {}
         self.loop: Any = None
@@ -148,6 +149,8 @@ class World:
         now_ms = self.now_ms
         found: list[tuple[int, Any]] = []
         for process in self.processes:
+            if process.frozen_until_ms > now_ms:
+                continue
             for fiber in process.fibers:
                 if fiber.due(now_ms):
                     found.append((0, (process, fiber)))
@@ -159,8 +162,8 @@ class World:
         return found
 
     def _next_wake_ms(self) -> float:
-        times = [fiber.wake_ms for process in self.processes for fiber in process.fibers]
-        times += [process.loop.next_ms() for process in self.processes if process.loop is not None]
+        times = [max(p.frozen_until_ms, fiber.wake_ms) for p in self.processes for fiber in p.fibers]
+        times += [max(p.frozen_until_ms, p.loop.next_ms()) for p in self.processes if p.loop is not None]
         times += [timer[0] for timer in self.timers]
         return min(times, default=FAR_MS)
 
