@@ -228,7 +228,9 @@ class Judge:
                 self.wrong.append(f"{origin} has {found[origin]} predictions")
         for origin in found - Counter(list(self.customer_rows)):
             self.wrong.append(f"{origin} has a prediction that is not due")
-        transactions = sum(len(log) for (topic, _), log in self.durable.raw.items() if topic == "transactions")
+        transactions = sum(
+            len(log) for (topic, _), log in self.durable.raw.items() if topic == "transactions"
+        )
         dead = sum(origin[0] == "transactions" for origin in self.letters_due)
         if transactions != len(self.durable.predictions) + dead + len(self.repeats):
             self.wrong.append("raw is not predictions, dead letters and repeats")

@@ -42,6 +42,11 @@ class SimStore:
         self.rows.clear()
         self.fields.clear()
 
+    def lacks(self, stage: str, partition: int) -> bool:
+        """Return whether the sentinel of a partition does not say yet that its rows are here."""
+        found = {value for (_, field), value in self.fields.items() if field == f"{stage}/{partition}"}
+        return not any(value.endswith(b":%d" % self.server_id) and value[:6] != b"refill" for value in found)
+
     def write(self, entity: str, rows: list[tuple[bytes, StoredRow]]) -> None:
         """Set each row that is not older than the one that is there."""
         for key, row in rows:
@@ -121,9 +126,11 @@ class SimSocket:
         faults, world = self._store.faults, self._world
         fate = "arrives"
         if faults.strikes(faults.weather.store, "store request late"):
-            fate = faults.rng.choice(("late", "answer_lost"))
+            fate = faults.rng.choice(("late", "answer_lost", "lost"))
 
         def arrive() -> None:
+            if fate == "lost" or world.now_ms < self._store.down_until_ms:
+                return
             answer = do()
             if fate == "arrives":
                 answers.append(answer)
