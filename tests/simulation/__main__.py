@@ -1,4 +1,4 @@
-"""On demand: `python -m tests.simulation --seeds 0-999`, or `--rule-off B2`, or `--table` for docs/simulation.md."""
+"""On demand: `python -m tests.simulation --seeds 0-999`, perhaps `--rule-off B2`; `--table` for the docs."""
 
 import argparse
 import sys

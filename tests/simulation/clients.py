@@ -285,14 +285,8 @@ class SimConsumer:
                 return found
             if self.tells_ends and place not in self.told_end:
                 self.told_end.add(place)
-                found.append(
-                    Message(
-                        topic=place[0],
-                        partition=place[1],
-                        offset=after,
-                        error=KafkaError(KafkaError._PARTITION_EOF),
-                    )  # fmt: skip
-                )
+                ended = KafkaError(KafkaError._PARTITION_EOF)
+                found.append(Message(topic=place[0], partition=place[1], offset=after, error=ended))
         return found
 
     def _message(self, place: tuple[str, int], offset: int) -> Message:

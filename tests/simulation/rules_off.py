@@ -210,7 +210,7 @@ def no_waiting_for_outputs(_simulation: Simulation) -> Patches:
         return found
 
     return [
-        mock.patch.object(PartitionOutputs, "acknowledged", lambda self, mark: True),
+        mock.patch.object(PartitionOutputs, "acknowledged", return_value=True),
         mock.patch.object(Acknowledgements, "safe", safe),
     ]
 

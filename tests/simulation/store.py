@@ -105,6 +105,7 @@ class SimSocket:
         assert self._world.process is not None
         self._owner: Process = self._world.process
         self._name = ("store", self._world.next_number())
+        self._server = store.server_id  # a server that was started anew knows nothing of old connections
         if self._world.now_ms < store.down_until_ms:
             self._world.wait(connect_timeout_s * 1e3)
             raise StoreDown("E_STORE_DOWN", "refused", "simulated")
@@ -129,7 +130,8 @@ class SimSocket:
             fate = faults.rng.choice(("late", "answer_lost", "lost"))
 
         def arrive() -> None:
-            if fate == "lost" or world.now_ms < self._store.down_until_ms:
+            gone = self._server != self._store.server_id or world.now_ms < self._store.down_until_ms
+            if fate == "lost" or gone:
                 return
             answer = do()
             if fate == "arrives":
