@@ -114,7 +114,7 @@ class EntityState:
         """
         slots = self._find(keys)
         moments = [view.valid_until_ms(slots, now_ms) for view in self._views]
-        return np.minimum.reduce(moments)
+        return np.asarray(np.minimum.reduce(moments))
 
     def export(self, keys: NDArray[np.bytes_]) -> list[bytes]:
         """Return the packed state of keys, as `take_dirty` does, dirty or not; b"" for an unknown key.
