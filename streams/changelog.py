@@ -171,6 +171,6 @@ def restored(entries: dict[bytes, bytes], definitions_hash: str, where: str) -> 
             "E_STATE_DEFINITIONS",
             f"state was made under definitions {marker.definitions_hash}, this code has {definitions_hash}",
             where,
-            "run `headrace backfill` to rebuild it, or start a fresh run",
+            "run `headrace backfill --warm` to rebuild it, or go back to the code that wrote it",
         )
     return Restored(marker, entries)
