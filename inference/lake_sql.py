@@ -13,9 +13,11 @@ MEMORY_MB = 512
 
 def database(folder: Path, memory_mb: int = MEMORY_MB) -> duckdb.DuckDBPyConnection:
     """Return a database in memory, of one thread, that spills to `folder` beyond `memory_mb`."""
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={"threads": 1, "memory_limit": f"{memory_mb}MB", "temp_directory": str(folder)}
     )
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def register(

@@ -1,11 +1,4 @@
-"""What a backfill leaves in the lake: one folder an entity and definitions, whole or not there.
-
-    backfill/<entity>/<definitions hash>/shard-00000.parquet ...
-    backfill/<entity>/<definitions hash>/backfill.json
-
-The folder holds every row's features under those definitions, up to where the lake was whole; what the
-stream archived from there on under the same definitions continues it.
-"""
+"""Reading and publishing what `features.backfilled` describes."""
 
 import os
 import shutil
@@ -14,30 +7,13 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import StateError
+from features.backfilled import ABOUT, Backfilled, folder_name
 from features.definition import Entity
-from features.meaning import Meaning, meaning_of
-
-FOLDER = "backfill"
-ABOUT = "backfill.json"
-
-
-class Backfilled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder holds.
-
-    `before` says how far: by raw partition the first payment that is not in it (`by` names the columns), or
-    by partition of the feature log the first offset.
-    """
-
-    meaning: Meaning
-    rows: int
-    keys: int
-    by: tuple[str, str]
-    before: dict[int, int]
 
 
 def folder_of(lake: Path, entity: Entity) -> Path:
     """Return where the backfill of an entity under this code's definitions belongs."""
-    return lake / FOLDER / entity.name / meaning_of(entity).hash
+    return lake / folder_name(entity)
 
 
 def read_about(lake: Path, entity: Entity) -> Backfilled | None:

@@ -11,12 +11,13 @@ from uuid import uuid4
 import msgspec
 import pyarrow.parquet as pq
 
+from features.backfilled import FOLDER, Backfilled
 from features.definition import Entity
 from features.meaning import meaning_of
 from inference.backfill.executors import Executor
 from inference.backfill.fold import EXAMPLES, Fold, Folded, fold
 from inference.backfill.frontier import Frontier, facts_differing, frontier
-from inference.backfill.offline import FOLDER, Backfilled, folder_of, publish
+from inference.backfill.offline import folder_of, publish
 from inference.backfill.rows import PLACE, origins
 from inference.backfill.split import Split, SplitDone, split
 from inference.lake import Lake, LakeFile
