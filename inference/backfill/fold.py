@@ -34,6 +34,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         files: what `split` dealt to the shard.
         target: the file to write, whole or not at all; None computes without writing.
+        state: the file for the packed state of every key, None for none.
         logged: compare with the values that the log holds.
         rows_a_batch, memory_mb: bounds of what is in memory at a time; sorting spills to `work`.
     """
@@ -41,6 +42,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     entity: str
     files: tuple[Path, ...]
     target: Path | None
+    state: Path | None
     work: Path
     logged: bool
     rows_a_batch: int = 65_536
@@ -73,9 +75,19 @@ def fold(task: Fold) -> Folded:
             if task.logged:
                 _compare(entity, rows, applied, _logged(batch, entity), found)
     found.keys = len(state)
+    if task.state is not None:
+        _keep(state, task.state)
     shutil.rmtree(task.files[0].parent)  # what was dealt is not needed again
     found.seconds = time.monotonic() - began_s
     return found
+
+
+def _keep(state: EntityState, path: Path) -> None:
+    keys, blobs = state.take_dirty()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.table({"key": pa.array(keys, pa.binary()), "state": pa.array(blobs, pa.binary())}), path
+    )
 
 
 def _batches(task: Fold, entity: Entity) -> Iterator[pa.RecordBatch]:

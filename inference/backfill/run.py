@@ -100,11 +100,38 @@ def backfill(lake: Lake, entities: Sequence[Entity], options: Options, on: Execu
     return found
 
 
-class _Job:
-    """One entity's backfill."""
+@contextmanager
+def states(
+    lake: Lake, entity: Entity, below: Mapping[int, int], options: Options, on: Executor, tell: Tell
+) -> Iterator[list[Path]]:
+    """Recompute an entity's state from the rows below a position of each partition of its stage.
 
-    def __init__(self, lake: Lake, entity: Entity, options: Options, work: Path, tell: Tell) -> None:
+    Yields files with the columns `key` and `state` (packed), which are gone afterwards.
+
+    Args:
+        below: by partition of the stage, the first position that does not count.
+    """
+    with _work_folder(lake) as work:
+        job = _Job(lake, entity, options, work / entity.name, tell, below)
+        yield job.states(on)
+
+
+class _Job:
+    """One entity's backfill; with `below`, of its state as of a position of each partition."""
+
+    def __init__(
+        self, lake: Lake, entity: Entity, options: Options, work: Path, tell: Tell,
+        below: Mapping[int, int] | None = None,
+    ) -> None:  # fmt: skip
         self._lake, self._entity, self._options, self._work, self._tell = lake, entity, options, work, tell
+        self._below = below
+
+    def states(self, on: Executor) -> list[Path]:
+        """Return files of packed state."""
+        files, _ = self._files()
+        self._split(on, files, None)
+        self._fold(on, None)
+        return sorted((self._work / "state").glob("*.parquet"))
 
     def run(self, on: Executor, whole: Frontier) -> EntityReport:
         began_s = time.monotonic()
@@ -152,7 +179,8 @@ class _Job:
             for group in _grouped(files[origin.dataset], self._options.rows_a_shard):
                 tasks.append(
                     Split(
-                        entity=self._entity.name, origin=origin, files=group, before=before, shards=shards,
+                        entity=self._entity.name, origin=origin, files=group, before=before,
+                        below=self._below, shards=shards,
                         work=self._work / "dealt", logged=self._options.compare,
                     )
                 )  # fmt: skip
@@ -168,6 +196,7 @@ class _Job:
             Fold(
                 entity=self._entity.name, files=tuple(sorted(folder.glob("*.parquet"))),
                 target=None if made is None else made / f"shard-{folder.name.partition('=')[2]}.parquet",
+                state=None if self._below is None else self._work / "state" / f"{folder.name}.parquet",
                 work=self._work, logged=self._options.compare, memory_mb=self._options.memory_mb,
             )
             for folder in folders

@@ -18,6 +18,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         before: by raw partition, the first offset to leave out; None takes all.
+        below: by partition of the stage, the first position to leave out; None takes all.
         logged: also carry the values that the log holds, to be compared.
     """
 
@@ -25,6 +26,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     files: tuple[LakeFile, ...]
     before: Mapping[int, int] | None
+    below: Mapping[int, int] | None
     shards: int
     work: Path
     logged: bool
@@ -47,18 +49,21 @@ def split(task: Split) -> SplitDone:
     rows = left_out = 0
     for file in task.files:
         table = read_file(file, list(dict.fromkeys(wanted)))
-        usable = table if task.before is None else _usable(table, task.before)
+        usable = table if task.before is None else _below(table, ("raw_partition", "raw_offset"), task.before)
+        if task.below is not None:
+            place = (task.origin.stage_partition, f"{entity.name}_pos")
+            usable = _below(usable, place, task.below)
         left_out += table.num_rows - usable.num_rows
         rows += usable.num_rows
         _deal(usable, file, task)
     return SplitDone(rows=rows, left_out=left_out)
 
 
-def _usable(table: pa.Table, before: Mapping[int, int]) -> pa.Table:
-    """Return the rows below the frontier of their raw partition."""
+def _below(table: pa.Table, place: tuple[str, str], before: Mapping[int, int]) -> pa.Table:
+    """Return the rows whose place (partition, number) lies below its partition's limit; 0 without one."""
     limits = np.array([before.get(p, 0) for p in range(max(before, default=-1) + 2)], np.int64)
-    partition = np.minimum(table["raw_partition"].to_numpy(), len(limits) - 1)
-    return table.filter(pa.array(table["raw_offset"].to_numpy() < limits[partition]))
+    partition = np.minimum(table[place[0]].to_numpy(), len(limits) - 1)
+    return table.filter(pa.array(table[place[1]].to_numpy() < limits[partition]))
 
 
 def _deal(table: pa.Table, file: LakeFile, task: Split) -> None:
