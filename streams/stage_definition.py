@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from contracts import topics
-from features.catalog import CUSTOMER, DEFINITIONS_HASH, TERMINAL
+from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
+from features.meaning import meaning_of
 from streams.customer import CustomerRows
 from streams.stage import StageRows
 from streams.stage_dead_letters import DeadLetterTopic
@@ -44,7 +45,7 @@ class StageDefinition:
         stage = STAGES[name]
         self.name = name
         self.entity = stage.entity
-        self.definitions_hash = DEFINITIONS_HASH
+        self.definitions_hash = meaning_of(stage.entity).hash
         self.input_topic = stage.source.full_name(topic_prefix)
         self.output_topic = stage.output.full_name(topic_prefix)
         self.changelog_topic = stage.changelog.full_name(topic_prefix)
