@@ -21,6 +21,7 @@ from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError, HeadraceError, Stop
 from features.feast_row import RowWriterCodec
 from streams.changelog import ChangelogReader
+from streams.no_store import NoStore
 from streams.online_store import Events, OnlineStoreWriter, StoreTarget
 from streams.outputs import OutputProducer
 from streams.sentinel import Sentinel
@@ -175,8 +176,10 @@ class StageProcess:
         end: int | None = self.app.consumer.highwater(TP(self.definition.input_topic, partition))
         return end
 
-    def _store_writer(self) -> OnlineStoreWriter:
+    def _store_writer(self) -> OnlineStoreWriter | NoStore:
         settings, definition, metrics = self.settings, self.definition, self.metrics
+        if not definition.online:
+            return NoStore()
 
         def written(rows: int, seconds: float) -> None:
             metrics.store_rows.inc(rows)
