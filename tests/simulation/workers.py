@@ -14,7 +14,7 @@ from inference.model import ModelName
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer
-from inference.scorer_settings import PolicySettings, ReaderSettings, ScorerSettings
+from inference.scorer_settings import PolicySettings, ScorerSettings
 from inference.served import FeatureServer
 from streams.changelog import ChangelogReader
 from streams.gate_settings import GateSettings
@@ -26,8 +26,8 @@ from streams.stage_definition import StageDefinition
 from streams.stage_settings import StageSettings, StoreSettings
 from streams.stage_worker import Servers, StageWorker, Watch
 from tests.simulation.clients import Net
-from tests.simulation.fibers import Ended
 from tests.simulation.faust import SimFaust
+from tests.simulation.fibers import Ended
 from tests.simulation.loop import SimLoop
 from tests.simulation.shims import Nothing
 from tests.simulation.store import SimCodec, SimReader, SimStore
@@ -199,7 +199,7 @@ class Stage(Worker):
         jobs = (faust.run(), faust.run_commits(), self.worker.run_timer(lambda: faust.rebalancing))
         try:
             await asyncio.gather(*jobs)
-        except Exception as error:  # noqa: BLE001  # told as the run's failure
+        except Exception as error:  # told as the run's failure
             self.plant.ended(self, error)
             raise Ended from error
 
