@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from features.catalog import CUSTOMER, SERVICE, TERMINAL
-from tests.oracles.pipeline import Durable, Judge, KeyState, Letter
+from tests.simulation.oracle_pipeline import Durable, Judge, KeyState, Letter
 from tests.simulation.workers import EPOCH, Stage
 
 FRAMES = ("events.customer", "events.terminal", "features.log")

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tests.oracles.frames import EVENT, FEATURE, LABEL, PAYMENT, ROW, Placed, read_batch, taken
-from tests.oracles.verdict import code_of
-from tests.oracles.windows import KeyOracle
+from load.oracle.verdict import code_of
+from load.oracle.windows import KeyOracle
+from tests.simulation.oracle_frames import EVENT, FEATURE, LABEL, PAYMENT, ROW, Placed, read_batch, taken
 
 DAY_MS = 86_400_000
 Origin = tuple[str, int, int]  # raw topic, partition, offset
