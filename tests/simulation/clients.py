@@ -57,7 +57,8 @@ class SimProducer:
 
     def _arrive(self, request: Any) -> None:
         """The head of a connection's queue reaches the broker, or fails."""
-        verdict = self.net.faults.delivery(self) if not self.owner.dead else "arrives"
+        followed = bool(self.owner.channel((self.number, *request.place)).requests)
+        verdict = self.net.faults.delivery(followed) if not self.owner.dead else "arrives"
         error: KafkaError | None = None
         if verdict != "lost":
             try:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.pipeline import Durable
 from tests.simulation import judgement, simulation
+from tests.simulation.oracle_pipeline import Durable
 
 SEED = 4
 
