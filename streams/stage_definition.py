@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple
 
 from contracts import topics
 from contracts.lanes import LaneWriter
-from features.catalog import CUSTOMER, DEFINITIONS_HASH, TERMINAL
+from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
+from features.meaning import meaning_of
 from streams.customer import CustomerRows
 from streams.stage import StageRows, Writer
 from streams.stage_dead_letters import DeadLetterTopic
@@ -28,7 +29,6 @@ class Stage(NamedTuple):
     output: topics.Topic
     changelog: topics.Topic
     rows: Callable[[Entity, int, int], StageRows]
-    definitions_hash: str = DEFINITIONS_HASH
     online: bool = True
     writer: Callable[[str, int], Writer] = LaneWriter
 
@@ -62,7 +62,7 @@ class StageDefinition:
         self.name = stage.name
         self.entity = stage.entity
         self.online = stage.online
-        self.definitions_hash = stage.definitions_hash
+        self.definitions_hash = meaning_of(stage.entity).hash
         self.input_topic = stage.source.full_name(topic_prefix)
         self.output_topic = stage.output.full_name(topic_prefix)
         self.changelog_topic = stage.changelog.full_name(topic_prefix)

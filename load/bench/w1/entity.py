@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contracts import topics
 from contracts.frame import Kind
 from features.aggregations import Aggregation, Count, Max, Mean, Sum
-from features.definition import HOUR_MS, MINUTE_MS, Entity, Feature, View, Window, definitions_hash
+from features.definition import HOUR_MS, MINUTE_MS, Entity, Feature, View, Window
 from streams.customer import CustomerRows
 from streams.json_rows import JsonWriter
 from streams.stage_definition import Stage
@@ -45,7 +45,7 @@ def stage(windows: tuple[Window, ...] = WINDOWS, *, json: bool = False) -> Stage
         name="customer", entity=declared, source=topics.EVENTS_CUSTOMER, output=topics.EVENTS_TERMINAL,
         changelog=topics.CHANGELOG_CUSTOMER,
         rows=lambda entity, partition, outputs: CustomerRows(partition, outputs, entity),
-        definitions_hash=definitions_hash(declared), online=False,
+        online=False,
     )  # fmt: skip
     if not json:
         return made

@@ -1,4 +1,4 @@
-"""Scenarios `w1` and `w1-json`: the work that stream engines are compared on, with the Python peers beside."""
+"""Scenarios `w1` and `w1-json`: the work that stream engines are compared on, Python peers beside it."""
 
 from pathlib import Path
 
