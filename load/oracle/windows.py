@@ -43,6 +43,15 @@ class KeyOracle:
             out += self._view(view, row if view.rows == kind else None)
         return out
 
+    def at(self, now_ms: int) -> list[float]:
+        """Return all columns as of a moment, every row so far counted."""
+        now = now_ms if self.newest_ms is None else max(self.newest_ms, now_ms)
+        return [
+            self._feature(view, feature, self.folded[view.name], now)
+            for view in self.entity.views
+            for feature in view.features
+        ]
+
     def _view(self, view: Any, row: Mapping[str, Any] | None) -> list[float]:
         now = self.newest_ms
         assert now is not None
@@ -86,7 +95,7 @@ class KeyOracle:
 
 def begin(window: Any, at_ms: int) -> int:
     """The tail of a sawtooth window."""
-    return math.floor((at_ms - window.length_ms) / window.hop_ms) * window.hop_ms
+    return int((at_ms - window.length_ms) // window.hop_ms * window.hop_ms)
 
 
 def fold(name: str, values: Iterable[int]) -> float:
