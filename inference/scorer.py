@@ -133,6 +133,7 @@ class Scorer:
         asks what was committed.
         """
         scored = self._core.score(batch.rows, self._clock.now_ms())
+        began_ms = self._clock.elapsed_ms()
         try:
             with self._watchdog.watching(1.5 * self._settings.transaction_timeout_ms / 1000):
                 self._commit(scored, batch.reached)
@@ -140,7 +141,7 @@ class Scorer:
             self._abort(error)
             return
         self._positions.update(batch.reached)
-        self._metrics.committed(scored)
+        self._metrics.committed(scored, self._clock.elapsed_ms() - began_ms)
         self._told = []
         self._lag(batch.reached)
 
