@@ -6,6 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.crash_points import reach
+
 FIRST, NEXT = b"headrace.first_offset", b"headrace.next_offset"
 
 
@@ -32,6 +34,7 @@ def write_whole(table: pa.Table, path: Path, first_offset: int, next_offset: int
         pq.write_table(marked, sink, compression="zstd", use_dictionary=_repeating(table.schema))
         sink.flush()
         os.fsync(sink.fileno())
+    reach("archive.in_write")
     part.replace(path)
     _sync_folder(path.parent)
 
