@@ -461,6 +461,43 @@ def apply(plan: Plan, s: Slots, arena: Arena, rows: Rows, begin: int, answers: A
     return len(rows.slot)
 
 
+@njit(cache=True, nogil=True)
+def at(plan: Plan, s: Slots, arena: Arena, slots: Ints, now_ms: Ints, values: NDArray[np.float64]) -> None:
+    """Write the values of each slot as of a moment, all rows so far counted; changes nothing."""
+    windows = np.empty((len(plan.window_ms), WORDS), np.int64)
+    for r in range(len(slots)):
+        at_ms = max(s.clock[slots[r]], now_ms[r])
+        _scan(plan, s, arena, slots[r], at_ms, windows)
+        _answer(plan, s, arena, slots[r], at_ms, windows, (NEVER, -1, 0), values, r)
+
+
+@njit(cache=True, nogil=True)
+def valid_until(plan: Plan, s: Slots, arena: Arena, slots: Ints, now_ms: Ints, out: Ints) -> None:
+    """Lower `out` to the first moment at which a tile leaves a window or the last row is forgotten.
+
+    A distinct item or a replaced one never leaves a window before the tile of its newest row does.
+    """
+    for r in range(len(slots)):
+        slot = slots[r]
+        at_ms = max(s.clock[slot], now_ms[r])
+        if s.last_ms[slot] != NEVER and at_ms - s.last_ms[slot] <= plan.longest_ms and _has_last(plan):
+            out[r] = min(out[r], s.last_ms[slot] + plan.longest_ms + 1)
+        for w in range(len(plan.window_ms)):
+            level, length = plan.window_level[w], plan.window_ms[w]
+            hop, words, begin = plan.hop_ms[level], plan.words[level], s.at[level, slot]
+            first = (at_ms - length) // hop
+            for i in range(s.used[level, slot]):
+                if arena.tiles[begin + i * words] >= first:
+                    out[r] = min(out[r], (arena.tiles[begin + i * words] + 1) * hop + length)
+                    break
+
+
+@njit(cache=True)
+def _has_last(plan: Plan) -> bool:
+    """Say whether a column tells of the newest row."""
+    return bool((plan.window < 0).any())
+
+
 @njit(cache=True)
 def packed_words(plan: Plan, s: Slots, slots: Ints) -> Ints:
     """Return how many words `pack` needs for each slot."""

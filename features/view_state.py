@@ -11,6 +11,7 @@ from features import kernel
 from features.definition import View
 
 Ints = NDArray[np.int64]
+FOREVER_MS = np.iinfo(np.int64).max
 _ITEMS = {"none": kernel.ITEMS_NONE, "distinct": kernel.ITEMS_DISTINCT, "replace": kernel.ITEMS_REPLACE}
 
 
@@ -57,6 +58,29 @@ class ViewState:
             if done == count:
                 return answers
             self._grow_arena()
+
+    def at(self, slots: Ints, now_ms: Ints) -> NDArray[np.float64]:
+        """Return the values of each slot as of a moment (not before its clock), all rows so far counted."""
+        values = np.empty((len(slots), len(self.plan.op)))
+        kernel.at(self.plan, self.slots, self.arena, slots, now_ms, values)
+        return values
+
+    def valid_until_ms(self, slots: Ints, now_ms: Ints) -> Ints:
+        """Return the first moment at which `at` may answer otherwise by expiry alone."""
+        out = np.full(len(slots), FOREVER_MS, np.int64)
+        kernel.valid_until(self.plan, self.slots, self.arena, slots, now_ms, out)
+        return out
+
+    def copy_of(self, slots: Ints) -> "ViewState":
+        """Return a state of its own whose slot i holds what `slots[i]` holds here."""
+        copied = ViewState(self.view)
+        copied.grow(len(slots) + 1)
+        words = self.packed_words(slots)
+        offsets = np.cumsum(words) - words
+        data = np.empty(int(words.sum()), np.int64)
+        self.pack(slots, data, offsets)
+        copied.unpack(np.arange(len(slots)), data, offsets)
+        return copied
 
     def packed_words(self, slots: Ints) -> Ints:
         """Return how many words `pack` writes for each slot."""
