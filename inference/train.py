@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from features.catalog import DEFINITIONS_HASH, SERVICE
+from features.service_meaning import service_meaning
 from inference.manifest import GOLDEN_FILE, MODEL_FILE, Golden, Thresholds
 from inference.metrics_offline import Judged, summary
 from inference.provenance import Provenance
@@ -60,6 +61,7 @@ def train(data: TrainingSet, settings: TrainSettings, provenance: Provenance, no
             "definitions_hash": DEFINITIONS_HASH,
             "service": SERVICE.name,
             "features": list(SERVICE.columns),
+            "feature_hashes": service_meaning().features,
             "thresholds": msgspec.to_builtins(thresholds(judged.fraud, scores, settings)),
             "metrics": summary(judged) | {"predict_latency": _latency(shipped, data.vectors)},
             "parameters": settings.parameters() | {"rounds": rounds},

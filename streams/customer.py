@@ -10,6 +10,7 @@ from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
 from contracts.row_columns import EVENT_COLUMNS
 from features.catalog import CUSTOMER
+from features.meaning import meaning_of
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.seen_transactions import SeenTransactions
@@ -18,6 +19,7 @@ from streams.stage import Entry, Outcome, StoreRows
 CONFLICT = "E_DUP_CONFLICT"
 LATE_FOR_CUSTOMER = 1
 CHUNK = b"i"
+_DEFINITIONS = meaning_of(CUSTOMER).code
 
 
 class CustomerRows:
@@ -76,6 +78,7 @@ def _payments(rows: Columns, partition: int, values: NDArray[np.float64], late: 
     payments["customer_partition"] = np.full(length(rows), partition, np.int32)
     payments["customer_pos"] = rows["pos"]
     payments["customer_values"] = values
+    payments["customer_definitions"] = np.full(length(rows), _DEFINITIONS, np.uint64)
     payments["late"] = late.astype(np.uint8) * np.uint8(LATE_FOR_CUSTOMER)
     return payments
 
