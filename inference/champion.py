@@ -13,7 +13,9 @@ import structlog
 
 from contracts.errors import ModelError
 from features.service_meaning import service_meaning
+from inference import calibration
 from inference.manifest import (
+    CALIBRATION_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
     Champion,
@@ -110,7 +112,9 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     golden = _golden(files[GOLDEN_FILE], folder, len(manifest.features))
     text = files[MODEL_FILE].decode()
     try_model(text, golden)
-    return LightGbmModel(text, manifest, columns=columns)
+    line = files.get(CALIBRATION_FILE)
+    fitted = None if line is None else calibration.decode(line, str(folder / CALIBRATION_FILE))
+    return LightGbmModel(text, manifest, calibration=fitted, columns=columns)
 
 
 def _golden(data: bytes, folder: Path, width: int) -> Golden:

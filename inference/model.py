@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
+from inference.calibration import Calibration
 from inference.manifest import MODEL_FILE, Manifest, Thresholds
 
 Floats = NDArray[np.float64]
@@ -50,8 +51,9 @@ class LightGbmModel:
     """
 
     def __init__(
-        self, text: str, manifest: Manifest, stage: str = "champion", columns: Sequence[int] | None = None
-    ) -> None:
+        self, text: str, manifest: Manifest, stage: str = "champion",
+        calibration: Calibration | None = None, columns: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         self._columns = None if columns is None else np.array(columns, np.intp)
         try:
             self._booster = lightgbm.Booster(model_str=text)
@@ -59,6 +61,7 @@ class LightGbmModel:
             raise ModelError("E_MODEL_LOAD", str(error), MODEL_FILE, "promote another version") from error
         self._identity = ModelName(manifest.name, manifest.version, stage, manifest.sha256[MODEL_FILE])
         self._thresholds = manifest.thresholds
+        self._calibration = calibration
 
     @property
     def identity(self) -> ModelName:
@@ -72,7 +75,8 @@ class LightGbmModel:
 
     def predict(self, vectors: Floats) -> Floats:
         """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
-        return self._run(vectors)
+        raw = self._run(vectors)
+        return raw if self._calibration is None else self._calibration.apply(raw)
 
     def contributions(self, vectors: Floats) -> Floats:
         """Return exact SHAP values, about half a millisecond a row; (n, f + 1), the last is the base."""

@@ -10,6 +10,7 @@ from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
 from contracts.row_columns import EVENT_COLUMNS
 from features.catalog import CUSTOMER
+from features.definition import Entity
 from features.meaning import meaning_of
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
@@ -19,7 +20,6 @@ from streams.stage import Entry, Outcome, StoreRows
 CONFLICT = "E_DUP_CONFLICT"
 LATE_FOR_CUSTOMER = 1
 CHUNK = b"i"
-_DEFINITIONS = meaning_of(CUSTOMER).code
 
 
 class CustomerRows:
@@ -27,10 +27,11 @@ class CustomerRows:
 
     columns: Mapping[int, frozenset[str]] = {Kind.EVENT: EVENT_COLUMNS}
 
-    def __init__(self, partition: int, output_partitions: int) -> None:
+    def __init__(self, partition: int, output_partitions: int, entity: Entity = CUSTOMER) -> None:
         self._partition = partition
         self._output_partitions = output_partitions
-        self._state = EntityState(CUSTOMER)
+        self._state = EntityState(entity)
+        self._definitions = meaning_of(entity).code
         self._seen = SeenTransactions()
 
     def __len__(self) -> int:
@@ -43,9 +44,11 @@ class CustomerRows:
         if not verdict.first.all():
             rows = take(rows, verdict.first)
         applied = self._state.apply(rows, kind)
+        payments = _payments(rows, self._partition, applied.values, applied.late)
+        payments["customer_definitions"] = np.full(length(rows), self._definitions, np.uint64)
         return Outcome(
             kind=Kind.PAYMENT,
-            rows=_payments(rows, self._partition, applied.values, applied.late),
+            rows=payments,
             targets=partition_of(rows["terminal_id"], self._output_partitions),
             store_rows=StoreRows(rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]),
             refused=refused,
@@ -78,7 +81,6 @@ def _payments(rows: Columns, partition: int, values: NDArray[np.float64], late: 
     payments["customer_partition"] = np.full(length(rows), partition, np.int32)
     payments["customer_pos"] = rows["pos"]
     payments["customer_values"] = values
-    payments["customer_definitions"] = np.full(length(rows), _DEFINITIONS, np.uint64)
     payments["late"] = late.astype(np.uint8) * np.uint8(LATE_FOR_CUSTOMER)
     return payments
 

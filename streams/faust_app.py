@@ -20,6 +20,7 @@ from faust.types import TP
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError, HeadraceError, Stop
 from streams.changelog import ChangelogReader
+from streams.no_store import NoStore
 from streams.online_store import Events, OnlineStoreWriter
 from streams.outputs import OutputProducer
 from streams.stage_definition import StageDefinition
@@ -174,8 +175,10 @@ class StageProcess:
         end: int | None = self.app.consumer.highwater(TP(self.definition.input_topic, partition))
         return end
 
-    def _store_writer(self) -> OnlineStoreWriter:
+    def _store_writer(self) -> OnlineStoreWriter | NoStore:
         settings, definition, metrics = self.settings, self.definition, self.metrics
+        if not definition.online:
+            return NoStore()
 
         def written(rows: int, seconds: float) -> None:
             metrics.store_rows.inc(rows)

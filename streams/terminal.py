@@ -7,13 +7,13 @@ import numpy as np
 from contracts.frame import Columns, Kind, length
 from contracts.row_columns import LABEL_COLUMNS, PAYMENT_COLUMNS
 from features.catalog import TERMINAL
+from features.definition import Entity
 from features.meaning import meaning_of
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.stage import Entry, Outcome, StoreRows
 
 LATE_FOR_TERMINAL = 2
-_DEFINITIONS = meaning_of(TERMINAL).code
 
 
 class TerminalRows:
@@ -21,9 +21,10 @@ class TerminalRows:
 
     columns: Mapping[int, frozenset[str]] = {Kind.PAYMENT: PAYMENT_COLUMNS, Kind.LABEL: LABEL_COLUMNS}
 
-    def __init__(self, partition: int, output_partitions: int) -> None:
+    def __init__(self, partition: int, output_partitions: int, entity: Entity = TERMINAL) -> None:
         self._partition = partition
-        self._state = EntityState(TERMINAL)
+        self._state = EntityState(entity)
+        self._definitions = meaning_of(entity).code
 
     def __len__(self) -> int:
         return len(self._state)
@@ -34,7 +35,7 @@ class TerminalRows:
         made = dict(rows)
         made["terminal_pos"] = rows["pos"]
         made["terminal_values"] = applied.values
-        made["terminal_definitions"] = np.full(length(rows), _DEFINITIONS, np.uint64)
+        made["terminal_definitions"] = np.full(length(rows), self._definitions, np.uint64)
         if kind == Kind.PAYMENT:
             made["terminal_partition"] = np.full(length(rows), self._partition, np.int32)
             made["late"] = rows["late"] | applied.late.astype(np.uint8) * np.uint8(LATE_FOR_TERMINAL)
