@@ -124,8 +124,15 @@ def logged_values(lake: Lake, entity: Entity, rows: Columns) -> Floats:
         which = np.flatnonzero(rows["kind"] == kind)
         if len(which):
             table = lake.read(dataset, list(entity.columns)).take(pa.array(rows["row"][which]))
-            values[which] = np.column_stack([table[name].to_numpy() for name in entity.columns])
+            values[which] = np.column_stack([_column(table, name) for name in entity.columns])
     return values
+
+
+def _column(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """Return a feature's column, NaN where the row was made before the feature was declared."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(table[name].combine_chunks().fill_null(np.nan).to_numpy(zero_copy_only=False))
 
 
 def logged_late(lake: Lake, rows: Columns, bit: int) -> NDArray[np.bool_]:
