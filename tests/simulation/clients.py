@@ -57,7 +57,8 @@ class SimProducer:
 
     def _arrive(self, request: Any) -> None:
         """The head of a connection's queue reaches the broker, or fails."""
-        verdict = self.net.faults.delivery(self) if not self.owner.dead else "arrives"
+        followed = bool(self.owner.channel((self.number, *request.place)).requests)
+        verdict = self.net.faults.delivery(followed) if not self.owner.dead else "arrives"
         error: KafkaError | None = None
         if verdict != "lost":
             try:
@@ -179,7 +180,9 @@ class SimProducer:
         self._pause()
 
     def _pause(self) -> None:
-        self.world.wait(self.world.rng.random() * 2)
+        """An answer of the coordinator takes a moment, now and then a long one."""
+        longest_ms = 25 if self.world.rng.random() < 0.08 else 2
+        self.world.wait(self.world.rng.random() * longest_ms)
 
 
 class SimConsumer:
@@ -283,14 +286,8 @@ class SimConsumer:
                 return found
             if self.tells_ends and place not in self.told_end:
                 self.told_end.add(place)
-                found.append(
-                    Message(
-                        topic=place[0],
-                        partition=place[1],
-                        offset=after,
-                        error=KafkaError(KafkaError._PARTITION_EOF),
-                    )  # fmt: skip
-                )
+                ended = KafkaError(KafkaError._PARTITION_EOF)
+                found.append(Message(topic=place[0], partition=place[1], offset=after, error=ended))
         return found
 
     def _message(self, place: tuple[str, int], offset: int) -> Message:

@@ -1,4 +1,4 @@
-"""The service's own workers on the simulated clients: what `headrace gate`, `stream` and `score` would run."""
+"""The service's own workers on simulated clients: what `headrace gate`, `stream` and `score` would run."""
 
 import asyncio
 from pathlib import Path
@@ -56,10 +56,10 @@ class Plant:
             tick_ms=rng.choice((3.0, 10.0)), records_waiting_max=rng.randint(1, 4),
             records_unacknowledged_max=rng.choice((3, 20)),
         )  # fmt: skip
-        self.scorer = dict(
-            kafka=KAFKA, redis=REDIS, models=Path("nowhere"), epoch=EPOCH, rows_max=rng.randint(1, 4),
-            transaction_timeout_ms=200, poll_ms=40.0,
-        )  # fmt: skip
+        self.scorer: dict[str, Any] = {
+            "kafka": KAFKA, "redis": REDIS, "models": Path("nowhere"), "epoch": EPOCH,
+            "rows_max": rng.randint(1, 4), "transaction_timeout_ms": 200, "poll_ms": 40.0,
+        }  # fmt: skip
 
     def ended(self, process: Process, error: BaseException | None) -> None:
         """A worker's own end: a stop of ours is right, anything else a fault of the code."""
