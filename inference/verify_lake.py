@@ -117,22 +117,23 @@ def kernel_columns(rows: pa.Table) -> Columns:
     return {**found, "label": found["label"].astype(np.uint8)} if "label" in found else found
 
 
-def logged_values(lake: Lake, entity: Entity, rows: Columns) -> Floats:
-    """Return (n, k): what the log holds for each ordered row, by its kind and row number."""
+def logged_values(lake: Lake, entity: Entity, rows: Columns) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return (n, k): what the log holds for each ordered row, and where it holds the column at all.
+
+    A row that was made before a feature was declared does not hold it.
+    """
     values = np.full((len(rows["row"]), len(entity.columns)), np.nan)
+    held = np.zeros(values.shape, np.bool_)
     for dataset, kind in (("features", Kind.PAYMENT), ("label_log", Kind.LABEL)):
         which = np.flatnonzero(rows["kind"] == kind)
         if len(which):
             table = lake.read(dataset, list(entity.columns)).take(pa.array(rows["row"][which]))
-            values[which] = np.column_stack([_column(table, name) for name in entity.columns])
-    return values
-
-
-def _column(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """Return a feature's column, NaN where the row was made before the feature was declared."""
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan)
-    return np.asarray(table[name].combine_chunks().fill_null(np.nan).to_numpy(zero_copy_only=False))
+            for at, name in enumerate(entity.columns):
+                if name in table.column_names:
+                    column = table[name].combine_chunks()
+                    values[which, at] = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+                    held[which, at] = column.is_valid().to_numpy(zero_copy_only=False)
+    return values, held
 
 
 def logged_late(lake: Lake, rows: Columns, bit: int) -> NDArray[np.bool_]:
