@@ -75,6 +75,7 @@ class GateWorker:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": settings.session_timeout_ms // 4,
                 "allow.auto.create.topics": False,
                 "check.crcs": True,
                 "fetch.queue.backoff.ms": 20,
