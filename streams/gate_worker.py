@@ -76,6 +76,7 @@ class GateWorker:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": settings.session_timeout_ms // 4,
                 "allow.auto.create.topics": False,
                 "check.crcs": True,
                 # The broker gathers: an answer is what came while it waited, and a backlog comes at once.

@@ -45,8 +45,8 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     tick_ms: float = 20.0
     records_waiting_max: int = 64
     records_unacknowledged_max: int = 2000
-    session_timeout_s: float = 6.0
-    heartbeat_interval_s: float = 1.5
+    session_timeout_s: float = 3.0  # the broker's group.min.session.timeout.ms must allow it
+    heartbeat_interval_s: float = 0.75
     rebalance_wait_ms: float = 10_000.0
     stop_timeout_s: float = 4.0
     metrics_port: int = 0
