@@ -25,6 +25,7 @@ from streams.stage_settings import StageSettings
 
 TRANSACTION_S = 600.0  # the whole state of a partition is one transaction
 LOOK_S = 0.2
+LEAVE_S = 15.0  # a worker that was killed stays in its group until its session is over
 
 Tell = Callable[[str], None]
 
@@ -68,7 +69,11 @@ class HandOver:
             ClusterError: E_WARM_RUNNING, workers of the stage are still in its group; E_TOPIC_MISSING.
         """
         definition, kafka = self.definition, self._settings.kafka
-        if has_members(kafka, definition.group):
+        deadline_s = time.monotonic() + LEAVE_S
+        while has_members(kafka, definition.group):
+            if time.monotonic() < deadline_s:
+                time.sleep(LOOK_S)
+                continue
             raise ClusterError(
                 "E_WARM_RUNNING", "workers of the stage are running", definition.group,
                 f"stop `headrace stream {definition.name}`, then run this again",
