@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from contracts.crash_points import reach
 from contracts.errors import Stop
 from contracts.meaning import Meanings, note
 from streams.archive_frames import OWN
@@ -101,7 +102,9 @@ class Archive:
             return
         with self._metrics.flush_seconds.time():
             offsets = [self._write(buffer) for buffer in filled]
+            reach("archive.before_commit")
             self._commit(offsets)
+            reach("archive.after_commit")
         for offset in offsets:
             self._metrics.next_offset.labels(offset.topic, offset.partition).set(offset.offset)
 
