@@ -1,7 +1,6 @@
 """Items of a record: sightings of distinct items, and rows that a later row of the same item replaces."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.aggregations.distinct import ITEMS_MAX, TWO_POW_MINUS_64
@@ -14,6 +13,7 @@ from features.records import (
     Ints,
     Plan,
     capacity,
+    compiled,
     enlarge,
     section_at,
     set_used,
@@ -23,7 +23,7 @@ from features.records import (
 Halves = NDArray[np.uint32]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def items_at(plan: Plan, words: Ints, a: int) -> tuple[int, int, int]:
     """Return where a record's items are: hashes (a word), marks (a half word), values (a word)."""
     levels = len(plan.levels)
@@ -31,7 +31,7 @@ def items_at(plan: Plan, words: Ints, a: int) -> tuple[int, int, int]:
     return h, 2 * (h + room), h + room + (room + 1) // 2
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def see(plan: Plan, at: Ints, arena: Arena, slot: int, item: np.uint64, mark: int, oldest: int) -> None:
     """Note a sighting of a distinct item; see `features.aggregations.distinct` for the rule.
 
@@ -55,7 +55,7 @@ def see(plan: Plan, at: Ints, arena: Arena, slot: int, item: np.uint64, mark: in
         _displace(plan, words, a, item, mark)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _position_of(words: Ints, h: int, count: int, item: np.uint64) -> int:
     """Return which of the hashes is the item's, -1 for none; hashes differ, so no need to stop early."""
     found, wanted = -1, np.int64(item)
@@ -65,7 +65,7 @@ def _position_of(words: Ints, h: int, count: int, item: np.uint64) -> int:
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _displace(plan: Plan, words: Ints, a: int, item: np.uint64, mark: int) -> None:
     """The list is full of live items: the greatest hash leaves, and becomes the threshold."""
     halves = words.view(np.uint32)
@@ -84,7 +84,7 @@ def _displace(plan: Plan, words: Ints, a: int, item: np.uint64, mark: int) -> No
     halves[m + greatest] = mark
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def replace(
     plan: Plan, at: Ints, arena: Arena, slot: int, item: np.uint64, row: tuple[int, int], oldest: int
 ) -> tuple[int, int, int]:
@@ -108,7 +108,7 @@ def replace(
     return row[0], 1, row[1]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _append(
     plan: Plan, at: Ints, arena: Arena, slot: int, item: tuple[np.uint64, int, int], oldest: int
 ) -> None:
@@ -128,7 +128,7 @@ def _append(
     set_used(words, a, section, count + 1)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _forget(plan: Plan, words: Ints, a: int, oldest: int) -> bool:
     """Drop the items that no window can see any more; say whether there were any."""
     halves, section = words.view(np.uint32), len(plan.levels)
@@ -144,7 +144,7 @@ def _forget(plan: Plan, words: Ints, a: int, oldest: int) -> bool:
     return kept < count
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def distinct(plan: Plan, words: Ints, a: int, begin: int) -> float:
     """Return how many items were seen since the mark `begin`: a count, or an estimate past the bound."""
     if a < 0:

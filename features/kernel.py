@@ -2,14 +2,13 @@
 
 `features.records` says how a key's state lies in memory, `features.tiles` and `features.items` fold and read
 its parts, `features.packing` writes it down. Everything is plain loops over integers;
-`tests/oracles/windows.py` is the definition it must equal. Numba keeps compiled code by the file that holds
+`load/oracle/windows.py` is the definition it must equal. Numba keeps compiled code by the file that holds
 the function: after a change in one of these files run `touch features/*.py`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.aggregations.base import Op
@@ -28,6 +27,8 @@ from features.records import (
     Arena,
     Ints,
     Plan,
+    Scratch,
+    compiled,
     drop,
     has_room,
     new_record,
@@ -42,7 +43,6 @@ from features.tiles import (
     W_LEAST,
     W_LOW,
     W_SUM,
-    WINDOW_WORDS,
     insert,
     scan,
 )
@@ -72,7 +72,7 @@ class Rows(NamedTuple):
     folds: bool  # the rows are of the view's own kind; otherwise the last three are empty
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
     """Finalise a window with one more row (none when `count` is -1); the formulas are the pages'."""
     n = windows[w, W_COUNT] + max(count, 0)
@@ -96,7 +96,7 @@ def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
     return float(max(windows[w, W_GREATEST], value) if count > 0 else windows[w, W_GREATEST])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _last(plan: Plan, words: Ints, a: int, at_ms: int, want_value: bool) -> float:
     """Return the newest value or the time since it; null past the longest window."""
     if a < 0 or words[a + LAST_MS] == NEVER or at_ms - words[a + LAST_MS] > plan.longest_ms:
@@ -104,7 +104,7 @@ def _last(plan: Plan, words: Ints, a: int, at_ms: int, want_value: bool) -> floa
     return float(words[a + LAST_VALUE]) if want_value else float(at_ms - words[a + LAST_MS])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _answer(
     plan: Plan, words: Ints, a: int, at_ms: int, windows: Ints, row: tuple[int, int, int], out: Floats
 ) -> None:
@@ -123,7 +123,7 @@ def _answer(
             out[c] = _value(op, windows, w, row[1] if counted else -1, row[2])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _oldest(plan: Plan, firsts: Ints) -> int:
     """Return the earliest event time that any window sees."""
     oldest = firsts[0] * plan.levels[0, HOP]
@@ -132,17 +132,16 @@ def _oldest(plan: Plan, firsts: Ints) -> int:
     return int(oldest)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def apply(plan: Plan, at: Ints, arena: Arena, rows: Rows, begin: int, answers: Answers) -> int:
+@compiled
+def apply(
+    plan: Plan, at: Ints, arena: Arena, rows: Rows, begin: int, answers: Answers, scratch: Scratch
+) -> int:
     """Fold rows[begin:] in and write each row's as-of values; stop early when the arena may be full.
 
     Returns:
         The number of rows done in all; less than n means: grow the arena and call again from there.
     """
-    windows = np.empty((len(plan.windows), WINDOW_WORDS), np.int64)
-    firsts = np.empty(len(plan.levels), np.int64)
-    least_room = np.ones(len(plan.levels) + 1, np.int64)
-    words = arena.words
+    windows, firsts, words = scratch.windows, scratch.firsts, arena.words
     for r in range(begin, len(rows.slot)):
         if not has_room(arena):
             return r
@@ -150,7 +149,8 @@ def apply(plan: Plan, at: Ints, arena: Arena, rows: Rows, begin: int, answers: A
         if rows.anew[r]:
             drop(plan, at, arena, slot)
         if at[slot] < 0:
-            new_record(plan, at, arena, slot, least_room)
+            arena.capacities[:] = 1
+            new_record(plan, at, arena, slot)
         at_ms = max(words[at[slot] + CLOCK], rows.clock_ms[r])
         words[at[slot] + CLOCK] = at_ms
         answers.at_ms[r] = at_ms
@@ -176,17 +176,19 @@ def apply(plan: Plan, at: Ints, arena: Arena, rows: Rows, begin: int, answers: A
     return len(rows.slot)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _moment(words: Ints, a: int, now_ms: int) -> int:
     """Return `now_ms`, or the record's clock when that is later."""
     return now_ms if a < 0 else max(words[a + CLOCK], now_ms)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def values_at(plan: Plan, at: Ints, words: Ints, slots: Ints, now_ms: Ints, values: Floats) -> None:
-    """Write the values of each slot as of a moment, all rows so far counted; changes nothing."""
-    windows = np.empty((len(plan.windows), WINDOW_WORDS), np.int64)
-    firsts = np.empty(len(plan.levels), np.int64)
+@compiled
+def values_at(
+    plan: Plan, at: Ints, words: Ints, asked: tuple[Ints, Ints], values: Floats, scratch: Scratch
+) -> None:
+    """Write the values of slots as of moments (both asked for), all rows counted; changes nothing."""
+    slots, now_ms = asked
+    windows, firsts = scratch.windows, scratch.firsts
     for r in range(len(slots)):
         a = at[slots[r]]
         at_ms = _moment(words, a, now_ms[r])
@@ -194,7 +196,7 @@ def values_at(plan: Plan, at: Ints, words: Ints, slots: Ints, now_ms: Ints, valu
         _answer(plan, words, a, at_ms, windows, (NEVER, -1, 0), values[r])
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def valid_until(plan: Plan, at: Ints, words: Ints, slots: Ints, now_ms: Ints, out: Ints) -> None:
     """Lower `out` to the first moment at which a tile leaves a window or the last row is forgotten.
 

@@ -10,7 +10,6 @@ many items there are; tiles, newest first; items.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.aggregations.std import multiply
@@ -37,6 +36,8 @@ from features.records import (
     Arena,
     Ints,
     Plan,
+    Scratch,
+    compiled,
     drop,
     has_room,
     new_record,
@@ -52,7 +53,7 @@ _1 = np.uint64(1)
 _WHOLE_MAX = 2.0**53
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def put(data: Bytes, o: int, number: int) -> int:
     """Write a number's 64 bits as a varint; return where it ends."""
     rest = np.uint64(number)
@@ -64,13 +65,13 @@ def put(data: Bytes, o: int, number: int) -> int:
     return o + 1
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def put_signed(data: Bytes, o: int, number: int) -> int:
     """Write a number of either sign, small ones short; return where it ends."""
     return put(data, o, (number << 1) ^ (number >> _63))
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def put_word(data: Bytes, o: int, word: int) -> int:
     """Write 8 bytes, lowest first; return where they end."""
     rest = np.uint64(word)
@@ -80,7 +81,7 @@ def put_word(data: Bytes, o: int, word: int) -> int:
     return o + 8
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def get(data: Bytes, o: int) -> tuple[int, int]:
     """Return the number at `o`, and where it ends."""
     number, shift = np.uint64(0), np.uint64(0)
@@ -91,14 +92,14 @@ def get(data: Bytes, o: int) -> tuple[int, int]:
     return int(np.int64(number | np.uint64(data[o]) << shift)), o + 1
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def get_signed(data: Bytes, o: int) -> tuple[int, int]:
     """Return the number that `put_signed` wrote at `o`, and where it ends."""
     number, o = get(data, o)
     return int(np.int64(np.uint64(number) >> _1)) ^ -(number & 1), o
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def get_word(data: Bytes, o: int) -> tuple[int, int]:
     """Return the 8 bytes at `o` as a word, and where they end."""
     word = np.uint64(0)
@@ -107,11 +108,10 @@ def get_word(data: Bytes, o: int) -> tuple[int, int]:
     return int(np.int64(word)), o + 8
 
 
-@njit(cache=True, error_model="numpy")
-def bounds(plan: Plan, at: Ints, words: Ints, slots: Ints) -> Ints:
-    """Return bytes that are enough for each slot: ten a word, and some for the head."""
+@compiled
+def bounds(plan: Plan, at: Ints, words: Ints, slots: Ints, out: Ints) -> None:
+    """Write bytes that are enough for each slot: ten a word, and some for the head."""
     levels = len(plan.levels)
-    out = np.empty(len(slots), np.int64)
     for i in range(len(slots)):
         a = at[slots[i]]
         out[i] = 1
@@ -119,10 +119,9 @@ def bounds(plan: Plan, at: Ints, words: Ints, slots: Ints) -> Ints:
             out[i] = 10 * (levels + 8) + 30 * used(words, a, levels)
             for level in range(levels):
                 out[i] += 10 * (plan.levels[level, TILE_WORDS] + 1) * used(words, a, level)
-    return out
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def pack(plan: Plan, at: Ints, words: Ints, slots: Ints, data: Bytes, offsets: Ints) -> None:
     """Write each slot's record at its offset, and move the offset behind it."""
     levels = len(plan.levels)
@@ -146,7 +145,7 @@ def pack(plan: Plan, at: Ints, words: Ints, slots: Ints, data: Bytes, offsets: I
         offsets[i] = _put_items(plan, words, a, oldest // plan.unit_ms, data, o)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _put_head(plan: Plan, words: Ints, a: int, data: Bytes, o: int) -> int:
     clock = words[a + CLOCK]
     o = put(data, o, clock + 1)
@@ -162,7 +161,7 @@ def _put_head(plan: Plan, words: Ints, a: int, data: Bytes, o: int) -> int:
     return put_signed(data, o, clock // plan.unit_ms - words[a + PASSED])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _live_tiles(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
     begin, size, count = (
         section_at(plan, words, a, level),
@@ -175,7 +174,7 @@ def _live_tiles(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
     return count - dead
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _live_items(plan: Plan, words: Ints, a: int, oldest: int) -> int:
     halves = words.view(np.uint32)
     _, m, _ = items_at(plan, words, a)
@@ -185,13 +184,13 @@ def _live_items(plan: Plan, words: Ints, a: int, oldest: int) -> int:
     return live
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _is_short(plan: Plan, level: int, count: int) -> bool:
     """Say whether a tile's sum tells all of it: of one row, which no later row replaces."""
     return bool(count == 1 and plan.levels[level, SUM] and plan.items != ITEMS_REPLACE)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _put_tiles(plan: Plan, words: Ints, a: int, level: int, count: int, data: Bytes, o: int) -> int:
     begin, size = section_at(plan, words, a, level), plan.levels[level, TILE_WORDS]
     squares, least, greatest = (
@@ -220,7 +219,7 @@ def _put_tiles(plan: Plan, words: Ints, a: int, level: int, count: int, data: By
     return o
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _put_items(plan: Plan, words: Ints, a: int, oldest: int, data: Bytes, o: int) -> int:
     halves = words.view(np.uint32)
     h, m, v = items_at(plan, words, a)
@@ -234,16 +233,18 @@ def _put_items(plan: Plan, words: Ints, a: int, oldest: int, data: Bytes, o: int
     return o
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def unpack(plan: Plan, at: Ints, arena: Arena, slots: Ints, data: Bytes, offsets: Ints, begin: int) -> int:
-    """Read what `pack` wrote for slots[begin:], moving `offsets` behind it.
+@compiled
+def unpack(
+    plan: Plan, at: Ints, arena: Arena, slots: Ints, packed: tuple[Bytes, Ints], begin: int, scratch: Scratch
+) -> int:
+    """Read what `pack` wrote for slots[begin:], from data and offsets, which move behind it.
 
     Returns:
         The number of slots done in all; less than n means: grow the arena and call again from there.
     """
     levels = len(plan.levels)
-    counts = np.empty(levels + 1, np.int64)
-    head = np.empty(SECTIONS, np.int64)
+    data, offsets = packed
+    counts, head = arena.capacities, scratch.head
     for i in range(begin, len(slots)):
         o = _get_head(plan, head, data, offsets[i])
         if o < 0:
@@ -257,7 +258,7 @@ def unpack(plan: Plan, at: Ints, arena: Arena, slots: Ints, data: Bytes, offsets
         if not has_room(arena) or arena.marks[0] + need > len(arena.words):
             return i
         drop(plan, at, arena, slots[i])
-        a = new_record(plan, at, arena, slots[i], counts)
+        a = new_record(plan, at, arena, slots[i])
         for word in range(SECTIONS):
             arena.words[a + word] = head[word]
         for level in range(levels):
@@ -266,7 +267,7 @@ def unpack(plan: Plan, at: Ints, arena: Arena, slots: Ints, data: Bytes, offsets
     return len(slots)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _get_head(plan: Plan, head: Ints, data: Bytes, o: int) -> int:
     """Read the first words of a record; return where they end, -1 when the key holds nothing."""
     clock, o = get(data, o)
@@ -287,7 +288,7 @@ def _get_head(plan: Plan, head: Ints, data: Bytes, o: int) -> int:
     return o
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _get_tiles(plan: Plan, words: Ints, a: int, what: tuple[int, int], data: Bytes, o: int) -> int:
     """Read the tiles of a (level, count)."""
     level, count = what
@@ -310,7 +311,7 @@ def _get_tiles(plan: Plan, words: Ints, a: int, what: tuple[int, int], data: Byt
     return o
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _fill(plan: Plan, words: Ints, t: int, level: int, value: int) -> None:
     """Set the rest of a tile whose only row has this value."""
     squares = plan.levels[level, SQUARES]
@@ -323,7 +324,7 @@ def _fill(plan: Plan, words: Ints, t: int, level: int, value: int) -> None:
         words[t + plan.levels[level, GREATEST]] = value
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _get_rest(plan: Plan, words: Ints, t: int, level: int, data: Bytes, o: int) -> int:
     squares = plan.levels[level, SQUARES]
     if squares:
@@ -336,7 +337,7 @@ def _get_rest(plan: Plan, words: Ints, t: int, level: int, data: Bytes, o: int) 
     return o
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _get_items(plan: Plan, words: Ints, a: int, count: int, data: Bytes, o: int) -> int:
     halves = words.view(np.uint32)
     h, m, v = items_at(plan, words, a)
@@ -351,7 +352,7 @@ def _get_items(plan: Plan, words: Ints, a: int, count: int, data: Bytes, o: int)
     return o
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def pack_numbers(numbers: Ints, values: NDArray[np.float64], data: Bytes, offsets: Ints) -> None:
     """Write each row's whole `numbers` (n, k) and `values` (n, columns) at its offset, moving it behind.
 
@@ -374,7 +375,7 @@ def pack_numbers(numbers: Ints, values: NDArray[np.float64], data: Bytes, offset
         offsets[i] = o
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def unpack_numbers(numbers: Ints, values: NDArray[np.float64], data: Bytes, offsets: Ints) -> None:
     """Read what `pack_numbers` wrote, moving `offsets` behind it."""
     bits = values.view(np.int64)

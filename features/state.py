@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from contracts.frame import Columns, Kind
-from features.catalog import DEFINITIONS_HASH
 from features.definition import Entity
 from features.idle import NEVER, arrive, idle_slots
 from features.key_table import UNKNOWN, KeyTable
+from features.meaning import meaning_of
 from features.packing import pack_numbers, unpack_numbers
 from features.view_state import ViewState, grown_to
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 PACKED_VERSION = 2  # the first byte of a packed key; the definitions hash follows, then numbers and values
-_HEAD = bytes([PACKED_VERSION]) + bytes.fromhex(DEFINITIONS_HASH)
 _NUMBERS = 3  # position, as-of time, last arrival
 _VARINT_BYTES = 10
 _KEYS_AT_ONCE = 8192  # packed at once: room is reserved for the worst case
@@ -61,6 +60,7 @@ class EntityState:
 
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
+        self._head = bytes([PACKED_VERSION]) + bytes.fromhex(meaning_of(entity).hash)
         self._views = [ViewState(view) for view in entity.views]
         self._idle_ms = max(view.idle_ms for view in self._views)
         self._keys = KeyTable()
@@ -170,7 +170,7 @@ class EntityState:
         self._check(states)
         data = np.frombuffer(b"".join(states), np.uint8)
         ends = np.cumsum(np.fromiter(map(len, states), np.int64, len(states)))
-        offsets = np.concatenate([ends[:1] * 0, ends[:-1]]) + len(_HEAD)
+        offsets = np.concatenate([ends[:1] * 0, ends[:-1]]) + len(self._head)
         slots = self._slots(np.array(names, np.bytes_))
         numbers = np.empty((len(slots), _NUMBERS), np.int64)
         values = np.empty((len(slots), len(self.entity.columns)))
@@ -236,12 +236,12 @@ class EntityState:
         return packed
 
     def _pack_some(self, slots: Ints) -> list[bytes]:
-        own = len(_HEAD) + _VARINT_BYTES * (_NUMBERS + len(self.entity.columns))
+        own = len(self._head) + _VARINT_BYTES * (_NUMBERS + len(self.entity.columns))
         bounds = own + np.sum([view.pack_bounds(slots) for view in self._views], axis=0, dtype=np.int64)
         begins = np.cumsum(bounds) - bounds
         data = np.empty(int(bounds.sum()), np.uint8)
-        data[begins[:, None] + np.arange(len(_HEAD))] = np.frombuffer(_HEAD, np.uint8)
-        offsets = begins + len(_HEAD)
+        data[begins[:, None] + np.arange(len(self._head))] = np.frombuffer(self._head, np.uint8)
+        offsets = begins + len(self._head)
         numbers = np.stack([self._position[slots], self._as_of_ms[slots], self._arrival_ms[slots]], axis=1)
         pack_numbers(numbers, self._values[slots], data, offsets)
         for view in self._views:
@@ -251,12 +251,15 @@ class EntityState:
 
     def _check(self, states: Sequence[bytes]) -> None:
         """Refuse states that these definitions did not write."""
-        if not all(state.startswith(_HEAD) for state in states):
+        if not all(state.startswith(self._head) for state in states):
             raise self._error("E_STATE_DEFINITIONS", "state was written under other feature definitions")
 
     def _error(self, code: str, what: str) -> StateError:
         return StateError(
-            code, what, self.entity.name, "start a fresh run, or go back to the definitions that wrote it"
+            code,
+            what,
+            self.entity.name,
+            "run `headrace backfill --warm`, or go back to the code that wrote it",
         )
 
     def _slots(self, keys: NDArray[np.bytes_]) -> Ints:

@@ -1,7 +1,6 @@
 """Tiles of a record: fold a row into the tile it belongs to, and walk tiles to fill windows."""
 
 import numpy as np
-from numba import njit
 
 from features.aggregations.std import add, multiply
 from features.records import (
@@ -18,6 +17,7 @@ from features.records import (
     Ints,
     Plan,
     capacity,
+    compiled,
     enlarge,
     section_at,
     set_used,
@@ -29,7 +29,7 @@ EVER = np.iinfo(np.int64).max
 BEGIN, W_COUNT, W_SUM, W_LOW, W_HIGH, W_LEAST, W_GREATEST, WINDOW_WORDS = range(8)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def insert(plan: Plan, at: Ints, arena: Arena, slot: int, firsts: Ints, row: tuple[int, int, int]) -> None:
     """Put a row (time, count, value) into its tile of each level that can still see it.
 
@@ -52,7 +52,7 @@ def insert(plan: Plan, at: Ints, arena: Arena, slot: int, firsts: Ints, row: tup
         begin += capacity(words, at[slot], level) * size
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _number(words: Ints, newest: int, begin: int, time_ms: int, hop_ms: int) -> int:
     """Return the tile number of a time; a division is only needed outside the newest tile."""
     if newest >= begin:
@@ -62,7 +62,7 @@ def _number(words: Ints, newest: int, begin: int, time_ms: int, hop_ms: int) -> 
     return time_ms // hop_ms
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _open_tile(
     plan: Plan, at: Ints, arena: Arena, place: tuple[int, int, int], numbers: tuple[int, int]
 ) -> int:
@@ -92,7 +92,7 @@ def _open_tile(
     return int(t)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _drop_dead(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
     """Drop the tiles that no window sees any more; return how many."""
     begin, size, count = (
@@ -110,7 +110,7 @@ def _drop_dead(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
     return dead
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _fold(plan: Plan, words: Ints, t: int, level: int, count: int, value: int) -> None:
     """Fold one row into the tile at `t` (count 0 corrects the sum of a row already in it)."""
     words[t] += count
@@ -134,7 +134,7 @@ def _fold(plan: Plan, words: Ints, t: int, level: int, count: int, value: int) -
         words[t + greatest] = max(words[t + greatest], value)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def scan(plan: Plan, words: Ints, a: int, at_ms: int, windows: Ints, firsts: Ints) -> None:
     """Fill `windows` (windows, WINDOW_WORDS) with what each holds at a moment, and `firsts` (levels,).
 
@@ -164,13 +164,13 @@ def scan(plan: Plan, words: Ints, a: int, at_ms: int, windows: Ints, firsts: Int
         t = _walk(plan, words, (t, begin, level), first, windows, w)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _empty(windows: Ints, w: int) -> None:
     windows[w, W_COUNT], windows[w, W_SUM], windows[w, W_LOW], windows[w, W_HIGH] = 0, 0, 0, 0
     windows[w, W_LEAST], windows[w, W_GREATEST] = EVER, NEVER
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _walk(plan: Plan, words: Ints, place: tuple[int, int, int], first: int, windows: Ints, w: int) -> int:
     """Add tiles to a window, from `place` (tile, the level's begin, level) back to number `first`."""
     newest, begin, level = place

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from contracts.errors import ConfigError
 from contracts.frame import Columns
 from contracts.keys import hash64
-from features import kernel, packing, records
+from features import kernel, packing, records, tiles
 from features.aggregations.base import Op
 from features.aggregations.distinct import ITEMS_MAX
 from features.definition import View, Window
@@ -29,7 +29,13 @@ class ViewState:
         self.plan = _plan(view)
         self._at = np.full(1, -1, np.int64)
         self._arena = records.Arena(
-            np.empty(16_384, np.int64), np.full(records.CLASSES, -1, np.int64), np.zeros(2, np.int64)
+            np.empty(16_384, np.int64), np.full(records.CLASSES, -1, np.int64), np.zeros(2, np.int64),
+            np.empty(len(self.plan.levels) + 1, np.int64),
+        )  # fmt: skip
+        self._scratch = records.Scratch(
+            np.empty((len(self.plan.windows), tiles.WINDOW_WORDS), np.int64),
+            np.empty(len(self.plan.levels), np.int64),
+            np.empty(records.SECTIONS, np.int64),
         )
 
     @property
@@ -66,7 +72,7 @@ class ViewState:
         )
         done = 0
         while True:
-            done = kernel.apply(self.plan, self._at, self._arena, batch, done, answers)
+            done = kernel.apply(self.plan, self._at, self._arena, batch, done, answers, self._scratch)
             if done == count:
                 return answers
             self._grow_arena()
@@ -74,7 +80,7 @@ class ViewState:
     def at(self, slots: Ints, now_ms: Ints) -> NDArray[np.float64]:
         """Return the values of each slot as of a moment (not before its clock), all rows so far counted."""
         values = np.empty((len(slots), len(self.plan.columns)))
-        kernel.values_at(self.plan, self._at, self._arena.words, slots, now_ms, values)
+        kernel.values_at(self.plan, self._at, self._arena.words, (slots, now_ms), values, self._scratch)
         return values
 
     def valid_until_ms(self, slots: Ints, now_ms: Ints) -> Ints:
@@ -100,7 +106,9 @@ class ViewState:
 
     def pack_bounds(self, slots: Ints) -> Ints:
         """Return how many bytes are enough for `pack` to write each slot."""
-        return np.asarray(packing.bounds(self.plan, self._at, self._arena.words, slots))
+        out = np.empty(len(slots), np.int64)
+        packing.bounds(self.plan, self._at, self._arena.words, slots, out)
+        return out
 
     def pack(self, slots: Ints, data: NDArray[np.uint8], offsets: Ints) -> None:
         """Write each slot's state at its offset, moving `offsets` behind it."""
@@ -110,7 +118,9 @@ class ViewState:
         """Read what `pack` wrote, moving `offsets` behind it."""
         done = 0
         while True:
-            done = packing.unpack(self.plan, self._at, self._arena, slots, data, offsets, done)
+            done = packing.unpack(
+                self.plan, self._at, self._arena, slots, (data, offsets), done, self._scratch
+            )
             if done == len(slots):
                 return
             self._grow_arena()

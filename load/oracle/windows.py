@@ -123,7 +123,7 @@ class PartitionOracle:
 
 def begin(window: Any, at_ms: int) -> int:
     """The tail of a sawtooth window."""
-    return math.floor((at_ms - window.length_ms) / window.hop_ms) * window.hop_ms
+    return int((at_ms - window.length_ms) // window.hop_ms * window.hop_ms)
 
 
 def fold(name: str, values: Iterable[int]) -> float:
