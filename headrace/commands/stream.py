@@ -40,7 +40,9 @@ def command(stage: str) -> None:
     telemetry.configure(worker, settings.log_level)
     telemetry.log_settings(settings)
     registry = CollectorRegistry()
-    definition = StageDefinition(cast(StageName, stage), settings.topic_prefix, settings.partitions)
+    definition = StageDefinition(
+        cast(StageName, stage), settings.topic_prefix, settings.partitions, settings.store.tiles
+    )
     process = StageProcess(definition, settings, StageMetrics(registry, stage))
     process.warm()
     telemetry.serve_metrics(run, worker, registry, settings.metrics_port)
