@@ -191,8 +191,8 @@ class RowWriterCodec:
 class RowReaderCodec:
     """Encode the reading of rows of one entity, and decode the replies; batch views are read too.
 
-    With `tiles` the packed states are read as well; their view's timestamp and stamp stand behind those of the
-    other views.
+    With `tiles` the packed states are read as well; their view's timestamp and stamp stand behind those of
+    the other views.
 
     >>> codec = RowReaderCodec("hr", "card_id", [("payments", ["count"])])
     >>> codec.encode(np.array([b"c1"]))[:16]
