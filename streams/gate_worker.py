@@ -21,6 +21,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from contracts.crash_points import reach
 from contracts.errors import ClusterError, Stop
 from contracts.raw import RawBatch
 from streams import unreadable
@@ -144,6 +145,7 @@ class GateWorker:
         for message in failed:  # behind the readable ones: a wedged partition gives nothing more
             records += self._failed(message, places)
         self._produce(records, places)
+        reach("gate.after_produce")
 
     def _by_topic(self, messages: list[Message]) -> Iterator[tuple[str, RawBatch]]:
         """Yield what was gathered of each topic, in log order, less partitions that are no longer ours."""
@@ -221,6 +223,7 @@ class GateWorker:
         offsets = [
             TopicPartition(prefix + topic, partition, offset) for (topic, partition), offset in places.items()
         ]
+        reach("gate.before_commit")
         try:
             if asynchronous:
                 self._consumer.commit(offsets=offsets, asynchronous=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
+from contracts.crash_points import reach
 from contracts.errors import HeadraceError, Stop
 from contracts.frame import position
 from streams.changelog import Changelog, ChangelogReader, Restored
@@ -232,6 +233,7 @@ class StageWorker:
                 self._on_failure(stop)
             log.info("detached_checkpoint_failed", stage=self.definition.name, reason=str(stop))
             return
+        reach("stage.after_commit")
         live.partition.committed(checkpoint, now_ms())
         self.metrics.checkpoint_seconds.observe((now_ms() - checkpoint.started_ms) / 1e3)
 
