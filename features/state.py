@@ -10,6 +10,7 @@ from contracts.errors import StateError
 from contracts.frame import Columns, Kind, length
 from features.catalog import DEFINITIONS_HASH
 from features.definition import Entity
+from features.view_parts import ViewParts, view_state
 from features.view_state import ViewState, grown_to
 
 Ints = NDArray[np.int64]
@@ -55,7 +56,7 @@ class EntityState:
 
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
-        self._views = [ViewState(view) for view in entity.views]
+        self._views = [view_state(view) for view in entity.views]
         self._slot_of: dict[bytes, int] = {}
         self._keys: list[bytes] = []
         self._values = np.empty((0, len(entity.columns)))
@@ -169,7 +170,7 @@ class EntityState:
             self._as_of_ms[:count].copy(),
         )  # fmt: skip
 
-    def _fold(self, views: Sequence[ViewState], slots: Ints, rows: Columns, kind: int) -> Applied:
+    def _fold(self, views: Sequence[ViewState | ViewParts], slots: Ints, rows: Columns, kind: int) -> Applied:
         """Fold rows into the views' slots, and return the columns of all views side by side."""
         kind = Kind.PAYMENT if kind == Kind.EVENT else kind
         clock_ms = next(rows[v.time] for v in self.entity.views if v.rows == kind)
