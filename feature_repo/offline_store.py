@@ -1,5 +1,6 @@
 """Feast's DuckDB store over the lake, where a dataset may have no file yet.
 
+Streamed views are read as `streamed_history` says: what a backfill computed, continued by the feature log.
 DuckDB refuses a pattern that matches nothing, so a plain `feast materialize` beside a deployment that has
 just begun would end in an error; here such a dataset has no rows.
 """
@@ -8,15 +9,21 @@ import glob
 from datetime import datetime
 
 import ibis  # type: ignore[import-untyped]
+import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
-from feast import FileSource
+from feast import FeatureView, FileSource
 from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
-from feast.infra.offline_stores.ibis import pull_latest_from_table_or_query_ibis
+from feast.infra.offline_stores.ibis import (
+    get_historical_features_ibis,
+    pull_latest_from_table_or_query_ibis,
+)
 from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import RepoConfig
 
 from feature_repo.lake_source import MICROSECONDS
+from feature_repo.streamed_history import read_source
 
 
 class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
@@ -26,7 +33,26 @@ class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
 
 class LakeOfflineStore(DuckDBOfflineStore):
-    """DuckDB over Parquet files; only what `feast materialize` pulls differs, and only without files."""
+    """DuckDB over Parquet files; a streamed view is backfill, then log; no files are no rows."""
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+    ) -> RetrievalJob:
+        """Return the features that were true at each row's moment."""
+        return get_historical_features_ibis(
+            config=config, feature_views=feature_views, feature_refs=feature_refs, entity_df=entity_df,
+            registry=registry, project=project, full_feature_names=full_feature_names,
+            filter_by_created_timestamp=filter_by_created_timestamp,
+            data_source_reader=read_source, data_source_writer=_refuse,
+        )  # fmt: skip
 
     @staticmethod
     def pull_latest_from_table_or_query(

@@ -149,6 +149,11 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
         return (self.name,) if width == 0 else tuple(f"{self.name}_{i + 1}" for i in range(width))
 
     @property
+    def in_tiles(self) -> bool:
+        """Whether it is kept in the sawtooth tiles that every view has, or beside them."""
+        return self.window is not None and self.window.kind == "sawtooth" and self.aggregation.in_tiles
+
+    @property
     def reach_ms(self) -> int:
         """How long after its event time a row may still count; 0 where the view's longest decides."""
         return max(self.aggregation.reach_ms, self.window.reach_ms if self.window else 0)

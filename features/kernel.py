@@ -6,7 +6,7 @@ as the aggregations of its level need; its number is time // hop, and a level is
 level are kept in order of number, grow by doubling, and drop tiles that no window can see again. Reading
 state is bound by memory, so a level carries no word that nobody reads.
 
-Everything here is plain loops over integers; `tests/oracles/windows.py` is the definition it must equal.
+Everything here is plain loops over integers; `load/oracle/windows.py` is the definition it must equal.
 """
 
 from typing import NamedTuple

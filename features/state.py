@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from contracts.frame import Columns, Kind, length
-from features.catalog import DEFINITIONS_HASH
 from features.definition import Entity
+from features.meaning import state_word
 from features.view_parts import ViewParts, view_state
 from features.view_state import ViewState, grown_to
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _HEAD_WORDS = 3  # of a packed key: definitions hash, position, as-of time
-_HASH_WORD = np.frombuffer(bytes.fromhex(DEFINITIONS_HASH), np.int64)[0]
 
 
 class Applied(NamedTuple):
@@ -56,6 +55,7 @@ class EntityState:
 
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
+        self._hash_word = state_word(entity)
         self._views = [view_state(view) for view in entity.views]
         self._slot_of: dict[bytes, int] = {}
         self._keys: list[bytes] = []
@@ -146,10 +146,10 @@ class EntityState:
         data = np.frombuffer(b"".join(blobs), np.int64)
         sizes = np.array([len(blob) // 8 for blob in blobs], np.int64)
         at = np.cumsum(sizes) - sizes
-        if np.any(data[at] != _HASH_WORD):
+        if np.any(data[at] != self._hash_word):
             raise StateError(
                 "E_STATE_DEFINITIONS", "the changelog was written under other feature definitions",
-                self.entity.name, "start a fresh run, or go back to the definitions that wrote it",
+                self.entity.name, "run `headrace backfill --warm`, or go back to the code that wrote it",
             )  # fmt: skip
         slots = self._slots(np.array(keys, np.bytes_))
         self._position[slots] = data[at + 1]
@@ -194,7 +194,7 @@ class EntityState:
         ends = np.cumsum(sizes)
         at = ends - sizes
         data = np.empty(int(ends[-1]) if len(ends) else 0, np.int64)
-        data[at] = _HASH_WORD
+        data[at] = self._hash_word
         data[at + 1] = self._position[slots]
         data[at + 2] = self._as_of_ms[slots]
         data[at[:, None] + _HEAD_WORDS + np.arange(width)] = self._values[slots].view(np.int64)

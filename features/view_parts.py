@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contracts.frame import Columns
 from contracts.keys import hash64
 from features import kernel
-from features.aggregations import DecayedSum, Distinct, First, Last, LastK, Quantile, SinceLast, TopShare
+from features.aggregations import DecayedSum, Distinct, Last, LastK, Quantile, SinceLast, TopShare
 from features.decayed_part import DecayedPart
 from features.definition import Feature, View
 from features.part import Batch, Floats, Ints, Part, Told, advance
@@ -175,7 +175,7 @@ def _home(feature: Feature, in_parts: bool = False) -> str:
         return "sketch"
     if kind == "session":
         return "session"
-    return "tiles" if kind == "sawtooth" and not isinstance(aggregation, First) else "spans"
+    return "tiles" if feature.in_tiles else "spans"
 
 
 _PARTS: dict[str, Callable[[tuple[Feature, ...], int], Part]] = {

@@ -35,6 +35,7 @@ SHARED = {
     "LOG_LEVEL": "debug, info, warning or error",
     "METRICS_HOST": "address the metrics listen on (default: 127.0.0.1)",
     "METRICS_PORT": "port the metrics listen on, for one worker a host (default: a free one)",
+    "WORKER": "name of this process among those of its kind (default: the kind's)",
     "PORTS": "ports for local servers, as 20000-29999",
     "JAVA": "java to run Kafka with",
     "REDIS_SERVER": "redis-server to run",

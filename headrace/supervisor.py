@@ -6,9 +6,11 @@ refused), so it ends the supervisor too.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,7 @@ from headrace.run import Run
 WORKERS: tuple[tuple[str, ...], ...] = (
     ("gate",), ("stream", "customer"), ("stream", "terminal"), ("score",), ("archive",),
 )  # fmt: skip
+SLOTTED = (("score",),)  # kinds that number their workers themselves
 RESTART_CODES = range(70, 80)
 PAUSE_S, PAUSE_MAX_S = 0.2, 5.0
 STEADY_S = 10.0  # a worker that ran as long starts with a clean record
@@ -35,17 +38,28 @@ class Worker(msgspec.Struct):
     name: str
     command: list[str]
     log: Path
+    kind: tuple[str, ...] = ()
     process: Process | None = None
     started_s: float = 0.0
     start_again_s: float = 0.0
     in_a_row: int = 0
     restarts: int = 0
+    asked_to_end: bool = False
 
     def ended(self, code: int, now_s: float) -> None:
         """Note an end that calls for a restart, after a pause that doubles."""
-        self.process = None
+        self.process, self.asked_to_end = None, False
         self.in_a_row = 1 if now_s - self.started_s > STEADY_S else self.in_a_row + 1
         self.start_again_s = now_s + pause_s(self.in_a_row)
+
+
+def numbered(kind: tuple[str, ...], number: int) -> str:
+    """Return the name of the n-th worker of a kind, counted from 0.
+
+    >>> numbered(("stream", "customer"), 0), numbered(("gate",), 2)
+    ('stream-customer', 'gate-2')
+    """
+    return "-".join(kind) + (f"-{number}" if number else "")
 
 
 def pause_s(in_a_row: int) -> float:
@@ -73,10 +87,9 @@ class Supervisor:
         self._environment = {**os.environ, **(environment or {}), "HEADRACE_RUN": str(run.home)}
         for stale in run.ports.glob("*.json"):
             stale.unlink()
-        self.workers = [
-            Worker("-".join(kind), [sys.executable, "-m", "headrace", *kind], self._log("-".join(kind)))
-            for kind in kinds
-        ]
+        self.workers: list[Worker] = []
+        for kind in kinds:
+            self.workers.append(self._worker(kind))
 
     def start(self) -> None:
         """Start every worker and wait until each serves its metrics, which it does when it is ready.
@@ -87,6 +100,32 @@ class Supervisor:
         for worker in self.workers:
             self._spawn(worker)
         self.await_ready()
+
+    def add(self, kind: tuple[str, ...]) -> Worker:
+        """Start one more worker of a kind, without waiting for it; they share the partitions."""
+        worker = self._worker(kind)
+        self.workers.append(worker)
+        self._spawn(worker)
+        return worker
+
+    def remove(self, worker: Worker) -> None:
+        """Stop a worker and forget it; those that stay take its partitions over."""
+        self._stop(worker)
+        self.workers.remove(worker)
+
+    def ask_to_end(self, worker: Worker) -> None:
+        """Ask a worker to end in order, and start it again when it has: a rolling restart."""
+        if worker.process is not None:
+            worker.asked_to_end = True
+            worker.process.signal(signal.SIGTERM)
+
+    def of_kind(self, kind: tuple[str, ...]) -> list[Worker]:
+        """Return the workers of a kind, in the order of their names."""
+        return [worker for worker in self.workers if worker.kind == kind]
+
+    def is_ready(self, worker: Worker) -> bool:
+        """Return whether a worker runs and serves its metrics."""
+        return self.metrics_port(worker) is not None
 
     def await_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until every worker is ready.
@@ -114,8 +153,9 @@ class Supervisor:
                     worker.restarts += 1
                     self._spawn(worker)
             elif (code := worker.process.exit_code()) is not None:
+                expected = worker.asked_to_end and code == 0
                 worker.ended(code, now_s)
-                if code >= 0 and code not in RESTART_CODES:
+                if code >= 0 and code not in RESTART_CODES and not expected:
                     raise _failure(worker, "E_WORKER_ENDED", f"ended with exit code {code}")
                 if worker.in_a_row > RESTARTS_MAX:
                     raise _failure(worker, "E_WORKER_ENDED", f"ended {RESTARTS_MAX} times in a row")
@@ -123,10 +163,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop the workers, first to last, so that each finishes what the one before sent."""
         for worker in self.workers:
-            if worker.process is not None:
-                worker.process.stop(STOP_PATIENCE_S)
-                worker.process.exit_code()
-                worker.process = None
+            self._stop(worker)
 
     def metrics_port(self, worker: Worker) -> int | None:
         """Return where a worker serves its metrics; None while it is not ready."""
@@ -144,9 +181,24 @@ class Supervisor:
         """Return the process ids of the workers that run."""
         return {worker.name: worker.process.pid for worker in self.workers if worker.process}
 
+    def _worker(self, kind: tuple[str, ...]) -> Worker:
+        """Return a worker that does not run yet; the first of a kind has its name, others a number too."""
+        taken = {worker.name for worker in self.workers}
+        number = next(n for n in count() if numbered(kind, n) not in taken)
+        name, slot = numbered(kind, number), ["--slot", str(number)] if number and kind in SLOTTED else []
+        command = [sys.executable, "-m", "headrace", *kind, *slot]
+        return Worker(name, command, self._log(name), kind)
+
     def _spawn(self, worker: Worker) -> None:
-        worker.process = spawn(worker.command, worker.log, self._environment, tethered=True)
+        environment = {**self._environment, "HEADRACE_WORKER": worker.name}
+        worker.process = spawn(worker.command, worker.log, environment, tethered=True)
         worker.started_s = time.monotonic()
+
+    def _stop(self, worker: Worker) -> None:
+        if worker.process is not None:
+            worker.process.stop(STOP_PATIENCE_S)
+            worker.process.exit_code()
+            worker.process = None
 
     def _log(self, name: str) -> Path:
         return self._run.logs / f"{name}.log"

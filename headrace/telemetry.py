@@ -39,7 +39,7 @@ def configure(worker: str, level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(worker=worker)
+    structlog.contextvars.bind_contextvars(worker=os.environ.get("HEADRACE_WORKER", worker))
     logging.basicConfig(handlers=[Relay()], level=logging.WARNING, force=True)
 
 
@@ -95,7 +95,8 @@ def serve_metrics(run: Run, worker: str, registry: CollectorRegistry, port: int 
             f"{host}:{port}",
             "choose another port, or 0",
         ) from error
-    _note(run.ports / f"{worker}.json", {"pid": os.getpid(), "port": server.server_port})
+    name = os.environ.get("HEADRACE_WORKER", worker)
+    _note(run.ports / f"{name}.json", {"pid": os.getpid(), "port": server.server_port})
     return int(server.server_port)
 
 

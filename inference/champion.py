@@ -12,7 +12,9 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
+from inference import calibration
 from inference.manifest import (
+    CALIBRATION_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
     Champion,
@@ -82,7 +84,9 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     golden = _golden(files[GOLDEN_FILE], folder, len(definitions.features))
     text = files[MODEL_FILE].decode()
     try_model(text, golden)
-    return LightGbmModel(text, manifest)
+    line = files.get(CALIBRATION_FILE)
+    fitted = None if line is None else calibration.decode(line, str(folder / CALIBRATION_FILE))
+    return LightGbmModel(text, manifest, calibration=fitted)
 
 
 def _golden(data: bytes, folder: Path, width: int) -> Golden:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.adwin import ADWIN
+from inference.adwin import ADWIN, feed_until_change
 
 Floats = NDArray[np.float64]
 
@@ -82,15 +82,13 @@ class _Detector:
     def feed(self, values: list[float], event_ms: list[int]) -> list[dict[str, Any]]:
         """Return a description of each change found; `values` are squeezed and finite."""
         found: list[dict[str, Any]] = []
-        adwin, update, begin = self._adwin, self._adwin.update, 0
+        begin = 0
         self._mark(len(values), event_ms)
-        for at, value in enumerate(values):
-            update(value)
-            if adwin.drift_detected:  # River forgets everything at the next update
-                self._count += at + 1 - begin
-                self._total += sum(values[begin : at + 1])
-                found.append(self._change(at, event_ms[at]))
-                self._count, self._total, begin = 0, 0.0, at + 1
+        while (at := feed_until_change(self._adwin, values, begin)) is not None:
+            self._count += at + 1 - begin
+            self._total += sum(values[begin : at + 1])
+            found.append(self._change(at, event_ms[at]))
+            self._count, self._total, begin = 0, 0.0, at + 1  # River forgets everything at the next update
         self._count += len(values) - begin
         self._total += sum(values[begin:])
         self._fed += len(values)

@@ -61,7 +61,7 @@ class Lake:
         Raises:
             StateError: E_LAKE_EMPTY, the dataset has no file.
         """
-        tables = [_read(file, columns) for file in self.files(dataset)]
+        tables = [read_file(file, columns) for file in self.files(dataset)]
         if not tables:
             raise StateError(
                 "E_LAKE_EMPTY", f"no rows of {dataset}", str(self.folder / dataset),
@@ -76,9 +76,9 @@ class Lake:
     def find_all(self, dataset: str, column: str, value: str | int) -> Iterator[dict[str, Any]]:
         """Yield the rows whose `column` is `value`, in log order within a partition."""
         for file in self.files(dataset):
-            hits = pc.indices_nonzero(pc.equal(_read(file, [column])[column], value))
+            hits = pc.indices_nonzero(pc.equal(read_file(file, [column])[column], value))
             if len(hits):
-                yield from _read(file, None).take(hits).to_pylist()
+                yield from read_file(file, None).take(hits).to_pylist()
 
     def at(self, dataset: str, partition: int, offset: int) -> dict[str, Any] | None:
         """Return the row of one offset of a dataset that has a row a record."""
@@ -86,13 +86,19 @@ class Lake:
             if file.partition == partition and file.first_offset <= offset:
                 before = file.before_offset
                 if before is None or offset < before:
-                    table = _read(file, None)
+                    table = read_file(file, None)
                     rows = table.filter(pc.equal(table["offset"], offset)).to_pylist()
                     return rows[0] if rows else None
         return None
 
 
-def _read(file: LakeFile, columns: Sequence[str] | None) -> pa.Table:
+def read_file(file: LakeFile, columns: Sequence[str] | None) -> pa.Table:
+    """Return the rows that the file counts for, in log order, with the column `partition`.
+
+    Args:
+        columns: those wanted (`offset` comes with them), or None for all; one that the file lacks is left
+            out, which happens to features that were declared after the file was written.
+    """
     wanted = None if columns is None else [name for name in columns if name != PARTITION]
     if wanted is not None and "offset" not in wanted:
         wanted.append("offset")

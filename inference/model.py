@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
+from inference.calibration import Calibration
 from inference.manifest import MODEL_FILE, Manifest, Thresholds
 
 Floats = NDArray[np.float64]
@@ -45,13 +46,16 @@ class LightGbmModel:
     One thread: at the size of our batches more threads cost tail latency and gain nothing.
     """
 
-    def __init__(self, text: str, manifest: Manifest, stage: str = "champion") -> None:
+    def __init__(
+        self, text: str, manifest: Manifest, stage: str = "champion", calibration: Calibration | None = None
+    ) -> None:
         try:
             self._booster = lightgbm.Booster(model_str=text)
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise ModelError("E_MODEL_LOAD", str(error), MODEL_FILE, "promote another version") from error
         self._identity = ModelName(manifest.name, manifest.version, stage, manifest.sha256[MODEL_FILE])
         self._thresholds = manifest.thresholds
+        self._calibration = calibration
 
     @property
     def identity(self) -> ModelName:
@@ -65,7 +69,8 @@ class LightGbmModel:
 
     def predict(self, vectors: Floats) -> Floats:
         """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
-        return self._run(vectors)
+        raw = self._run(vectors)
+        return raw if self._calibration is None else self._calibration.apply(raw)
 
     def contributions(self, vectors: Floats) -> Floats:
         """Return exact SHAP values, about half a millisecond a row; (n, f + 1), the last is the base."""

@@ -42,6 +42,9 @@ class Watcher(threading.Thread):
         finally:
             consumer.close()
 
+    def note(self, topic: str, message: Message) -> None:
+        """Hear of each record as it is read; `topic` is without the run's prefix."""
+
     def stop(self) -> None:
         """End the thread and wait for it."""
         self._stopping.set()
@@ -78,6 +81,7 @@ class Watcher(threading.Thread):
                 _raise_unless_passing(error)
                 continue
             name = str(message.topic()).removeprefix(self._prefix)
+            self.note(name, message)
             if name == PREDICTIONS.name:
                 predictions.append(self._decode(message.value() or b""))
             elif name == DRIFT.name:

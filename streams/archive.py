@@ -105,7 +105,7 @@ class Archive:
         for dataset in buffer.holder.datasets:
             path = file_path(self._settings.lake, dataset, buffer.partition, first)
             if dataset in tables:
-                write_whole(tables[dataset], path, first, buffer.next_offset)
+                write_whole(tables[dataset], path, first, buffer.next_offset, tables)
                 self._metrics.rows.labels(dataset).inc(tables[dataset].num_rows)
                 self._metrics.files.labels(dataset).inc()
             else:

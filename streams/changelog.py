@@ -97,14 +97,18 @@ class ChangelogReader:
 class Changelog:
     """The transactional writer of one partition, for one incarnation."""
 
-    def __init__(self, kafka: KafkaConnection, topic: str, partition: int, transactional_id: str) -> None:
+    def __init__(
+        self, kafka: KafkaConnection, topic: str, partition: int, transactional_id: str,
+        timeout_s: float = 10.0,
+    ) -> None:  # fmt: skip
+        self._timeout_s = timeout_s
         self._topic = topic
         self._partition = partition
         self._producer = Producer(
             {
                 **kafka.librdkafka(),
                 "transactional.id": transactional_id,
-                "transaction.timeout.ms": 10_000,
+                "transaction.timeout.ms": int(timeout_s * 1000),
                 "linger.ms": 0,
                 "compression.type": "lz4",
                 **QUICK_RETRY,
@@ -118,12 +122,19 @@ class Changelog:
             Stop: E_TAKE_OVER, Kafka did not let us.
             StateError: E_STATE_DEFINITIONS, the state was made under other definitions.
         """
+        return restored(self.fence_and_read(reader), definitions_hash, self._where)
+
+    def fence_and_read(self, reader: ChangelogReader) -> dict[bytes, bytes]:
+        """Fence every predecessor, then return the live entries, whatever definitions made them.
+
+        Raises:
+            Stop: E_TAKE_OVER, Kafka did not let us.
+        """
         try:
             self._producer.init_transactions(30)
-            entries = reader.read(self._topic, self._partition)
+            return reader.read(self._topic, self._partition)
         except KafkaException as error:
             raise Stop(75, "E_TAKE_OVER", str(error), self._where) from error
-        return restored(entries, definitions_hash, self._where)
 
     def commit(self, snapshot: Snapshot) -> None:
         """Write a checkpoint; it is durable, whole, when this returns.
@@ -136,7 +147,7 @@ class Changelog:
             for key, blob in snapshot.entries:
                 self._produce(key, blob)
             self._produce(MARKER, msgspec.json.encode(snapshot.marker))
-            self._producer.commit_transaction(30)
+            self._producer.commit_transaction(max(30.0, self._timeout_s))
         except KafkaException as error:
             raise Stop(74, "E_CHECKPOINT", str(error), self._where) from error
 
@@ -171,6 +182,6 @@ def restored(entries: dict[bytes, bytes], definitions_hash: str, where: str) -> 
             "E_STATE_DEFINITIONS",
             f"state was made under definitions {marker.definitions_hash}, this code has {definitions_hash}",
             where,
-            "run `headrace backfill` to rebuild it, or start a fresh run",
+            "run `headrace backfill --warm` to rebuild it, or go back to the code that wrote it",
         )
     return Restored(marker, entries)

@@ -10,6 +10,7 @@ from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
 from contracts.row_columns import EVENT_COLUMNS
 from features.catalog import CUSTOMER
+from features.definition import Entity
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.seen_transactions import SeenTransactions
@@ -25,10 +26,10 @@ class CustomerRows:
 
     columns: Mapping[int, frozenset[str]] = {Kind.EVENT: EVENT_COLUMNS}
 
-    def __init__(self, partition: int, output_partitions: int) -> None:
+    def __init__(self, partition: int, output_partitions: int, entity: Entity = CUSTOMER) -> None:
         self._partition = partition
         self._output_partitions = output_partitions
-        self._state = EntityState(CUSTOMER)
+        self._state = EntityState(entity)
         self._seen = SeenTransactions()
 
     def __len__(self) -> int:

@@ -19,14 +19,14 @@ from faust.types import TP
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError, HeadraceError, Stop
-from features.feast_row import RowWriterCodec
 from streams.changelog import ChangelogReader
-from streams.online_store import Events, OnlineStoreWriter, StoreTarget
+from streams.no_store import NoStore
+from streams.online_store import Events, OnlineStoreWriter
 from streams.outputs import OutputProducer
-from streams.sentinel import Sentinel
 from streams.stage_definition import StageDefinition
 from streams.stage_metrics import StageMetrics
 from streams.stage_settings import StageSettings
+from streams.stage_store import store_target
 from streams.stage_warm_up import warm_up
 from streams.stage_worker import Servers, StageWorker, Watch, now_ms
 
@@ -175,8 +175,10 @@ class StageProcess:
         end: int | None = self.app.consumer.highwater(TP(self.definition.input_topic, partition))
         return end
 
-    def _store_writer(self) -> OnlineStoreWriter:
+    def _store_writer(self) -> OnlineStoreWriter | NoStore:
         settings, definition, metrics = self.settings, self.definition, self.metrics
+        if not definition.online:
+            return NoStore()
 
         def written(rows: int, seconds: float) -> None:
             metrics.store_rows.inc(rows)
@@ -190,13 +192,7 @@ class StageProcess:
             metrics.breaker_open.set(is_open)
             log.warning("store_breaker", stage=definition.name, open=is_open, reason=reason)
 
-        views = [(view.name, view.columns) for view in definition.entity.views]
-        target = StoreTarget(
-            settings.redis,
-            RowWriterCodec(settings.project, definition.entity.join_key, views),
-            Sentinel(settings.project, definition.name, settings.epoch),
-            settings.epoch,
-        )
+        target = store_target(definition, settings)
         return OnlineStoreWriter(target, settings.store, Events(written, progressed, breaker), time.monotonic)
 
 

@@ -58,6 +58,7 @@ class OnlineStoreWriter:
         self._acknowledged = 0
         self._watched: set[int] = set()
         self._lost: set[int] = set()
+        self._marks: dict[int, bytes] = {}
         self._refills_asked: list[tuple[int, StoreRows]] = []
         self._refills: list[_Refill] = []
         self._connection: RedisSocket | None = None
@@ -177,7 +178,7 @@ class OnlineStoreWriter:
             self._connection = None
         self._next_probe_s = self._clock() + self._settings.probe_interval_ms / 1e3
         with self._wake:  # a refill cut off begins anew when its sentinel is checked
-            self._refills, self._refills_asked = [], []
+            self._refills, self._refills_asked, self._marks = [], [], {}
         if not self._down:
             self._down = True
             self._events.breaker(True, str(error))
@@ -210,7 +211,10 @@ class OnlineStoreWriter:
             asked, self._refills_asked = self._refills_asked, []
         for partition, rows in asked:
             self._refills = [r for r in self._refills if r.partition != partition]
-            mark = self._target.sentinel.begin(connection, partition)
+            mark = self._marks.pop(partition, None)
+            if mark is None:  # asked before a connection was lost: the next check begins anew
+                self._next_check_s = 0.0
+                continue
             self._refills.append(_Refill(partition, mark, rows, 0))
         if not self._refills:
             return
@@ -242,6 +246,10 @@ class OnlineStoreWriter:
             watched = self._watched - busy
         lost = self._target.sentinel.lost(connection, watched)
         if lost:
+            # The mark comes before the owner takes the rows to refill with: a flush between the two would
+            # else lose rows that were written fresh meanwhile, and the refill would hide it.
+            marks = {p: self._target.sentinel.begin(connection, p) for p in sorted(lost)}
             with self._wake:
+                self._marks |= marks
                 self._lost |= lost & self._watched
             self._events.progressed()

@@ -1,12 +1,14 @@
 """Parquet files of the lake: named by where in the log they begin, and either whole or not there."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 FIRST, NEXT = b"headrace.first_offset", b"headrace.next_offset"
+DATASETS = b"headrace.datasets"
 
 
 def file_path(lake: Path, dataset: str, partition: int, first_offset: int) -> Path:
@@ -18,16 +20,21 @@ def file_path(lake: Path, dataset: str, partition: int, first_offset: int) -> Pa
     return lake / dataset / f"partition={partition}" / f"{first_offset:020d}.parquet"
 
 
-def write_whole(table: pa.Table, path: Path, first_offset: int, next_offset: int) -> None:
+def write_whole(
+    table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = ()
+) -> None:
     """Write `table`, durable and at once: a reader sees the old file, no file, or all of the new one.
 
     Args:
         table: rows of the log's offsets [first_offset, next_offset), in log order.
         path: the file to make or replace; an earlier run of the same range began at the same name.
+        datasets: all that this range of the log fills, so that a reader knows whether it sees the whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    marked = table.replace_schema_metadata({FIRST: str(first_offset), NEXT: str(next_offset)})
+    marked = table.replace_schema_metadata(
+        {FIRST: str(first_offset), NEXT: str(next_offset), DATASETS: ",".join(sorted(datasets))}
+    )
     with part.open("wb") as sink:
         pq.write_table(marked, sink, compression="zstd", use_dictionary=_repeating(table.schema))
         sink.flush()

@@ -52,6 +52,10 @@ class Sentinel:
         words = ("EVAL", _EXCHANGE, "1", self._key, self._field(partition), mark, self._whole())
         return bool(connection.command(*words))
 
+    def forget(self, connection: RedisSocket, partition: int) -> None:
+        """Take the partition's field away, so that a stage that runs writes all its rows again."""
+        connection.command("HDEL", self._key, self._field(partition))
+
     def _field(self, partition: int) -> str:
         return f"{self._stage}/{partition}"
 

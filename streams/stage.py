@@ -95,6 +95,19 @@ class StageRows(Protocol):
     def __len__(self) -> int: ...
 
 
+class Writer(Protocol):
+    """Makes records of output rows, for one incarnation; `contracts.lanes.LaneWriter` is the usual one."""
+
+    @property
+    def base(self) -> int:
+        """Return the position from which this incarnation reads its input."""
+
+    def emit(
+        self, kind: int, rows: Columns, targets: NDArray[np.int32], upto: int
+    ) -> list[tuple[int, bytes]]:
+        """Return (target partition, record) pairs that hold the rows, in input order in each target."""
+
+
 class Snapshot(NamedTuple):
     """A checkpoint's content, copied at a batch boundary."""
 
@@ -134,14 +147,14 @@ class Run(NamedTuple):
 class StageCore:
     """The protocol of docs/architecture.md, "Exactness", for one partition and one incarnation."""
 
-    def __init__(self, src: str, rows: StageRows, marker: Marker) -> None:
+    def __init__(self, src: str, rows: StageRows, marker: Marker, writer: Writer | None = None) -> None:
         self.src = src
         self.rows = rows
         self.input_offset = marker.input_offset
         self.lanes: Lanes = dict(marker.lanes)
         self.definitions_hash = marker.definitions_hash
         self.counts = Counts()
-        self._out = LaneWriter(src, position(marker.input_offset))
+        self._out = writer or LaneWriter(src, position(marker.input_offset))
         self._letters_to: dict[int, int] = {}
 
     def batch(self, records: Sequence[tuple[int, bytes]]) -> Step:

@@ -14,7 +14,9 @@ from typing import NamedTuple
 import structlog
 
 from contracts.errors import HeadraceError, Stop
+from contracts.frame import position
 from streams.changelog import Changelog, ChangelogReader, Restored
+from streams.no_store import NoStore
 from streams.online_store import OnlineStoreWriter
 from streams.outputs import OutputProducer, PartitionOutputs
 from streams.stage import Counts, StageCore, StageRows
@@ -44,7 +46,7 @@ class Servers(NamedTuple):
     """What a worker shares among its partitions."""
 
     outputs: OutputProducer
-    store: OnlineStoreWriter
+    store: OnlineStoreWriter | NoStore
     reader: ChangelogReader
 
 
@@ -155,7 +157,8 @@ class StageWorker:
         except HeadraceError as error:
             self._on_failure(error)
             raise
-        core = StageCore(self.definition.source(partition), rows, restored.marker)
+        source, base = self.definition.source(partition), position(restored.marker.input_offset)
+        core = StageCore(source, rows, restored.marker, self.definition.writer(partition, base))
         outputs = PartitionOutputs(
             self.servers.outputs, self.definition.output_topic, self.definition.dead_letters
         )

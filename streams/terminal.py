@@ -7,6 +7,7 @@ import numpy as np
 from contracts.frame import Columns, Kind, length
 from contracts.row_columns import LABEL_COLUMNS, PAYMENT_COLUMNS
 from features.catalog import TERMINAL
+from features.definition import Entity
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.stage import Entry, Outcome, StoreRows
@@ -19,9 +20,9 @@ class TerminalRows:
 
     columns: Mapping[int, frozenset[str]] = {Kind.PAYMENT: PAYMENT_COLUMNS, Kind.LABEL: LABEL_COLUMNS}
 
-    def __init__(self, partition: int, output_partitions: int) -> None:
+    def __init__(self, partition: int, output_partitions: int, entity: Entity = TERMINAL) -> None:
         self._partition = partition
-        self._state = EntityState(TERMINAL)
+        self._state = EntityState(entity)
 
     def __len__(self) -> int:
         return len(self._state)

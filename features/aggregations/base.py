@@ -63,6 +63,11 @@ class Aggregation(ABC):
         """The word for it in feature names and docs."""
         return self.op.name.lower()
 
+    @property
+    def in_tiles(self) -> bool:
+        """Whether the tiles of a sawtooth window keep it."""
+        return self.words > 0
+
     @abstractmethod
     def prepare(self, value: int) -> State:
         """Return the state of a window that holds one row."""

@@ -33,6 +33,11 @@ class Distinct(Aggregation):
     kept_over = frozenset({"sawtooth"})
     of_item = True
 
+    @property
+    def in_tiles(self) -> bool:
+        """Its list of items stands beside the tiles, in the same state."""
+        return True
+
     def prepare(self, value: int) -> State:
         return (value,)
 

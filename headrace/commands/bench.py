@@ -35,7 +35,10 @@ def list_scenarios() -> None:
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here, - for stdout."
 )
-def run(name: str, json_file: Path | None) -> None:
+@click.option(
+    "--rate", type=click.FloatRange(min=1.0), help="Events a second, where the scenario has a rate."
+)
+def run(name: str, json_file: Path | None, rate: float | None) -> None:
     """Run the scenario NAME and append its report to load/results/.
 
     Servers that run are used; otherwise some are started for the run and stopped after it.
@@ -51,7 +54,7 @@ def run(name: str, json_file: Path | None) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if chosen.servers:
         with local_servers(environment.root()) as servers:
-            outcome = chosen.runner()(environment.root(), servers)
+            outcome = chosen.runner()(environment.root(), servers, **chosen.asked(rate))
     else:
         outcome = chosen.runner()()
     report = as_json(name, outcome, at)

@@ -3,7 +3,8 @@
 import getpass
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ Examples:
   headrace train
   headrace train --until 1526860800000 --json
   headrace train --promote
+  headrace train --search 5
 """
 
 
@@ -21,14 +23,16 @@ Examples:
 @click.option("--until", "until_ms", type=int, help="Training moment, epoch ms (default: the lake's newest).")
 @click.option("--name", default="fraud", show_default=True, help="Name of the model.")
 @click.option("--promote", is_flag=True, help="Make the new version the champion.")
+@click.option("--search", "trials", type=click.IntRange(0, 7), default=0, help="Try as many nearby settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
-def command(until_ms: int | None, name: str, promote: bool, as_json: bool) -> None:
+def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json: bool) -> None:
     """Train on the payments whose label was known at the training moment.
 
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
     no server needs to run.
     """
     from headrace.environment import current_run, settings_of
+    from headrace.training_data import profiles
     from inference import training_set
     from inference.lake import Lake
     from inference.provenance import Provenance
@@ -41,32 +45,44 @@ def command(until_ms: int | None, name: str, promote: bool, as_json: bool) -> No
     began = time.monotonic()
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
     _tell(as_json, f"reading payments and the labels known by {moment_ms}")
-    data = training_set.build(lake, _profiles(run.home, lake), moment_ms)
+    data = training_set.build(lake, profiles(run.home, lake), moment_ms)
     _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
-    now_ms = time.time_ns() // 1_000_000
-    trained = train(data, settings_of(TrainSettings), Provenance.of(), now_ms)
-    change = Change(who=getpass.getuser(), at_ms=now_ms, why="headrace train")
     registry = Registry(run.models)
+    settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
+    with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
+        trained = train(data, settings, Provenance.of(), _champion(registry), tell)
+    change = Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why="headrace train")
     entry = registry.add(name, trained.files, trained.manifest, change)
     if promote:
         entry = registry.promote(entry.id, change)
     _report(entry, trained.manifest, time.monotonic() - began, as_json)
 
 
-def _profiles(home: Path, lake: Any) -> Any:
-    """Return where batch features come from; a lake without snapshots served none."""
-    from features.catalog import CUSTOMER_PROFILE
-    from inference.profile_history import FeastProfileHistory, NoProfileHistory
+@contextmanager
+def progress(total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what to tell a search's progress to: a bar where somebody looks."""
+    from rich.progress import Progress
 
-    if not any((lake.folder / CUSTOMER_PROFILE.name).glob("*.parquet")):
-        return NoProfileHistory()
-    from feature_repo.materialize import apply
-    from feature_repo.repository import open_store
-    from feature_repo.run_home import RunHome
+    with Progress(disable=not shown) as bar:
+        task = bar.add_task("trials", total=total)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
-    store = open_store(RunHome(home))
-    apply(store, RunHome(home))
-    return FeastProfileHistory(store)
+
+def _champion(registry: Any) -> Any:
+    """Return what the present champion says of vectors, None where there is none for these features."""
+    from contracts.errors import ModelError
+    from features.catalog import DEFINITIONS_HASH, SERVICE
+    from inference.champion import Definitions, load_champion
+    from inference.manifest import read_champion
+
+    pointer = read_champion(registry.models)
+    if pointer is None:
+        return None
+    try:
+        return load_champion(registry.models, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns)).predict
+    except ModelError as error:
+        click.echo(f"not compared with the champion: {error}", err=True)
+        return None
 
 
 def _tell(as_json: bool, text: str) -> None:

@@ -16,13 +16,17 @@ PACKAGES = ("confluent-kafka", "faust-streaming", "feast", "lightgbm", "numpy", 
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of the whole, of its parts, of each peer, and headrace against each (above 1 is better)."""
+    """Figures of the whole, of its parts, of each peer, and headrace against each (above 1 is better).
+
+    `more` holds what only this scenario has, by the names it has in the report.
+    """
 
     figures: Figures
     seed: int
     parts: dict[str, Figures] = {}
     peers: dict[str, Figures] = {}
     ratios: dict[str, float] = {}
+    more: dict[str, Any] = {}
     notes: list[str] = []
 
 
@@ -35,6 +39,7 @@ def as_json(scenario: str, outcome: Outcome, at: str) -> dict[str, Any]:
         "parts": {name: part.as_json() for name, part in outcome.parts.items()},
         "peers": {name: peer.as_json() for name, peer in outcome.peers.items()},
         "ratios": {name: round(ratio, 2) for name, ratio in outcome.ratios.items()},
+        **outcome.more,
         "notes": outcome.notes,
         "machine": machine(),
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},

@@ -21,11 +21,24 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     module: str
     function: str = "run"
     servers: bool = True
+    rated: bool = False  # takes the rate, in events a second
 
     def runner(self) -> Callable[..., Outcome]:
         """Return the function that runs it."""
         found: Callable[..., Outcome] = getattr(import_module(self.module), self.function)
         return found
+
+    def asked(self, rate: float | None) -> dict[str, float]:
+        """Return what the runner is given beside the servers.
+
+        Raises:
+            ConfigError: E_BENCH_RATE, the scenario has no rate.
+        """
+        if rate is None:
+            return {}
+        if not self.rated:
+            raise ConfigError("E_BENCH_RATE", "this scenario has no rate", self.name, "leave --rate out")
+        return {"rate": rate}
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -49,6 +62,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="pipeline", about="payment sent to prediction readable, everything on this machine",
         module="load.bench.scoring", function="run_pipeline",
+    ),
+    Scenario(
+        name="latency", about="payment due to prediction read, open loop at 2,000 a second, by hop",
+        module="load.bench.latency", rated=True,
     ),
 )  # fmt: skip
 

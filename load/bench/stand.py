@@ -1,6 +1,7 @@
 """Where a benchmark of processes runs: local servers, a run of its own, and the workers it asks for."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from contracts.connections import KafkaConnection, RedisConnection
 from headrace import environment, topics_admin
+from headrace.last_words import last_words
+from headrace.processes import Process, spawn
 from headrace.run import Run
 from headrace.servers import LocalServers, Servers
-from headrace.supervisor import Supervisor
+from headrace.supervisor import READY_TIMEOUT_S, STOP_PATIENCE_S, Supervisor
 
 IDLE_S = 0.5  # without movement: what was sent is through
 
@@ -36,14 +39,15 @@ class Stand:
     Leaving the block stops its workers and deletes its topics.
     """
 
-    def __init__(self, root: Path, servers: Servers, name: str) -> None:
+    def __init__(self, root: Path, servers: Servers, name: str, partitions: int = 1) -> None:
         self._servers = servers
-        self.run = Run.create(root, f"bench-{name}-{time.time_ns() // 1_000_000}", partitions=1)
+        self.run = Run.create(root, f"bench-{name}-{time.time_ns() // 1_000_000}", partitions=partitions)
         os.environ["HEADRACE_RUN"] = str(self.run.home)
         self.kafka: KafkaConnection = environment.kafka_connection()
         self.redis: RedisConnection = environment.redis_connection(self.run)
         topics_admin.ensure(self.kafka, self.run.topic_prefix, partitions=self.run.partitions)
         self._supervisors: list[Supervisor] = []
+        self._processes: list[Process] = []
 
     def __enter__(self) -> "Stand":
         return self
@@ -51,6 +55,8 @@ class Stand:
     def __exit__(self, *_error: object) -> None:
         for supervisor in self._supervisors:
             supervisor.stop()
+        for process in self._processes:
+            process.stop(STOP_PATIENCE_S)
         topics_admin.delete(self.kafka, self.run.topic_prefix)
 
     def start(self, *kinds: tuple[str, ...]) -> dict[str, int]:
@@ -59,6 +65,29 @@ class Stand:
         self._supervisors.append(supervisor)
         supervisor.start()
         return supervisor.pids()
+
+    def start_module(self, worker: str, *command: str, **environment: str) -> int:
+        """Start `python -m command...` as a worker of the run, wait until it is ready, return its id.
+
+        Args:
+            worker: the name under which it notes its metrics' port when it is ready.
+            command: a module and its arguments.
+            environment: variables for it.
+
+        Raises:
+            RuntimeError: it ended, or was not ready in time.
+        """
+        log, note = self.run.logs / f"{worker}.log", self.run.ports / f"{worker}.json"
+        note.unlink(missing_ok=True)
+        variables = {**os.environ, "HEADRACE_RUN": str(self.run.home), **environment}
+        process = spawn([sys.executable, "-m", *command], log, variables, tethered=True)
+        self._processes.append(process)
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while not note.exists():
+            if not process.alive() or time.monotonic() > deadline_s:
+                raise RuntimeError(f"{worker} did not start; its last words:\n{last_words(log)}")
+            time.sleep(0.05)
+        return process.pid
 
     @property
     def server_pids(self) -> dict[str, int]:

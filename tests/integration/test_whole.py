@@ -19,8 +19,8 @@ from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
 from headrace.run import Run
+from load.oracle.windows import KeyOracle
 from tests.integration.stage_log import accepted, read_topic
-from tests.oracles.windows import KeyOracle
 from tests.real_servers import RealServers
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

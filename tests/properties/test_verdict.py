@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from contracts.content_hash import FIELDS
 from contracts.raw import RawBatch
 from contracts.verdict import judge, versions_of
+from load.oracle import verdict as oracle
 from tests.corpus.make_records import GOOD, LABEL
 from tests.corpus.records import TIMESTAMP_MS, cases
-from tests.oracles import verdict as oracle
 
 CURRENCIES = {
     value

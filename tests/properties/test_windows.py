@@ -12,7 +12,7 @@ from features.aggregations import Count, Distinct, Last, Max, Mean, Min, SinceLa
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity, Feature, View, Window
 from features.state import EntityState
-from tests.oracles.windows import KeyOracle
+from load.oracle.windows import KeyOracle
 
 T0 = 1_700_000_000_000
 SHORT = Window.of(minutes=1, hop_ms=5_000)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalog import SERVICE
+from inference.adwin import ADWIN, feed_until_change
 from inference.drift import DriftEvent, DriftWatch
 
 AMOUNT = SERVICE.columns.index("amount_minor")
@@ -77,3 +78,27 @@ def test_batches_of_any_size_find_the_same() -> None:
         found.append([(e.at, e.since, e.n) for e in events if e.kind == "alert"])
     assert found[0] != []
     assert found[0] == found[1] == found[2]
+
+
+def test_fed_by_the_batch_as_value_by_value() -> None:
+    """The quick feeding asks River's compiled inside: it must find what River's own `update` finds."""
+    random = np.random.default_rng(11)
+    parts = [
+        random.normal(random.random(), 0.05, int(random.integers(50, 700))).clip(0, 1) for _ in range(40)
+    ]
+    values = np.concatenate(parts).tolist()
+    one, many = ADWIN(clock=128), ADWIN(clock=128)
+    expected, found = [], []
+    for at, value in enumerate(values):
+        one.update(value)
+        if one.drift_detected:
+            expected.append((at, one.width, one.total))
+    begin = 0
+    while begin < len(values):
+        batch, first = values[begin : begin + int(random.integers(1, 300))], 0
+        while (at_batch := feed_until_change(many, batch, first)) is not None:
+            found.append((begin + at_batch, many.width, many.total))
+            first = at_batch + 1
+        begin += len(batch)
+    assert len(expected) > 20
+    assert found == expected

@@ -32,7 +32,7 @@ CHANGE = Change(who="tester", at_ms=1, why="because")
 def registry(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     data = training_set.build(made.lake, NoProfileHistory(), training_set.newest_ms(made.lake))
     settings = TrainSettings(max_bin=63, rounds_max=10, rounds_patience=5, validation_share=0.25)
-    trained = train(data, settings, Provenance(), now_ms=1)
+    trained = train(data, settings, Provenance())
     found = Registry(tmp_path_factory.mktemp("models"))
     found.promote(found.add("fraud", trained.files, trained.manifest, CHANGE).id, CHANGE)
     return found

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.oracles.hashes import fnv_splitmix
+from load.oracle.hashes import fnv_splitmix
 
 NULL = float("nan")
 FOR_EVER = 2**62
@@ -36,7 +36,7 @@ def horizon_ms(feature: Any, longest_ms: int, now: int) -> float:
         return now - longest_ms if longest_ms < FOR_EVER else -math.inf
     if window.kind == "lifetime":
         return -math.inf
-    return math.floor((now - window.delay_ms - window.length_ms) / window.hop_ms) * window.hop_ms
+    return float(math.floor((now - window.delay_ms - window.length_ms) / window.hop_ms) * window.hop_ms)
 
 
 def inside(window: Any, rows: Sequence[Row], longest_ms: int, now: int) -> list[Row]:
@@ -80,18 +80,22 @@ def session(rows: Sequence[Row], gap_ms: int, longest_ms: int, now: int) -> list
 
 
 def first(rows: Sequence[Row], now: int) -> float:
+    """The oldest value."""
     return float(rows[0]["value"]) if rows else NULL
 
 
 def since_first(rows: Sequence[Row], now: int) -> float:
+    """The time since the oldest row."""
     return float(now - rows[0]["ms"]) if rows else NULL
 
 
 def last(rows: Sequence[Row], now: int) -> float:
+    """The newest value."""
     return float(rows[-1]["value"]) if rows else NULL
 
 
 def since_last(rows: Sequence[Row], now: int) -> float:
+    """The time since the newest row."""
     return float(now - rows[-1]["ms"]) if rows else NULL
 
 

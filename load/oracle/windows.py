@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.oracles import parts
-from tests.oracles.hashes import fnv_splitmix
+from load.oracle import parts
+from load.oracle.hashes import fnv_splitmix
 
 TILED = ("Count", "Sum", "Mean", "Std", "Min", "Max", "Distinct")
 NULL = float("nan")
@@ -121,7 +121,7 @@ def tiled(feature: Any) -> bool:
 
 def begin(window: Any, at_ms: int) -> int:
     """The tail of a sawtooth window."""
-    return math.floor((at_ms - window.length_ms) / window.hop_ms) * window.hop_ms
+    return int((at_ms - window.length_ms) // window.hop_ms * window.hop_ms)
 
 
 def fold(name: str, values: Iterable[int]) -> float:

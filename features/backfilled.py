@@ -1,0 +1,41 @@
+"""What a backfill leaves in the lake: one folder an entity and definitions, whole or not there.
+
+    backfill/<entity>/<definitions hash>/shard-00000.parquet ...
+    backfill/<entity>/<definitions hash>/backfill.json
+
+The folder holds every row's features under those definitions, up to where the lake was whole; what the
+stream archived from there on under the same definitions continues it.
+"""
+
+import msgspec
+
+from features.definition import Entity
+from features.meaning import Meaning, meaning_of
+
+FOLDER = "backfill"
+ABOUT = "backfill.json"
+SHARDS = "shard-*.parquet"
+
+
+class Backfilled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder holds.
+
+    `before` says how far: by raw partition the first payment that is not in it, or by partition of the
+    feature log the first offset; `by` names the two columns of the feature log that tell.
+    """
+
+    meaning: Meaning
+    rows: int
+    keys: int
+    by: tuple[str, str]
+    before: dict[int, int]
+
+
+def folder_name(entity: Entity, hash_: str = "") -> str:
+    """Return where in the lake an entity's backfill belongs, of these definitions or of this code's.
+
+    >>> from features.catalog import CUSTOMER
+    >>> folder_name(CUSTOMER, "00ff")
+    'backfill/customer/00ff'
+    """
+    return f"{FOLDER}/{entity.name}/{hash_ or meaning_of(entity).hash}"

@@ -1,0 +1,85 @@
+"""What stored numbers mean: one hash an entity for its state, one a feature for whoever reads it by name.
+
+State is of one entity, so a change to the terminal's features leaves the customer's state as it is. A value
+that is read by its name (a model's input, a column of the lake) is the same as long as its own declaration
+is, whatever stands beside it.
+"""
+
+from functools import cache
+from types import MappingProxyType
+
+import msgspec
+import numpy as np
+
+from features.aggregations import Distinct
+from features.definition import Entity, Feature, View, definitions_hash
+
+
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """One entity's definitions as those know them who have no code for them any more.
+
+    `features` holds each column's own hash, in stored order.
+    """
+
+    entity: str
+    hash: str
+    features: dict[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, in stored order."""
+        return tuple(self.features)
+
+    @property
+    def code(self) -> int:
+        """The hash as rows carry it: 64 bits."""
+        return int(self.hash, 16)
+
+
+@cache
+def meaning_of(entity: Entity) -> Meaning:
+    """Return what this code means by an entity's columns.
+
+    >>> from features.catalog import CUSTOMER
+    >>> meaning = meaning_of(CUSTOMER)
+    >>> meaning.columns == CUSTOMER.columns, len(meaning.hash)
+    (True, 16)
+    """
+    features = {
+        name: feature_hash(view, f) for view in entity.views for f in view.features for name in f.columns
+    }
+    return Meaning(entity=entity.name, hash=definitions_hash(entity), features=features)
+
+
+def feature_hash(view: View, feature: Feature) -> str:
+    """Return 16 hex digits that change when the values of a feature may: not when its neighbours do.
+
+    What has no window of its own, a window of the last rows and a session forget rows past the view's longest
+    window, and a sketch of distinct items past the longest of the tiles: they change with a neighbour's.
+    """
+    reach_ms = 0
+    if feature.window is None or feature.window.kind in ("last", "session"):
+        reach_ms = view.longest_ms
+    elif isinstance(feature.aggregation, Distinct):
+        reach_ms = max(f.window.length_ms for f in view.features if f.window is not None and f.in_tiles)
+    source = (int(view.rows), view.measure, view.time, view.item, view.items, reach_ms)
+    return definitions_hash(feature, *source)
+
+
+@cache
+def state_word(entity: Entity) -> np.int64:
+    """Return the hash as packed state carries it."""
+    return np.int64(int.from_bytes(bytes.fromhex(meaning_of(entity).hash), "little", signed=True))
+
+
+def unchanged(of: Meaning, now: Meaning) -> MappingProxyType[str, int]:
+    """Return the columns of `now` that `of` has with the same meaning, and where they stand in `of`.
+
+    >>> then = Meaning(entity="card", hash="00", features={"a": "1", "b": "2"})
+    >>> now = Meaning(entity="card", hash="01", features={"b": "2", "c": "3", "a": "9"})
+    >>> dict(unchanged(then, now))
+    {'b': 1}
+    """
+    place = {name: at for at, name in enumerate(of.features)}
+    found = {name: place[name] for name, hash_ in now.features.items() if of.features.get(name) == hash_}
+    return MappingProxyType(found)

@@ -1,0 +1,52 @@
+"""W1 as an entity: twelve features, three levels of tiles, and the stage that keeps them."""
+
+from collections.abc import Callable
+
+from contracts import topics
+from contracts.frame import Kind
+from features.aggregations import Aggregation, Count, Max, Mean, Sum
+from features.definition import HOUR_MS, MINUTE_MS, Entity, Feature, View, Window
+from streams.customer import CustomerRows
+from streams.json_rows import JsonWriter
+from streams.stage_definition import Stage
+
+WINDOWS = (
+    Window.of(hours=1, hop_ms=MINUTE_MS),
+    Window.of(hours=24, hop_ms=30 * MINUTE_MS),
+    Window.of(days=7, hop_ms=3 * HOUR_MS),
+)
+AGGREGATIONS: tuple[Callable[[], Aggregation], ...] = (Count, Sum, Mean, Max)
+
+
+def entity(windows: tuple[Window, ...] = WINDOWS) -> Entity:
+    """Return the customer with W1's features over some windows, window after window.
+
+    >>> entity().columns[:5]
+    ('count_1h', 'sum_1h', 'mean_1h', 'max_1h', 'count_24h')
+    """
+    features = tuple(
+        Feature(name=f"{made.name}_{window.label}", aggregation=made, window=window)
+        for window in windows
+        for made in (new() for new in AGGREGATIONS)
+    )
+    view = View(name="w1", rows=Kind.PAYMENT, measure="amount_minor", time="event_time", features=features)
+    return Entity(name="customer", join_key="customer_id", views=(view,))
+
+
+def stage(windows: tuple[Window, ...] = WINDOWS, *, json: bool = False) -> Stage:
+    """Return the customer stage with W1's windows and no online store.
+
+    Args:
+        windows: of the entity.
+        json: send one JSON record an event instead of record batches.
+    """
+    declared = entity(windows)
+    made = Stage(
+        name="customer", entity=declared, source=topics.EVENTS_CUSTOMER, output=topics.EVENTS_TERMINAL,
+        changelog=topics.CHANGELOG_CUSTOMER,
+        rows=lambda entity, partition, outputs: CustomerRows(partition, outputs, entity),
+        online=False,
+    )  # fmt: skip
+    if not json:
+        return made
+    return made._replace(writer=lambda src, base: JsonWriter(src, base, declared.columns))

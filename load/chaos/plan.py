@@ -1,0 +1,54 @@
+"""What a chaos run is: all of it follows from the seed, but for when the machine obeys."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from load.plan import FraudPlan, PaymentPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChaosPlan:
+    """One run.
+
+    Args:
+        seed: draws the load, the faults and their moments.
+        minutes: how long the load lasts; starting, settling and judging come on top.
+        rate: records a second, payments and labels together, whatever happens downstream.
+        faults: kinds of fault to draw from; all of them when empty.
+        partitions: of each topic.
+        hostile_ratio: broken records, as a share of the payments.
+        conflict_ratio: payments that come again with other content under their id.
+        reworded_ratio: payments that come again with the same content in other bytes.
+        ancient_ratio: payments older than every window.
+    """
+
+    seed: int
+    minutes: float = 3.0
+    rate: float = 400.0
+    faults: tuple[str, ...] = ()
+    partitions: int = 3
+    hostile_ratio: float = 0.03
+    conflict_ratio: float = 0.01
+    reworded_ratio: float = 0.005
+    ancient_ratio: float = 0.005
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the load lasts."""
+        return self.minutes * 60.0
+
+    @property
+    def records(self) -> int:
+        """Return how many records are sent."""
+        return max(100, round(self.seconds * self.rate))
+
+    def payments(self) -> PaymentPlan:
+        """Return the workload behind it: more payments than are needed, since labels share the rate."""
+        return PaymentPlan(
+            seed=self.seed, events=self.records, customers=600, terminals=240, days=90.0, late_ratio=0.03,
+            duplicate_ratio=0.02, fraud=FraudPlan(ratio=0.03),
+        )  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a report says of it."""
+        return {"minutes": self.minutes, "rate": self.rate, "partitions": self.partitions}

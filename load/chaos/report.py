@@ -1,0 +1,120 @@
+"""What a chaos run reports, and the table that many reports make."""
+
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from load.bench.outcome import machine
+from load.chaos.plan import ChaosPlan
+from load.chaos.run import Outcome
+from load.oracle.judge import Verdict
+
+RESULTS = Path(__file__).parents[1] / "results" / "chaos"
+MUST_BE_ZERO = (
+    "lost", "duplicate", "phantom", "feature_mismatch", "score_mismatch", "store_mismatch", "order",
+    "dlq_missing", "dlq_extra", "aborted_read", "conservation",
+)  # fmt: skip
+PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "lightgbm", "numba", "numpy")
+
+
+def as_json(plan: ChaosPlan, outcome: Outcome, verdict: Verdict, at: str) -> dict[str, Any]:
+    """Return the report of a run; `at` is its moment (ISO)."""
+    command = f"headrace chaos --seed {plan.seed} --minutes {plan.minutes:g} --rate {plan.rate:g}"
+    return {
+        "seed": plan.seed,
+        "events": verdict.looked_at["raw_payments"] + verdict.looked_at["raw_labels"],
+        "faults": dict(sorted(Counter(struck.name for struck in outcome.struck).items())),
+        **{name: verdict.counts[name] for name in MUST_BE_ZERO},
+        "recovery_s": spread([struck.recovered_s for struck in outcome.struck]),
+        "stall_s": {
+            name: spread([struck.recovered_s for struck in outcome.struck if struck.name == name])
+            for name in sorted({struck.name for struck in outcome.struck})
+        },
+        "lane_holes": verdict.counts["lane_holes"],
+        "degraded": verdict.degraded,
+        "looked_at": verdict.looked_at,
+        "oracle_s": verdict.seconds,
+        **outcome.facts,
+        **plan.as_json(),
+        "examples": verdict.examples,
+        "at": at,
+        "machine": machine(),
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "commit": commit(),
+        "command": command + (f" --faults {','.join(plan.faults)}" if plan.faults else ""),
+    }
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Return median, p95 and greatest.
+
+    >>> spread([1.0, 2.0, 9.0])
+    {'median': 2.0, 'p95': 8.3, 'max': 9.0}
+    """
+    if not seconds:
+        return {"median": None, "p95": None, "max": None}
+    found = (np.median(seconds), np.percentile(seconds, 95), max(seconds))
+    return {name: round(float(value), 2) for name, value in zip(("median", "p95", "max"), found, strict=True)}
+
+
+def is_clean(report: dict[str, Any]) -> bool:
+    """Return whether every count that must be zero is."""
+    return not any(report[name] for name in MUST_BE_ZERO)
+
+
+def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Keep a report beside the others, by its seed; a later run of the seed takes its place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"seed-{report['seed']:04d}.json"
+    path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    return path
+
+
+def table(reports: Iterable[dict[str, Any]]) -> str:
+    """Return the reports as a Markdown table, a row a seed, and what all of them together say."""
+    rows = sorted(reports, key=lambda report: report["seed"])
+    columns = ("seed", "events", "faults", *MUST_BE_ZERO, "recovery median / p95 / max, s")
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for report in rows:
+        recovery = " / ".join(_figure(report["recovery_s"][name]) for name in ("median", "p95", "max"))
+        cells = [
+            str(report["seed"]), f"{report['events']:,}", str(sum(report["faults"].values())),
+            *(str(report[name]) for name in MUST_BE_ZERO), recovery,
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_by_kind(rows)]) + "\n"
+
+
+def _by_kind(reports: list[dict[str, Any]]) -> list[str]:
+    """Return the faults of all reports by kind, with how long each kept predictions waiting."""
+    struck: Counter[str] = Counter()
+    stalls: dict[str, list[float]] = {}
+    for report in reports:
+        struck.update(report["faults"])
+        for name, figures in report["stall_s"].items():
+            stalls.setdefault(name, []).append(figures["max"])
+    lines = ["| fault | times | worst stall a run, median, s | worst, s |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {count} | {np.median(stalls[name]):.1f} | {max(stalls[name]):.1f} |"
+        for name, count in sorted(struck.items())
+    ]
+    return lines
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def commit() -> str:
+    """Return the commit of this checkout, with `+` when files differ from it."""
+    here = Path(__file__).parent
+    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=here)
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,120 @@
+"""Waiting until a run has come to rest: no open transaction, nothing unread, every row back in the store."""
+
+from collections.abc import Iterable
+
+import redis
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from contracts.connections import KafkaConnection, RedisConnection
+from contracts.errors import ClusterError
+from load.chaos.stand import Stand
+
+READS = {
+    "gate": ("transactions", "labels"),
+    "stage-customer": ("events.customer",),
+    "stage-terminal": ("events.terminal",),
+    "scorer": ("features.log",),
+}
+WRITTEN_IN_TRANSACTIONS = ("predictions", "drift")
+TIMEOUT_S = 120.0
+QUIET_TIMEOUT_S = 10.0
+
+
+class Rest:
+    """Asks a cluster how far everybody is."""
+
+    def __init__(self, kafka: KafkaConnection, prefix: str, partitions: int) -> None:
+        self._kafka, self._prefix, self._partitions = kafka, prefix, partitions
+        self._admin = AdminClient({**kafka.librdkafka(), "log_level": 2})  # type: ignore[dict-item]
+
+    def open_transactions(self) -> int:
+        """Return how many partitions end in a transaction that is neither committed nor aborted."""
+        places = [place for topic in ("predictions",) for place in self._places(topic)]
+        committed = self._ends(places, IsolationLevel.READ_COMMITTED)
+        written = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
+        return sum(committed[place] != written[place] for place in committed)
+
+    def lag(self) -> dict[str, int]:
+        """Return how many records each group has not committed; groups that are done are left out."""
+        lags = {}
+        for group, topics in READS.items():
+            places = [place for topic in topics for place in self._places(topic)]
+            ends = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
+            behind = sum(
+                max(0, ends[place.topic, place.partition] - max(0, place.offset))
+                for place in self._committed(group, places)
+            )
+            if behind:
+                lags[group] = behind
+        return lags
+
+    def _places(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(self._prefix + topic, number) for number in range(self._partitions)]
+
+    def _committed(self, group: str, places: list[TopicPartition]) -> list[TopicPartition]:
+        look = Consumer(
+            {
+                **self._kafka.librdkafka(), "group.id": self._prefix + group, "enable.auto.commit": False,
+                "isolation.level": "read_committed", "log_level": 2,
+            }
+        )  # fmt: skip
+        try:
+            return look.committed(places, QUIET_TIMEOUT_S)
+        finally:
+            look.close()
+
+    def _ends(self, places: Iterable[TopicPartition], level: IsolationLevel) -> dict[tuple[str, int], int]:
+        asked = self._admin.list_offsets(
+            {place: OffsetSpec.latest() for place in places},  # type: ignore[no-untyped-call]
+            isolation_level=level, request_timeout=QUIET_TIMEOUT_S,
+        )  # fmt: skip
+        return {
+            (place.topic, place.partition): future.result(QUIET_TIMEOUT_S).offset
+            for place, future in asked.items()
+        }
+
+
+def settle(stand: Stand) -> None:
+    """Wait until the run is at rest, with its workers still up.
+
+    Raises:
+        ClusterError: E_CHAOS_RESTLESS, it does not come to rest.
+    """
+    rest = Rest(stand.kafka, stand.run.topic_prefix, stand.run.partitions)
+    state: dict[str, object] = {}
+
+    def at_rest() -> bool:
+        try:
+            state.update(lag=rest.lag(), open=rest.open_transactions())
+        except KafkaException as error:
+            state.update(error=str(error))
+            return False
+        state.update(unfilled=unfilled(stand.redis, stand.run.project, stand.run.partitions))
+        return not (state["lag"] or state["open"] or state["unfilled"])
+
+    if not stand.until(at_rest, TIMEOUT_S):
+        raise ClusterError(
+            "E_CHAOS_RESTLESS", f"the run does not come to rest within {TIMEOUT_S:.0f} s: {state}",
+            str(stand.run.logs), "read the workers' logs there",
+        )  # fmt: skip
+
+
+def unfilled(to: RedisConnection, project: str, partitions: int) -> int:
+    """Return how many stage partitions have not said that the store holds their rows."""
+    with client(to) as store:
+        marks = store.hgetall(f"headrace:{project}:sentinel")
+        server = store.info("server")["run_id"]
+    whole = [
+        mark for mark in marks.values() if mark.endswith(b":" + server.encode()) and b"refill" not in mark
+    ]
+    return 2 * partitions - len(whole)
+
+
+def client(to: RedisConnection) -> redis.Redis:
+    """Return a plain client of a run's database."""
+    return redis.Redis(
+        host=to.host, port=to.port, db=to.db, username=to.username or None, password=to.password or None,
+        ssl=to.tls, socket_timeout=5.0,
+    )  # fmt: skip

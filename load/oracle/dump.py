@@ -1,0 +1,90 @@
+"""What a run left behind, as data: its topics, its store, its models and what it was declared to do.
+
+The driver fills one; the oracle reads nothing else. It can be written to a file and read back, so that a
+run may be judged again later, or after a fault was planted in it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+Headers = list[tuple[str, bytes | None]]
+Place = tuple[int, int]  # partition and offset
+
+
+class Record(msgspec.Struct, array_like=True):
+    """One Kafka record."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = []
+
+
+class ModelText(msgspec.Struct):
+    """A model's text as LightGBM wrote it, and the scores from which a payment is reviewed or declined."""
+
+    text: str
+    review: float
+    decline: float
+
+
+class Declared(msgspec.Struct, kw_only=True):
+    """What the run was told to do: features, vector, rules, contract terms.
+
+    Args:
+        entities: name, join_key and views with their features, windows and aggregations, as plain data.
+        columns: the model vector's columns, in order.
+        profile: those of them that come from the batch view.
+        rules: the figures of the declared rules.
+        fallback: the decision where a score was due and none came.
+    """
+
+    epoch: int
+    project: str
+    partitions: int
+    entities: list[dict[str, Any]]
+    columns: list[str]
+    profile: list[str]
+    rules: dict[str, float]
+    fallback: str
+    currencies: list[str]
+
+
+class Dump(msgspec.Struct, kw_only=True):
+    """Everything of a run that is judged; topics are named without a run's prefix.
+
+    Args:
+        topics: records by topic, in order of partition and offset; `predictions` read committed.
+        store: the online store's hashes by key.
+        models: by the digest that predictions name.
+        seen: what a reader that was there all the time read of `predictions`, committed: place and value.
+    """
+
+    declared: Declared
+    topics: dict[str, list[Record]]
+    store: dict[bytes, dict[bytes, bytes]]
+    models: dict[str, ModelText]
+    seen: list[tuple[int, int, bytes]]
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        path.write_bytes(msgspec.msgpack.encode(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Dump":
+        """Read it from a file."""
+        return msgspec.msgpack.decode(path.read_bytes(), type=cls)
+
+    def copy(self) -> "Dump":
+        """Return a copy whose lists and mappings may be changed; records are shared, so replace them."""
+        return msgspec.structs.replace(
+            self,
+            topics={name: list(records) for name, records in self.topics.items()},
+            store={key: dict(fields) for key, fields in self.store.items()},
+            models=dict(self.models),
+            seen=list(self.seen),
+        )

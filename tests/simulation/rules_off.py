@@ -1,0 +1,353 @@
+"""Each rule of the protocol taken away, one at a time: the simulation must fail without it.
+
+The variants stand in the place of the service's own functions for the length of a run; the service has no
+such switches. Each says in its docstring what the careless code would have done.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from confluent_kafka import KafkaException
+
+import inference.scorer as scorer
+import streams.changelog as changelog
+import streams.gate as gate
+from contracts.frame import Columns, Frame, take
+from contracts.strict_verdict import Rejection
+from inference import scorer_kafka
+from inference.scorer_position import Position
+from streams.acknowledgements import Acknowledgements
+from streams.outputs import PartitionOutputs
+from streams.stage import Snapshot, StageCore
+from streams.stage_partition import StagePartition
+from streams.stage_worker import StageWorker
+from tests.simulation.clients import SimConsumer
+from tests.simulation.simulation import Simulation
+
+Patches = list[Any]
+RULES: dict[str, Callable[[Simulation], Patches]] = {}
+
+
+def rule(name: str) -> Callable[[Callable[[Simulation], Patches]], Callable[[Simulation], Patches]]:
+    """Register what takes a rule away."""
+
+    def register(variant: Callable[[Simulation], Patches]) -> Callable[[Simulation], Patches]:
+        RULES[name] = variant
+        return variant
+
+    return register
+
+
+@contextmanager
+def without(name: str, simulation: Simulation) -> Iterator[None]:
+    """Take a rule away for the length of a run."""
+    patches = RULES[name](simulation) if name else []
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def _accept_everywhere(accept: Callable[..., Columns]) -> Patches:
+    return [mock.patch("streams.stage.accept", accept), mock.patch("inference.scorer.accept", accept)]
+
+
+@rule("A1")
+def no_places(_simulation: Simulation) -> Patches:
+    """Lanes by origin: a reader keeps the highest raw offset of each writer and raw partition."""
+
+    def accept(frame: Frame, lanes: dict[str, int], on_gap: Any) -> Columns:
+        fresh = []
+        partitions, offsets = frame.rows["raw_partition"].tolist(), frame.rows["raw_offset"].tolist()
+        for row, (partition, offset) in enumerate(zip(partitions, offsets, strict=True)):
+            lane = f"{frame.src}:{frame.kind == 3}:{partition}"
+            if offset + 1 > lanes.get(lane, 0):
+                lanes[lane] = offset + 1
+                fresh.append(row)
+        return take(frame.rows, fresh)  # type: ignore[arg-type]
+
+    return _accept_everywhere(accept)
+
+
+@rule("A2")
+def no_contiguity(_simulation: Simulation) -> Patches:
+    """A record that begins beyond the lane is taken all the same."""
+
+    def accept(frame: Frame, lanes: dict[str, int], on_gap: Any) -> Columns:
+        begin = max(lanes.get(frame.src, 0), frame.frm if frame.claim else 0)
+        lanes[frame.src] = max(begin, frame.to)
+        return take(frame.rows, frame.rows["pos"] >= begin)
+
+    return _accept_everywhere(accept)
+
+
+@rule("A3")
+def no_claim(_simulation: Simulation) -> Patches:
+    """The first record of a new writer is read like any other."""
+    real = scorer.accept
+
+    def accept(frame: Frame, lanes: dict[str, int], on_gap: Any) -> Columns:
+        return real(frame._replace(claim=False), lanes, on_gap)
+
+    return _accept_everywhere(accept)
+
+
+@rule("A4")
+def no_fail_stop(_simulation: Simulation) -> Patches:
+    """A record that was not delivered is sent again by hand."""
+
+    class Persistent:
+        """The worker's producer, but with a try of its own."""
+
+        def __init__(self, producer: Any) -> None:
+            self._producer = producer
+
+        def produce(self, topic: str, value: bytes, on_delivery: Any, **more: Any) -> None:
+            def delivered(error: Any, message: Any) -> None:
+                if error is None:
+                    on_delivery(None, message)
+                else:
+                    self.produce(topic, value, on_delivery, **more)
+
+            self._producer.produce(topic, value, delivered, **more)
+
+    init = PartitionOutputs.__init__
+
+    def outputs(self: Any, producer: Any, topic: str, letters: Any) -> None:
+        init(self, Persistent(producer), topic, letters)
+
+    return [mock.patch.object(PartitionOutputs, "__init__", outputs)]
+
+
+@rule("B1")
+def no_atomic_checkpoint(_simulation: Simulation) -> Patches:
+    """Changed rows and marker are plain records, each durable on its own."""
+
+    def commit(self: Any, snapshot: Snapshot) -> None:
+        for key, blob in snapshot.entries:
+            self._produce(key, blob)
+        self._produce(changelog.MARKER, changelog.msgspec.json.encode(snapshot.marker))
+        if self._producer.flush():
+            raise AssertionError("still flying")
+
+    return [*_plain_changelog(), mock.patch.object(changelog.Changelog, "commit", commit)]
+
+
+def _plain_changelog() -> Patches:
+    make = changelog.Changelog.__init__
+
+    def init(self: Any, kafka: Any, topic: str, partition: int, _id: str) -> None:
+        make(self, kafka, topic, partition, "")
+
+    def take_over(self: Any, reader: Any, definitions_hash: str) -> Any:
+        return changelog.restored(reader.read(self._topic, self._partition), definitions_hash, "plain")
+
+    return [
+        mock.patch.object(changelog.Changelog, "__init__", init),
+        mock.patch.object(changelog.Changelog, "take_over", take_over),
+    ]
+
+
+@rule("B2")
+def no_fence_first(simulation: Simulation) -> Patches:
+    """The changelog is read first, and predecessors are fenced after that."""
+
+    def take_over(self: Any, reader: Any, definitions_hash: str) -> Any:
+        entries = reader.read(self._topic, self._partition)
+        simulation.world.wait(simulation.world.rng.random() * 10)
+        self._producer.init_transactions(30)
+        return changelog.restored(entries, definitions_hash, "unfenced")
+
+    return [mock.patch.object(changelog.Changelog, "take_over", take_over)]
+
+
+@rule("B3")
+def no_read_committed(_simulation: Simulation) -> Patches:
+    """The changelog is read with what was aborted or is still open."""
+    make = SimConsumer.__init__
+
+    def init(self: Any, net: Any, conf: dict[str, Any]) -> None:
+        make(self, net, conf)
+        if conf["group.id"] == "headrace-changelog-reader":
+            self.committed_only = False
+
+    return [mock.patch.object(SimConsumer, "__init__", init)]
+
+
+@rule("B4")
+def no_boundary(_simulation: Simulation) -> Patches:
+    """A checkpoint writes the state of the moment at which it is written, under an older marker."""
+    snapshot = StageCore.snapshot
+
+    class Later:
+        def __init__(self, rows: Any) -> None:
+            self._rows = rows
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(self._rows.take_dirty())
+
+    def late(self: StageCore) -> Snapshot:
+        with mock.patch.object(self.rows, "take_dirty", list, create=True):
+            return snapshot(self)._replace(entries=Later(self.rows))  # type: ignore[arg-type]
+
+    return [mock.patch.object(StageCore, "snapshot", late)]
+
+
+@rule("B5")
+def no_waiting_for_outputs(_simulation: Simulation) -> Patches:
+    """A checkpoint, and the gate's commit, do not wait for Kafka to have the outputs."""
+
+    def safe(self: Any) -> Any:
+        while self._boundaries:
+            self._safe.update(self._boundaries.popleft().places)
+        found, self._safe = self._safe, {}
+        return found
+
+    return [
+        mock.patch.object(PartitionOutputs, "acknowledged", lambda self, mark: True),
+        mock.patch.object(Acknowledgements, "safe", safe),
+    ]
+
+
+@rule("B6")
+def no_waiting_for_the_store(_simulation: Simulation) -> Patches:
+    """A checkpoint does not wait for the online store to have the rows."""
+
+    def may_commit(self: Any, checkpoint: Any) -> bool:
+        return checkpoint.mark is not None and self._outputs.acknowledged(checkpoint.mark)
+
+    return [mock.patch.object(StagePartition, "_may_commit", may_commit)]
+
+
+@rule("B7")
+def no_end_after_unknown_commit(_simulation: Simulation) -> Patches:
+    """A commit whose outcome is not known is taken for an abort, and the producer goes on."""
+    commit, abort = changelog.Changelog.commit, scorer.Scorer._abort
+
+    def again(self: Any, snapshot: Snapshot) -> None:
+        try:
+            commit(self, snapshot)
+        except Exception as stop:
+            if "_TIMED_OUT" not in str(stop):
+                raise
+            self._producer.failed = False
+            again(self, snapshot)
+
+    def carry_on(self: Any, error: KafkaException) -> None:
+        if "_TIMED_OUT" not in str(error):
+            abort(self, error)
+            return
+        self._begin("the outcome is not known")
+        for number, at in self._positions.items():
+            self._consumer.seek(scorer.TopicPartition(self._log, number, at.offset))
+
+    return [
+        mock.patch.object(changelog.Changelog, "commit", again),
+        mock.patch.object(scorer.Scorer, "_abort", carry_on),
+    ]
+
+
+@rule("C1")
+def no_compare(simulation: Simulation) -> Patches:
+    """The store takes whatever row comes last."""
+    return [mock.patch.object(simulation.store, "compares", False)]
+
+
+@rule("D1")
+def no_lanes_in_metadata(_simulation: Simulation) -> Patches:
+    """The scorer commits offsets alone."""
+    real = scorer.encode_lanes
+    return [mock.patch.object(scorer, "encode_lanes", lambda lanes, where: real({}, where))]
+
+
+@rule("D2")
+def no_generation(_simulation: Simulation) -> Patches:
+    """Consumed offsets are committed without the group's generation."""
+
+    def metadata(self: SimConsumer) -> Any:
+        return SimpleNamespace(group=self.group_name, member="", generation=None)
+
+    return [mock.patch.object(SimConsumer, "consumer_group_metadata", metadata)]
+
+
+@rule("D3")
+def no_waiting_for_pending(_simulation: Simulation) -> Patches:
+    """The scorer asks for offsets without waiting for those in an open transaction."""
+    make = scorer_kafka.Consumer
+
+    def consumer(conf: dict[str, Any]) -> Any:
+        return make(conf | {"isolation.level": "read_uncommitted"})
+
+    return [mock.patch.object(scorer_kafka, "Consumer", consumer)]
+
+
+@rule("D4")
+def no_way_back(_simulation: Simulation) -> Patches:
+    """After an abort the scorer reads again from the committed offsets, but keeps its lanes."""
+
+    def settle(self: Any, batch: Any) -> None:
+        scored = self._core.score(batch.rows, self._clock.now_ms())
+        try:
+            self._commit(scored, batch.reached)
+        except KafkaException as error:
+            self._abort(error)
+            for number, at in batch.reached.items():
+                if number in self._positions:
+                    self._positions[number] = Position(self._positions[number].offset, at.lanes)
+            return
+        self._positions.update(batch.reached)
+
+    return [mock.patch.object(scorer.Scorer, "_settle", settle)]
+
+
+@rule("E1")
+def no_pure_verdict(simulation: Simulation) -> Patches:
+    """The gate's verdict depends on who judges: a quota, a clock, another version."""
+    real = gate.judge
+
+    def judge(topic: str, batch: Any) -> Any:
+        process = simulation.world.process
+        number = process.number if process is not None else 0
+        verdict = real(topic, batch)
+        offsets = verdict.good["raw_offset"]
+        whimsical = (offsets % 3 == 0) & bool(number % 2)
+        if topic == "labels" or not whimsical.any():
+            return verdict
+        bad = [
+            Rejection(row, "E_QUOTA", "too many", "transactions", "1.0.0")
+            for row in verdict.good_index[whimsical].tolist()
+        ]
+        return verdict._replace(
+            good=take(verdict.good, ~whimsical), good_index=verdict.good_index[~whimsical],
+            bad=sorted(verdict.bad + bad),
+        )  # fmt: skip
+
+    return [mock.patch.object(gate, "judge", judge)]
+
+
+@rule("F1")
+def no_hole_is_seen(_simulation: Simulation) -> Patches:
+    """A stage goes on behind a record that it never got."""
+
+    def is_next(self: Any, offset: int) -> bool:
+        return bool(offset >= self.input_offset)
+
+    return [mock.patch.object(StageCore, "_is_next", is_next)]
+
+
+@rule("F2")
+def no_checkpoint_while_rebalancing(simulation: Simulation) -> Patches:
+    """Checkpoints start with batches alone, so that none starts while the group rebalances."""
+    tick = StageWorker.tick
+
+    def idle(self: Any, *, hurry: bool) -> None:
+        if not hurry:
+            tick(self, hurry=False)
+
+    return [mock.patch.object(StageWorker, "tick", idle)]

@@ -1,0 +1,321 @@
+"""One run of one seed: a small plant of real workers, bad weather, a last restart, and the judgement."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import NamedTuple
+from unittest import mock
+
+from tests.simulation.broker import Broker, Record
+from tests.simulation.clients import Net, SimConsumer, SimProducer, expel
+from tests.simulation.faults import CALM, Faults, weather_of
+from tests.simulation.judgement import judge_run
+from tests.simulation.shims import TraceLog, sim_threading, sim_time
+from tests.simulation.store import SimSocket, SimStore
+from tests.simulation.workers import ROLES, Plant, Stage, Worker, settled
+from tests.simulation.workload import Published, Workload
+from tests.simulation.world import World
+
+WALL_START_MS = 1_700_400_000_000
+STEPS_MAX = 12_000
+STALL_MS = 20_000.0
+
+
+class Outcome(NamedTuple):
+    """What a run came to: nothing wrong when `wrong` is empty."""
+
+    seed: int
+    wrong: list[str]
+    digest: str
+    trace: list[str]
+    faults: dict[str, int]
+    steps: int
+    published: int
+
+
+class Stalled(Exception):
+    """Nothing moves any more, or too much does."""
+
+
+class Simulation:
+    """The plant of a seed and its supervisor."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = world = World(seed)
+        rng = world.rng
+        raw, customer, terminal = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 3)
+        self.broker = Broker(
+            world,
+            {
+                "transactions": raw, "labels": raw, "transactions.dlq": raw, "labels.dlq": raw,
+                "events.customer": customer, "events.terminal": terminal, "features.log": terminal,
+                "changelog.customer": customer, "changelog.terminal": terminal, "predictions": 2, "drift": 1,
+            },
+        )  # fmt: skip
+        self.faults = Faults(rng, *weather_of(rng))
+        self.store = SimStore(world, self.faults)
+        self.net = Net(world, self.broker, self.faults, WALL_START_MS)
+        self.workload = Workload(rng, raw)
+        self.to_publish: list[Published] = self.workload.records(rng.randint(4, 16))
+        self.published = 0
+        self.slots = {role: rng.choice((1, 2)) for role in ROLES}
+        self.plant: Plant
+        self.live: dict[tuple[str, int], Worker] = {}
+
+    def run(self) -> Outcome:
+        """Run to the end and judge."""
+        world = self.world
+        wrong: list[str] = []
+        try:
+            self.plant = Plant(world, self.net, self.store)
+            self._start_all()
+            self._storm()
+            self._settle()
+            self._restart_all()
+            self._settle()
+            wrong = judge_run(self)
+            for probe in self.workload.probes():
+                self._publish(probe)
+            self._settle()
+            wrong = wrong or judge_run(self)
+        except Stalled as stall:
+            wrong = [f"stalled: {stall}"]
+        finally:
+            self._kill_all()
+        wrong = world.violations + wrong
+        return Outcome(
+            world.seed, wrong, world.digest, list(world.lines), dict(self.faults.struck), world.steps,
+            self.published,
+        )  # fmt: skip
+
+    # the supervisor
+    def start(self, role: str, slot: int) -> Worker:
+        """Start a worker; it is started again when it ends."""
+        worker = ROLES[role](self.plant, role, slot)
+        worker.on_end = self._ended
+        self.live[role, slot] = worker
+        self.world.trace(f"start {worker.name}")
+        return worker
+
+    def _ended(self, worker: Worker) -> None:
+        """Its group misses it after a while; the supervisor starts another."""
+        rng = self.world.rng
+        self.world.after(rng.random() * 30, lambda: expel(worker, self.broker))
+        if self.live.get((worker.role, worker.slot)) is worker:
+            del self.live[worker.role, worker.slot]
+            self.world.after(rng.random() * 20, lambda: self._restart(worker.role, worker.slot))
+
+    def _restart(self, role: str, slot: int) -> None:
+        if (role, slot) not in self.live:
+            self.start(role, slot)
+
+    def _start_all(self) -> None:
+        for role, slots in self.slots.items():
+            for slot in range(slots):
+                self.start(role, slot)
+
+    def _kill_all(self) -> None:
+        self.live.clear()
+        for process in list(self.world.processes):
+            process.kill()
+            expel(process, self.broker)
+
+    def _restart_all(self) -> None:
+        """Everything dies: what is durable must be enough."""
+        self.world.trace("everything dies")
+        self._kill_all()
+        if self.world.rng.random() < 0.5:
+            for channel in self.world.channels:
+                channel.requests.clear()
+        self._start_all()
+
+    # phases
+    def _storm(self) -> None:
+        """Publish while faults strike, until both have come to an end."""
+        world, rng = self.world, self.world.rng
+        quiet = 0
+        while self.to_publish or quiet < 150:
+            if self.to_publish and rng.random() < 0.04:
+                self._publish(self.to_publish.pop(0))
+            if self.faults.strikes(self.faults.weather.step, "step"):
+                self._strike()
+            if not self.to_publish:
+                quiet += 1
+            world.step()
+
+    def _publish(self, record: Published) -> None:
+        self.published += 1
+        self.broker.append(
+            (record.topic, record.partition),
+            Record(record.key, record.value, None, self.net.wall_ms(), None, "producer"),
+        )
+
+    def _settle(self) -> None:
+        """No more faults: let zombies live out, then wait until all went through."""
+        world = self.world
+        self.faults.weather = CALM
+        end_steps, end_ms = world.steps + STEPS_MAX, world.now_ms + STALL_MS
+        while not self._is_settled():
+            for _ in range(20):
+                if not world.step():
+                    raise Stalled("nothing moves")
+            if world.steps > end_steps or world.now_ms > end_ms:
+                raise Stalled(f"after {world.steps} steps at {world.now_ms:.0f} ms")
+            if world.violations:
+                return
+
+    def _is_settled(self) -> bool:
+        world = self.world
+        if any(process.zombie or process.stopping for process in world.processes):
+            return False
+        if any(channel.requests for channel in world.channels) or self.broker.open:
+            return False
+        if sum(self.slots.values()) != len(self.live) or not settled(self.plant):
+            return False
+        return all(_stores_settled(worker) for worker in self.live.values())
+
+    # faults
+    def _strike(self) -> None:
+        rng = self.world.rng
+        strike = rng.choices(
+            (self._crash, self._crash_many, self._zombies, self._stop_one, self._time_out, self._hurt_store),
+            (5, 2, 5, 2, 1, 2),
+        )[0]
+        self.faults.struck[strike.__name__.strip("_")] += 1
+        strike()
+
+    def _crash(self) -> None:
+        self._crash_one(self._pick())
+
+    def _crash_many(self) -> None:
+        live = list(self.live.values())
+        for worker in self.world.rng.sample(live, min(len(live), self.world.rng.randint(2, 4))):
+            self._crash_one(worker)
+
+    def _crash_one(self, worker: Worker | None) -> None:
+        if worker is not None and not worker.dead:
+            self.world.trace(f"crash {worker.name}")
+            worker.leave()
+
+    def _zombies(self) -> None:
+        """Workers that the group takes for dead and that live on, perhaps beside successors."""
+        live = [worker for worker in self.live.values() if not worker.stopping and not worker.zombie]
+        rng = self.world.rng
+        if rng.random() < 0.7:
+            some = [worker for worker in [self._pick()] if worker in live]
+        else:
+            some = rng.sample(live, min(3, len(live)))
+        for worker in some:
+            self._zombie(worker)
+
+    def _zombie(self, worker: Worker) -> None:
+        rng, world = self.world.rng, self.world
+        world.trace(f"zombie {worker.name}")
+        worker.zombie = True
+        expel(worker, self.broker)
+        if rng.random() < 0.5:
+            worker.frozen_until_ms = world.now_ms + rng.random() * 80
+        replaced = rng.random() < 0.5
+        if replaced:
+            del self.live[worker.role, worker.slot]
+            world.after(rng.random() * 10, lambda: self._restart(worker.role, worker.slot))
+        ends_ms = max(worker.frozen_until_ms - world.now_ms, 0.0) + rng.random() * 100
+        world.after(ends_ms, lambda: self._zombie_ends(worker, replaced))
+
+    def _zombie_ends(self, worker: Worker, replaced: bool) -> None:
+        if worker.dead:
+            return
+        if replaced or self.world.rng.random() < 0.3:
+            self.world.trace(f"zombie {worker.name} dies")
+            worker.leave()
+        else:
+            self.world.trace(f"zombie {worker.name} awakes")
+            worker.heed()
+
+    def _stop_one(self) -> None:
+        worker = self._pick()
+        if worker is not None and not worker.stopping and not worker.zombie:
+            self.world.trace(f"stop {worker.name}")
+            worker.stop()
+
+    def _time_out(self) -> None:
+        for txn in list(self.broker.open.values()):
+            self.broker.time_out(txn)
+
+    def _hurt_store(self) -> None:
+        rng, store = self.world.rng, self.store
+        kind = rng.choice(("flush", "down", "restart"))
+        self.world.trace(f"store {kind}")
+        if kind != "flush":
+            store.down_until_ms = self.world.now_ms + rng.random() * 120
+        if kind != "down":
+            store.flush()
+            store.server_id += kind == "restart"
+
+    def _pick(self) -> Worker | None:
+        """Return a worker to hurt: rather often one with an open transaction, where it hurts most."""
+        rng, live = self.world.rng, list(self.live.values())
+        busy = [txn.by for txn in self.broker.open.values() if txn.by in live]
+        if busy and rng.random() < 0.5:
+            return rng.choice(busy)  # type: ignore[return-value]
+        return rng.choice(live) if live else None
+
+
+def _stores_settled(worker: Worker) -> bool:
+    if not isinstance(worker, Stage):
+        return True
+    faust = worker.faust
+    if faust.rebalancing or faust.generation != faust.group.generation or faust.member.out:
+        return False
+    if set(worker.worker._live) != set(faust.reads):
+        return False
+    writer = worker.store
+    idle = not (writer._parts or writer._refills or writer._refills_asked or writer._lost or writer._down)
+    return idle and writer.acknowledged(writer._newest_ticket) and worker.worker.settled
+
+
+@contextmanager
+def _in_place(simulation: Simulation) -> Iterator[None]:
+    """Put the simulated clients, clocks and threads where the service's modules look for them."""
+    net, world = simulation.net, simulation.world
+    producer: Callable[..., SimProducer] = lambda conf: SimProducer(net, conf)  # noqa: E731
+    consumer: Callable[..., SimConsumer] = lambda conf: SimConsumer(net, conf)  # noqa: E731
+    socket = lambda redis, connect_s, reply_s: SimSocket(simulation.store, connect_s, reply_s)  # noqa: E731
+    log, time = TraceLog(world), sim_time(world)
+    replaced = {
+        "streams.gate_worker": {"Producer": producer, "Consumer": consumer, "time": time, "log": log},
+        "streams.outputs": {"Producer": producer, "threading": sim_threading(world, starts=False)},
+        "streams.changelog": {
+            "Producer": producer, "Consumer": consumer, "threading": sim_threading(world, starts=True),
+        },
+        "streams.stage_worker": {"time": time, "log": log},
+        "streams.online_store": {"RedisSocket": socket, "threading": sim_threading(world, starts=True)},
+        "inference.scorer_kafka": {"Producer": producer, "Consumer": consumer, "time": time},
+        "inference.scorer": {"log": log},
+        "inference.scorer_core": {"log": log},
+        "inference.served": {"log": log},
+        "inference.watchdog": {"threading": sim_threading(world, starts=False), "time": time},
+    }  # fmt: skip
+    patches = [
+        mock.patch(f"{module}.{name}", thing) for module, names in replaced.items() for name, thing in names.items()
+    ]
+    with _all(patches):
+        yield
+
+
+@contextmanager
+def _all(patches: list[object]) -> Iterator[None]:
+    for patch in patches:
+        patch.start()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for patch in patches:
+            with suppress(RuntimeError):
+                patch.stop()  # type: ignore[attr-defined]
+
+
+def simulate(seed: int, change: Callable[[Simulation], AbstractContextManager[None]] | None = None) -> Outcome:
+    """Run one seed, perhaps under a change of the service (see `rules_off`)."""
+    simulation = Simulation(seed)
+    with _in_place(simulation), change(simulation) if change else nullcontext():
+        return simulation.run()
