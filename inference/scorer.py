@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from contracts.crash_points import reach
 from contracts.errors import Stop
 from contracts.frame import Columns, Frame, FrameError, Kind, concat, decode, length
 from contracts.lanes import accept
@@ -133,6 +134,7 @@ class Scorer:
         asks what was committed.
         """
         scored = self._core.score(batch.rows, self._clock.now_ms())
+        began_ms = self._clock.elapsed_ms()
         try:
             with self._watchdog.watching(1.5 * self._settings.transaction_timeout_ms / 1000):
                 self._commit(scored, batch.reached)
@@ -140,7 +142,7 @@ class Scorer:
             self._abort(error)
             return
         self._positions.update(batch.reached)
-        self._metrics.committed(scored)
+        self._metrics.committed(scored, self._clock.elapsed_ms() - began_ms)
         self._told = []
         self._lag(batch.reached)
 
@@ -148,9 +150,12 @@ class Scorer:
         wait_s = self._settings.transaction_timeout_ms / 1000
         self._producer.begin_transaction()
         self._produce(scored)
+        reach("scorer.after_produce")
         group = self._consumer.consumer_group_metadata()
         self._producer.send_offsets_to_transaction(self._offsets(reached), group, wait_s)
+        reach("scorer.after_send_offsets")
         self._producer.commit_transaction(wait_s)
+        reach("scorer.after_commit")
 
     def _produce(self, scored: Scored) -> None:
         records = [

@@ -1,13 +1,16 @@
 """A scorer put together: clients, store, champion, core. What `headrace score` runs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+
+import numpy as np
 
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from inference.breaker import Breaker
 from inference.champion import ChampionWatch, Definitions, load_champion
 from inference.clock import SystemClock
-from inference.online_reader import RedisFeatureReader
+from inference.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer, refuse_lost_offsets
@@ -45,9 +48,16 @@ class ScorerWorker:
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()
+        self._warm()
         ready()
         Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
         consumer.close()
         self._reader.close()
+
+    def _warm(self) -> None:
+        """Compile the reader and open its connections before the first payment waits for them."""
+        nobody = np.array([b"-"])
+        with suppress(StoreUnavailable):  # scoring goes on without the store, and so does the start
+            self._reader.read(nobody, nobody)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from contracts.crash_points import reach
 from contracts.errors import Stop
 from streams.archive_metrics import ArchiveMetrics
 from streams.archive_partition import ARCHIVED, PartitionBuffer, holder_for
@@ -96,7 +97,9 @@ class Archive:
             return
         with self._metrics.flush_seconds.time():
             offsets = [self._write(buffer) for buffer in filled]
+            reach("archive.before_commit")
             self._commit(offsets)
+            reach("archive.after_commit")
         for offset in offsets:
             self._metrics.next_offset.labels(offset.topic, offset.partition).set(offset.offset)
 

@@ -24,6 +24,7 @@ class KeyOracle:
         self.newest_ms: int | None = None
         self.folded: dict[str, list[dict[str, Any]]] = {view.name: [] for view in entity.views}
         self.sketch: dict[str, Sketch] = {view.name: Sketch(items_max) for view in entity.views}
+        self.longest_ms = {view.name: longest_ms(view) for view in entity.views}
         self.late = False
         self.asked: dict[Any, list[dict[str, Any]]] = {}  # what was found since the last row
 
@@ -49,7 +50,7 @@ class KeyOracle:
     def _view(self, view: Any, row: Mapping[str, Any] | None) -> list[float]:
         now = self.newest_ms
         assert now is not None
-        horizon = min(parts.horizon_ms(f, longest_ms(view), now) for f in view.features)
+        horizon = min(parts.horizon_ms(f, self.longest_ms[view.name], now) for f in view.features)
         before = list(self.folded[view.name])
         if row is not None and row[view.time] < horizon:
             self.late = True
@@ -81,11 +82,11 @@ class KeyOracle:
     def _columns(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> list[float]:
         aggregation = feature.aggregation
         if type(aggregation).__name__ == "LastK":
-            return parts.last_k(rows, aggregation.width, longest_ms(view), now)
+            return parts.last_k(rows, aggregation.width, self.longest_ms[view.name], now)
         return [self._feature(view, feature, rows, now)]
 
     def _feature(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> float:
-        name, window, longest = type(feature.aggregation).__name__, feature.window, longest_ms(view)
+        name, window, longest = type(feature.aggregation).__name__, feature.window, self.longest_ms[view.name]
         if name == "DecayedSum":
             return parts.decayed_sum(rows, feature.aggregation.half_life_ms, now)
         if window is None:
@@ -93,7 +94,7 @@ class KeyOracle:
             return parts.ENDS[name](young, now)
         if name == "Distinct":
             return self.sketch[view.name].count(begin(window, now))
-        asked = (view.name, window.label, len(rows), now)
+        asked = (id(rows), window.label, window.hop_ms, now)
         if asked not in self.asked:
             self.asked[asked] = parts.inside(window, rows, longest, now)
         counted = self.asked[asked]
