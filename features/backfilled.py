@@ -9,8 +9,9 @@ stream archived from there on under the same definitions continues it.
 
 import msgspec
 
+from contracts.meaning import Meaning
 from features.definition import Entity
-from features.meaning import Meaning, meaning_of
+from features.meaning import meaning_of
 
 FOLDER = "backfill"
 ABOUT = "backfill.json"

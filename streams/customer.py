@@ -11,6 +11,7 @@ from contracts.keys import partition_of
 from contracts.row_columns import EVENT_COLUMNS
 from features.catalog import CUSTOMER
 from features.definition import Entity
+from features.meaning import meaning_of
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.seen_transactions import SeenTransactions
@@ -30,6 +31,7 @@ class CustomerRows:
         self._partition = partition
         self._output_partitions = output_partitions
         self._state = EntityState(entity)
+        self._definitions = meaning_of(entity).code
         self._seen = SeenTransactions()
 
     def __len__(self) -> int:
@@ -42,9 +44,11 @@ class CustomerRows:
         if not verdict.first.all():
             rows = take(rows, verdict.first)
         applied = self._state.apply(rows, kind)
+        payments = _payments(rows, self._partition, applied.values, applied.late)
+        payments["customer_definitions"] = np.full(length(rows), self._definitions, np.uint64)
         return Outcome(
             kind=Kind.PAYMENT,
-            rows=_payments(rows, self._partition, applied.values, applied.late),
+            rows=payments,
             targets=partition_of(rows["terminal_id"], self._output_partitions),
             store_rows=StoreRows(rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]),
             refused=refused,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import Stop
-from contracts.frame import Columns, Frame, FrameError, concat, decode, length, position
+from contracts.frame import Columns, Frame, FrameError, concat, decode, form, length, position
 from contracts.lanes import Lanes, LaneWriter, accept
 
 Entry = tuple[bytes, bytes | None]  # a changelog record: key, and value or tombstone
@@ -179,19 +179,24 @@ class StageCore:
         return Snapshot(self.rows.take_dirty(), marker)
 
     def _runs(self, records: Sequence[tuple[int, bytes]]) -> Iterator[Run]:
-        """Merge consecutive records of one kind: a kernel call costs the same for one row or a thousand."""
+        """Merge consecutive records of one kind: a kernel call costs the same for one row or a thousand.
+
+        Rows made under other definitions than those before them are of another form, and not merged.
+        """
+        made: tuple[object, ...] = ()
         kind, parts = 0, list[Columns]()
         for offset, data in records:
             if not self._is_next(offset):
                 continue
             frame = self._read(data)
             if frame is not None:
-                if parts and frame.kind != kind:
+                same = (frame.kind, *form(frame.rows))
+                if parts and same != made:
                     yield Run(kind, parts, self.input_offset)
                     parts = []
                 rows = self._accept(frame, offset)
                 if length(rows):
-                    kind = frame.kind
+                    kind, made = frame.kind, same
                     parts.append(rows)
             self.input_offset = offset + 1
         if parts:

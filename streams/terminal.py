@@ -8,6 +8,7 @@ from contracts.frame import Columns, Kind, length
 from contracts.row_columns import LABEL_COLUMNS, PAYMENT_COLUMNS
 from features.catalog import TERMINAL
 from features.definition import Entity
+from features.meaning import meaning_of
 from features.state import EntityState
 from streams.entity_rows import entity_entries, latest_rows, load_entities
 from streams.stage import Entry, Outcome, StoreRows
@@ -23,6 +24,7 @@ class TerminalRows:
     def __init__(self, partition: int, output_partitions: int, entity: Entity = TERMINAL) -> None:
         self._partition = partition
         self._state = EntityState(entity)
+        self._definitions = meaning_of(entity).code
 
     def __len__(self) -> int:
         return len(self._state)
@@ -33,6 +35,7 @@ class TerminalRows:
         made = dict(rows)
         made["terminal_pos"] = rows["pos"]
         made["terminal_values"] = applied.values
+        made["terminal_definitions"] = np.full(length(rows), self._definitions, np.uint64)
         if kind == Kind.PAYMENT:
             made["terminal_partition"] = np.full(length(rows), self._partition, np.int32)
             made["late"] = rows["late"] | applied.late.astype(np.uint8) * np.uint8(LATE_FOR_TERMINAL)

@@ -11,9 +11,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numba import njit
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind
+from contracts.keys import hash64
 from features.definition import Entity
 from features.state import Applied, EntityState
 from inference.backfill.rows import INTS, all_facts, entity_named
@@ -70,7 +72,7 @@ def fold(task: Fold) -> Folded:
         for batch in _batches(task, entity):
             rows = _columns(batch, entity)
             applied = fold_rows(state, rows)
-            target.write(rows, applied, stamps.of(rows["appended_ms"]))
+            target.write(rows, applied, stamps.of(rows[entity.join_key], rows["appended_ms"]))
             found.rows += batch.num_rows
             if task.logged:
                 _compare(entity, rows, applied, _logged(batch, entity), found)
@@ -159,18 +161,27 @@ def _number(value: float) -> float | None:
 
 
 class _Stamps:
-    """When a row was written, strictly growing along the shard, so that Feast's ties fall as the log's do."""
+    """When a row was written, strictly growing for each key, so that Feast's ties fall as the log's do."""
 
     def __init__(self) -> None:
-        self._newest_us = -(1 << 62)
+        self._newest_us: dict[int, int] = {}
 
-    def of(self, appended_ms: Ints) -> Ints:
-        """Return microseconds: when the log had the raw record, or just after the row before."""
-        steps = np.arange(len(appended_ms), dtype=np.int64)
-        level = np.maximum.accumulate(np.maximum(appended_ms * 1000 - steps, self._newest_us + 1))
-        stamps: Ints = level + steps
-        self._newest_us = int(stamps[-1]) if len(stamps) else self._newest_us
+    def of(self, keys: NDArray[np.bytes_], appended_ms: Ints) -> Ints:
+        """Return microseconds: when the log had the raw record, or just after the key's row before."""
+        names, slot = np.unique(hash64(keys), return_inverse=True)
+        newest = np.array([self._newest_us.get(name, -1) for name in names.tolist()], np.int64)
+        stamps: Ints = _growing(slot.astype(np.int64), appended_ms * 1000, newest)
+        self._newest_us.update(zip(names.tolist(), newest.tolist(), strict=True))
         return stamps
+
+
+@njit(cache=True)
+def _growing(slot: Ints, time_us: Ints, newest_us: Ints) -> Ints:
+    stamps = np.empty(len(slot), np.int64)
+    for row in range(len(slot)):
+        key = slot[row]
+        newest_us[key] = stamps[row] = max(newest_us[key] + 1, time_us[row])
+    return stamps
 
 
 class _Target:

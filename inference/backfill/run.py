@@ -20,7 +20,7 @@ from inference.backfill.frontier import Frontier, facts_differing, frontier
 from inference.backfill.offline import folder_of, publish
 from inference.backfill.rows import PLACE, origins
 from inference.backfill.split import Split, SplitDone, split
-from inference.lake import Lake, LakeFile
+from inference.lake import Lake, LakeFile, whole_flushes
 from inference.lake_sql import database
 
 Tell = Callable[[str], None]
@@ -252,23 +252,6 @@ def _grouped(files: Sequence[LakeFile], rows_max: int) -> Iterator[tuple[LakeFil
 
 def _rows(file: LakeFile) -> int:
     return int(pq.read_metadata(file.path).num_rows)
-
-
-def whole_flushes(files: Sequence[LakeFile]) -> dict[tuple[int, int], int]:
-    """Return (partition, first offset) -> next offset of the flushes of the feature log that are whole.
-
-    A flush writes up to two files, one after the other, and each says which of them there are to be; so
-    only the last flush of a partition can be seen in the middle of being written.
-    """
-    there = {(file.path.parents[1].name, file.partition, file.first_offset) for file in files}
-    found: dict[tuple[int, int], int] = {}
-    for file in files:
-        about = pq.read_metadata(file.path).metadata or {}
-        named = about.get(b"headrace.datasets", b"").decode()
-        siblings = [name for name in named.split(",") if name]
-        if all((name, file.partition, file.first_offset) in there for name in siblings):
-            found[file.partition, file.first_offset] = int(about[b"headrace.next_offset"])
-    return found
 
 
 @contextmanager

@@ -14,10 +14,9 @@ from bytewax.dataflow import Dataflow
 
 from load.peers.w1_tiles import answer, fresh, update
 
-Message = KafkaSourceMessage[bytes | None, bytes | None]
 
 
-def _payment(message: Message) -> tuple[str, dict[str, Any]]:
+def _payment(message: KafkaSourceMessage[Any, Any]) -> tuple[str, dict[str, Any]]:
     payment = orjson.loads(message.value or b"{}")
     return payment["customer_id"], payment
 

@@ -94,11 +94,12 @@ def test_a_changed_fact_is_found_in_the_raw_record(copied: Lake) -> None:
     assert run(copied).facts_differing == 1
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("dask", ["", "local"])
 def test_processes_and_dask_give_the_same_files(copied: Lake, dask: str) -> None:
     run(copied)
     alone = _rows(copied)
-    options = Options(workers=2, rows_a_shard=700)
+    options = Options(workers=2, rows_a_shard=4_000)
     assert run(copied, options, executor(2, dask)).mismatches == 0
     assert _rows(copied) == alone
 
