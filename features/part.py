@@ -40,6 +40,13 @@ class Batch(NamedTuple):
     item: NDArray[np.uint64]
     folds: Bools  # the row is of the view's kind, and counts
 
+    def part(self, some: slice) -> "Batch":
+        """Return some of the rows, sharing their memory."""
+        return Batch(
+            self.slot[some], self.at_ms[some], self.time_ms[some], self.value[some], self.item[some],
+            self.folds[some],
+        )  # fmt: skip
+
 
 class Told(NamedTuple):
     """What a part writes."""

@@ -1,11 +1,13 @@
 """A view's state as several parts: sawtooth tiles, and whatever else its features need.
 
 A view whose features all read sawtooth tiles is a plain `ViewState`: it costs and packs what it always did.
-Every other view is put together here, and behaves alike. Packed, it is the clock, the tiles, then each part.
+Every other view is put together here, and behaves alike. Packed, it is the tiles, then the clock and each
+part as one run of words.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,12 +18,16 @@ from contracts.keys import hash64
 from features import kernel
 from features.aggregations import DecayedSum, Distinct, Last, LastK, Quantile, SinceLast, TopShare
 from features.decayed_part import DecayedPart
+from features.definition import FOREVER_MS as ENDLESS_MS
 from features.definition import Feature, View
+from features.idle import GRACE_MS
+from features.packed_words import VARINT_BYTES, get_counts, get_words, put_words
 from features.part import Batch, Floats, Ints, Part, Told, advance
 from features.recent_part import RecentPart
 from features.session_part import SessionPart
 from features.sketch_part import SketchPart
 from features.span_part import SpanPart
+from features.summary import NEVER
 from features.view_state import FOREVER_MS, ViewState, grown_to
 
 
@@ -62,17 +68,34 @@ class ViewParts:
         own = self._clock.nbytes + (self._tiles.nbytes if self._tiles else 0)
         return own + sum(placed.part.nbytes for placed in self._placed)
 
-    def apply(self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints) -> kernel.Answers:
-        """Fold rows of one kind in, in log order; rows of another kind only move the clock."""
+    @property
+    def idle_ms(self) -> int:
+        """After how long without any row nothing of a key is left to see; FOREVER_MS to keep it for good."""
+        if self.view.longest_ms == ENDLESS_MS:
+            return FOREVER_MS
+        return GRACE_MS + max(f.reach_ms + (f.window.hop_ms if f.window else 0) for f in self.view.features)
+
+    def apply(
+        self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]
+    ) -> kernel.Answers:
+        """Fold rows of one kind in, in log order; rows of another kind only move the clock.
+
+        `anew` (n,) marks rows whose key begins again: what it held before is forgotten.
+        """
         batch = self._batch(rows, kind, slots)
-        advance(self._clock, slots, clock_ms, batch.at_ms)
         values = np.empty((len(slots), len(self.view.columns)))
         late = batch.folds.copy()  # late in the view: too old for every part
         if self._tiles is not None:
-            told = self._tiles.apply(rows, kind, slots, clock_ms)
+            told = self._tiles.apply(rows, kind, slots, clock_ms, anew)
             values[:, self._tile_columns] = told.values
             late &= told.late
-        self._ask(batch, values, late)
+        cuts = [0, *np.flatnonzero(anew).tolist(), len(slots)]
+        for begin, end in pairwise(cuts):
+            some = slice(begin, end)
+            if begin < end and anew[begin]:
+                self._forget(slots[begin : begin + 1])
+            advance(self._clock, slots[some], clock_ms[some], batch.at_ms[some])
+            self._ask(batch.part(some), values[some], late[some])
         return kernel.Answers(values, late, batch.at_ms)
 
     def at(self, slots: Ints, now_ms: Ints) -> Floats:
@@ -99,44 +122,71 @@ class ViewParts:
         """Return a state of its own whose slot i holds what `slots[i]` holds here."""
         copied = ViewParts(self.view)
         copied.grow(len(slots) + 1)
-        words = self.packed_words(slots)
-        offsets = np.cumsum(words) - words
-        data = np.empty(int(words.sum()), np.int64)
-        self.pack(slots, data, offsets)
-        copied.unpack(np.arange(len(slots)), data, offsets)
+        bounds = self.pack_bounds(slots)
+        begins = np.cumsum(bounds) - bounds
+        data = np.empty(int(bounds.sum()), np.uint8)
+        self.pack(slots, data, begins.copy())
+        copied.unpack(np.arange(len(slots)), data, begins)
         return copied
 
-    def packed_words(self, slots: Ints) -> Ints:
-        """Return how many words `pack` writes for each slot."""
-        return np.asarray(1 + np.sum([s.packed_words(slots) for s in self._states], axis=0, dtype=np.int64))
+    def drop(self, slots: Ints) -> None:
+        """Forget what these slots hold."""
+        if self._tiles is not None:
+            self._tiles.drop(slots)
+        self._forget(slots)
 
-    def pack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
-        """Write each slot's state at its offset."""
-        data[offsets] = self._clock[slots]
-        at = offsets + 1
-        for state in self._states:
-            state.pack(slots, data, at)
-            at = at + state.packed_words(slots)
+    def pack_bounds(self, slots: Ints) -> Ints:
+        """Return how many bytes are enough for `pack` to write each slot."""
+        tiles = 0 if self._tiles is None else self._tiles.pack_bounds(slots)
+        return np.asarray(tiles + VARINT_BYTES * (1 + self._words(slots)))
 
-    def unpack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
+    def pack(self, slots: Ints, data: NDArray[np.uint8], offsets: Ints) -> None:
+        """Write each slot's state at its offset, moving `offsets` behind it."""
+        if self._tiles is not None:
+            self._tiles.pack(slots, data, offsets)
+        counts = self._words(slots)
+        begins = np.cumsum(counts) - counts
+        words = np.empty(int(counts.sum()), np.int64)
+        words[begins] = self._clock[slots]
+        at = begins + 1
+        for part, _ in self._placed:
+            part.pack(slots, words, at)
+            at = at + part.packed_words(slots)
+        put_words(words, counts, data, offsets)
+
+    def unpack(self, slots: Ints, data: NDArray[np.uint8], offsets: Ints) -> None:
         """Read what `pack` wrote, moving `offsets` behind it."""
-        self._clock[slots] = data[offsets]
-        offsets += 1
-        for state in self._states:
-            state.unpack(slots, data, offsets)
+        if self._tiles is not None:
+            self._tiles.unpack(slots, data, offsets)
+        counts = np.empty(len(slots), np.int64)
+        get_counts(data, offsets, counts)
+        words = np.empty(int(counts.sum()), np.int64)
+        get_words(words, counts, data, offsets)
+        begins = np.cumsum(counts) - counts
+        self._clock[slots] = words[begins]
+        begins += 1
+        for part, _ in self._placed:
+            part.unpack(slots, words, begins)
 
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` slots; the new ones are empty."""
         old = len(self._clock)
         self._clock = grown_to(self._clock, capacity)
-        self._clock[old:] = kernel.NEVER
-        for state in self._states:
-            state.grow(capacity)
+        self._clock[old:] = NEVER
+        if self._tiles is not None:
+            self._tiles.grow(capacity)
+        for part, _ in self._placed:
+            part.grow(capacity)
 
-    @property
-    def _states(self) -> list[Any]:
-        tiles = [] if self._tiles is None else [self._tiles]
-        return [*tiles, *(placed.part for placed in self._placed)]
+    def _words(self, slots: Ints) -> Ints:
+        """Return how many words the clock and the parts pack for each slot."""
+        parts = [part.packed_words(slots) for part, _ in self._placed]
+        return np.asarray(1 + np.sum(parts, axis=0, dtype=np.int64))
+
+    def _forget(self, slots: Ints) -> None:
+        self._clock[slots] = NEVER
+        for part, _ in self._placed:
+            part.drop(slots)
 
     def _batch(self, rows: Columns, kind: int, slots: Ints) -> Batch:
         count = len(slots)

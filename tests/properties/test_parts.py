@@ -29,11 +29,14 @@ from features.aggregations import (
     Sum,
     TopShare,
 )  # fmt: skip
+from features.catalog import ENTITIES
 from features.definition import FOREVER_MS, Entity, Feature, View, Window
 from features.state import EntityState
+from features.view_parts import ViewParts, view_state
+from features.view_state import ViewState
 from load.oracle import parts
-from load.oracle.windows import KeyOracle
-from tests.properties.test_windows import assert_same_bits, by_definition
+from load.oracle.windows import KeyOracle, PartitionOracle
+from tests.properties.test_windows import assert_same_bits, by_definition, rows_of
 
 T0 = 1_700_000_000_000
 SHORT = Window.of(minutes=1, hop_ms=5_000)
@@ -139,6 +142,24 @@ def assert_fold_equals_definition(entity: Entity, rows: list[tuple[int, int, int
     expected, late = by_definition(entity, columns, [Kind.PAYMENT] * len(rows))
     assert_same_bits(np.concatenate([t.values for t in told]), expected, entity.columns)
     assert np.concatenate([t.late for t in told]).tolist() == late
+
+
+FEW = st.tuples(st.integers(0, 2), st.integers(0, 60), st.integers(0, 99), st.integers(0, 3))
+
+
+@pytest.mark.parametrize(
+    "names", [("delayed", "last_n", "session"), ("first", "lifetime"), ("decayed",)], ids="+".join
+)
+@settings(max_examples=12, deadline=None)
+@given(rows=st.lists(FEW, min_size=1, max_size=30), batch=st.integers(1, 30))
+def test_an_idle_key_begins_again_unless_a_lifetime_keeps_it(names, rows, batch):
+    """A key without rows for a day and its longest window is forgotten, in a batch or between."""
+    entity, columns = entity_of(*names), payments([(k, t * 3_600_000, a, i) for k, t, a, i in rows])
+    state, oracle = EntityState(entity), PartitionOracle(entity)
+    told = [state.apply(take(columns, slice(i, i + batch)), Kind.PAYMENT) for i in range(0, len(rows), batch)]
+    expected = [oracle.row(Kind.PAYMENT, row) for row in rows_of(columns)]
+    assert_same_bits(np.concatenate([t.values for t in told]), np.array(expected), entity.columns)
+    assert "lifetime" not in names or len(state) == len({row[0] for row in rows})
 
 
 NEARLY = {  # a declaration, and one that differs by the least thing
@@ -371,13 +392,11 @@ def test_state_stays_bounded_by_the_declarations_not_by_events():
     assert max(size for _, size in sizes) // 8 <= 3000 + tiles * (11 + 7 + 3 * 32 + 3 * 1856 // 16)
 
 
-def test_a_view_without_parts_packs_as_it_did():
-    """Tiles alone: the state is the tiles' own, with no word for parts."""
-    entity = Entity(name="e", join_key="customer_id", views=(view_with(HOUR + features(ENDS, (None,))),))
-    state = EntityState(entity)
-    state.apply(payments([(0, 5, 1, 1)]), Kind.PAYMENT)
-    [blob] = state.export(np.array([b"c0"]))
-    assert len(blob) // 8 == 3 + len(entity.columns) + 6 + 1 + 2  # head, values, numbers, one tile of counts
+def test_a_view_without_parts_is_the_tiles_own_state():
+    """It costs and packs what the tiles do; one with a part is put together."""
+    assert {type(view_state(v)) for e in ENTITIES for v in e.views} == {ViewState}
+    assert type(view_state(view_with(HOUR + features(ENDS, (None,))))) is ViewState
+    assert {type(view_state(view_of(name))) for name in FEATURES if name != "distinct"} == {ViewParts}
 
 
 def test_columns_of_one_feature_stand_together():
