@@ -13,6 +13,7 @@ from features.idle import NEVER, arrive, idle_slots
 from features.key_table import UNKNOWN, KeyTable
 from features.meaning import meaning_of
 from features.packing import pack_numbers, unpack_numbers
+from features.view_parts import ViewParts, view_state
 from features.view_state import ViewState, grown_to
 
 Ints = NDArray[np.int64]
@@ -61,7 +62,7 @@ class EntityState:
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
         self._head = bytes([PACKED_VERSION]) + bytes.fromhex(meaning_of(entity).hash)
-        self._views = [ViewState(view) for view in entity.views]
+        self._views = [view_state(view) for view in entity.views]
         self._idle_ms = max(view.idle_ms for view in self._views)
         self._keys = KeyTable()
         self._values = np.empty((0, len(entity.columns)))
@@ -193,7 +194,11 @@ class EntityState:
         )
 
     def _fold(
-        self, views: Sequence[ViewState], where: tuple[Ints, NDArray[np.bool_]], rows: Columns, kind: int
+        self,
+        views: Sequence[ViewState | ViewParts],
+        where: tuple[Ints, NDArray[np.bool_]],
+        rows: Columns,
+        kind: int,
     ) -> Applied:
         """Fold rows into the views' slots (beginning anew or not); return all views' columns side by side."""
         kind = Kind.PAYMENT if kind == Kind.EVENT else kind
