@@ -2,8 +2,7 @@
 
 `features.records` says how a key's state lies in memory, `features.tiles` and `features.items` fold and read
 its parts, `features.packing` writes it down. Everything is plain loops over integers;
-`load/oracle/windows.py` is the definition it must equal. Numba keeps compiled code by the file that holds
-the function: after a change in one of these files run `touch features/*.py`.
+`load/oracle/windows.py` is the definition it must equal.
 """
 
 from typing import NamedTuple
