@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.aggregations.base import Op
 from features.aggregations.std import add, finalise_std, multiply
+from features.compiled import compiled
 from features.items import distinct, replace, see
 from features.records import (
     CLOCK,
@@ -27,7 +28,6 @@ from features.records import (
     Ints,
     Plan,
     Scratch,
-    compiled,
     drop,
     has_room,
     new_record,

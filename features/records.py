@@ -12,47 +12,24 @@ the unit being the hops' greatest common divisor), then, for replaced rows, valu
 Bounds: 2^28 - 1 rows a tile, times under 2^32 units; both are far beyond what the contract lets through.
 """
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
+
 Ints = NDArray[np.int64]
-F = TypeVar("F", bound=Callable[..., Any])
 NEVER = np.iinfo(np.int64).min
 ANY = np.uint64(0xFFFFFFFFFFFFFFFF)  # the threshold of a sketch that passes nothing over
 CLOCK, LAST_MS, LAST_VALUE, THRESHOLD, PASSED, SECTIONS = range(6)
 HOP, KEEP, TILES_MAX, TILE_WORDS, SUM, SQUARES, LEAST, GREATEST, LEVEL_WORDS = range(9)
-COMPILED_TOGETHER = (
-    "records", "tiles", "items", "packing", "kernel", "aggregations/base", "aggregations/distinct",
-    "aggregations/std",
-)  # fmt: skip
-_SOURCES = hashlib.sha256(
-    b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in COMPILED_TOGETHER)
-).hexdigest()
 COUNT_BITS = 28
 COUNT_MASK = (1 << COUNT_BITS) - 1
 ITEMS_NONE, ITEMS_DISTINCT, ITEMS_REPLACE = range(3)
 CLASSES = 256
 TOP, LARGEST, FREE = range(3)
 _LOW = 0xFFFFFFFF
-
-
-def compiled(function: F) -> F:
-    """Compile without reference counts: a call pays them for every array of its arguments, atomically.
-
-    They were half the time of a fold. So no such function makes an array: scratch comes with the arguments.
-    Numba keeps compiled code by the age of the function's own file, though other files' functions are in it;
-    here it is kept by the content of all files that are compiled together.
-    """
-    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
-    made = njit(**options)(function)
-    made._cache._cache_file._source_stamp = _SOURCES
-    return cast(F, made)
 
 
 class Plan(NamedTuple):
