@@ -36,6 +36,8 @@ SHARED = {
     "METRICS_HOST": "address the metrics listen on (default: 127.0.0.1)",
     "METRICS_PORT": "port the metrics listen on, for one worker a host (default: a free one)",
     "WORKER": "name of this process among those of its kind (default: the kind's)",
+    "CRASH_AT": "end the process at a named point of the code (tests: contracts/crash_points.py)",
+    "PLANTED_FAULT": "make the service wrong on purpose (tests of the oracle)",
     "PORTS": "ports for local servers, as 20000-29999",
     "JAVA": "java to run Kafka with",
     "REDIS_SERVER": "redis-server to run",

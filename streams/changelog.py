@@ -13,6 +13,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from contracts.connections import KafkaConnection
+from contracts.crash_points import reach
 from contracts.errors import StateError, Stop
 from streams.stage import Marker, Snapshot
 
@@ -132,6 +133,7 @@ class Changelog:
         """
         try:
             self._producer.init_transactions(30)
+            reach("stage.take_over")
             return reader.read(self._topic, self._partition)
         except KafkaException as error:
             raise Stop(75, "E_TAKE_OVER", str(error), self._where) from error
@@ -147,6 +149,7 @@ class Changelog:
             for key, blob in snapshot.entries:
                 self._produce(key, blob)
             self._produce(MARKER, msgspec.json.encode(snapshot.marker))
+            reach("stage.in_checkpoint")
             self._producer.commit_transaction(max(30.0, self._timeout_s))
         except KafkaException as error:
             raise Stop(74, "E_CHECKPOINT", str(error), self._where) from error

@@ -6,10 +6,12 @@ kept (the newest of each key), and the store is tried again a few times a second
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from contracts.connections import RedisConnection
+from contracts.crash_points import ACK_BEFORE_WRITE, planted
 from features.feast_row import RowWriterCodec
 from streams.entity_rows import concat_rows, newest_rows
 from streams.redis_socket import RedisSocket, StoreDown
@@ -99,7 +101,7 @@ class OnlineStoreWriter:
 
     def acknowledged(self, ticket: int) -> bool:
         """Return whether the store holds the ticket's rows, or newer ones."""
-        return self._acknowledged >= ticket
+        return self._acknowledged >= ticket or planted(ACK_BEFORE_WRITE)
 
     def watch(self, partitions: set[int]) -> None:
         """Say which partitions this worker owns: their sentinels are checked from now on."""
@@ -192,6 +194,8 @@ class OnlineStoreWriter:
         if not parts:
             return
         rows = newest_rows(concat_rows(parts))
+        if planted(ACK_BEFORE_WRITE):
+            self._thread_pause()
         try:
             self._write(connection, rows)
         except StoreDown:
@@ -200,6 +204,9 @@ class OnlineStoreWriter:
             raise
         self._acknowledged = ticket
         self._events.progressed()
+
+    def _thread_pause(self) -> None:
+        time.sleep(2 * self._settings.sentinel_interval_ms / 1e3)
 
     def _fold_waiting(self) -> None:
         with self._wake:
@@ -232,7 +239,7 @@ class OnlineStoreWriter:
             part = rows.take(slice(first, first + step))
             codec = self._target.codec
             data = codec.encode(
-                part.keys, part.values, part.event_time_ms, part.positions, self._target.epoch
+                part.keys, part.values, part.event_time_ms, part.positions, self._target.epoch, part.tiles
             )
             self._asked_s = began_s = self._clock()
             connection.exchange(data, codec.calls(len(part.keys)))

@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.crash_points import reach
+
 FIRST, NEXT = b"headrace.first_offset", b"headrace.next_offset"
 DATASETS = b"headrace.datasets"
 
@@ -39,6 +41,7 @@ def write_whole(
         pq.write_table(marked, sink, compression="zstd", use_dictionary=_repeating(table.schema))
         sink.flush()
         os.fsync(sink.fileno())
+    reach("archive.in_write")
     part.replace(path)
     _sync_folder(path.parent)
 

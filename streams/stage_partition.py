@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from contracts.crash_points import COMMIT_EARLY, planted, reach
 from streams.stage import Snapshot, StageCore, Step, StoreRows
 
 
@@ -86,6 +87,7 @@ class StagePartition:
         self._ticket = 0
         self._steps_made = 0
         self._steps_sent = 0
+        self._steps_committed = 0
         self._checkpoint: Checkpoint | None = None
         self._checkpoint_ms = 0.0
 
@@ -134,8 +136,12 @@ class StagePartition:
                 if not self._store.is_down and now_ms < pending.deadline_ms:
                     return
                 self._breaker_releases += 1
+            if planted(COMMIT_EARLY) and self._steps_sent >= self._steps_committed:
+                return
             self._outbox.popleft()
+            reach("stage.after_store")
             self._outputs.send(pending.step)
+            reach("stage.after_outputs")
             self._steps_sent += 1
             if self._checkpoint is not None and self._checkpoint.steps == self._steps_sent:
                 self._checkpoint.mark = self._outputs.mark()
@@ -151,12 +157,14 @@ class StagePartition:
         ready = self._checkpoint
         if ready is None or ready.committing or not self._may_commit(ready):
             return None
+        reach("stage.before_checkpoint")
         ready.committing = True
         return ready
 
     def committed(self, checkpoint: Checkpoint, now_ms: float) -> None:
         """Tell the source: all below the checkpoint's marker will never be asked for again."""
         self._checkpoint, self._checkpoint_ms = None, now_ms
+        self._steps_committed = checkpoint.steps
         self.marker_offset = checkpoint.snapshot.marker.input_offset
         while self._acks and self._acks[0][0] < self.marker_offset:
             self._acks.popleft()[1]()
@@ -178,6 +186,8 @@ class StagePartition:
         return taken
 
     def _may_commit(self, checkpoint: Checkpoint) -> bool:
+        if planted(COMMIT_EARLY):
+            return True
         if checkpoint.mark is None or not self._outputs.acknowledged(checkpoint.mark):
             return False
         return self._store.acknowledged(checkpoint.ticket)

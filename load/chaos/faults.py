@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from contracts import crash_points
 from contracts.errors import ConfigError
 from headrace.supervisor import WORKERS, Worker, numbered
 from load.chaos.settle import client
@@ -25,9 +26,11 @@ READY_WAIT_S = 60.0
 SESSION_S = 3.0
 POINT_WAIT_S = 12.0
 SCALED = 3
-POINTS: dict[str, Kind] = {
-    "gate.after_produce": ("gate",),
-}
+POINTS_OF: dict[str, tuple[Kind, ...]] = {  # which workers reach the points of each room
+    "gate": (("gate",),), "stage": (("stream", "customer"), ("stream", "terminal")), "scorer": (("score",),),
+    "archive": (("archive",),),
+}  # fmt: skip
+AT_A_START = ("stage.take_over",)  # reached by a successor alone
 
 
 class Site:
@@ -35,6 +38,7 @@ class Site:
 
     def __init__(self, stand: Stand, armed: Path) -> None:
         self.stand, self.armed = stand, armed
+        armed.mkdir(exist_ok=True)
         self.rebalances = 0
         self.code_points: dict[str, int] = {}
 
@@ -142,6 +146,30 @@ def stall_redis(site: Site, rng: Random) -> bool:
     return True
 
 
+def at_point(point: str, site: Site, rng: Random) -> bool:
+    """End a worker at a named point of its code, some passages from now."""
+    kinds = POINTS_OF[point.partition(".")[0]]
+    kind = kinds[int(rng.integers(len(kinds)))]
+    worker = site.any_of(kind, rng)
+    if worker is None or worker.process is None:
+        return False
+    victim, armed = worker.process, site.armed / worker.name
+    if point in AT_A_START:
+        victim.kill()
+        passages = 1
+    else:
+        passages = int(rng.integers(1, 4))
+    armed.write_text(f"{point}:{passages}")
+    hit = armed.with_name(armed.name + ".hit")
+    struck = site.stand.until(hit.exists, POINT_WAIT_S)
+    armed.unlink(missing_ok=True)
+    struck = struck or hit.exists()  # it may have been reached between the two lines
+    hit.unlink(missing_ok=True)
+    if struck:
+        site.code_points[point] = site.code_points.get(point, 0) + 1
+    return struck and site.stand.until(lambda: not victim.alive(), END_WAIT_S)
+
+
 def state_of(pid: int) -> str:
     """Return the kernel's letter for a process: T is stopped."""
     time.sleep(0.05)
@@ -155,6 +183,7 @@ def catalogue() -> dict[str, Fault]:
         name = numbered(kind, 0)
         for group, fault in (("kill", kill), ("term", term), ("pause", pause), ("scale", scale)):
             found[f"{group}:{name}"] = partial(fault, kind)
+    found |= {f"point:{point}": partial(at_point, point) for point in crash_points.POINTS}
     found |= {
         "broker:kill": kill_broker, "broker:stall": stall_broker, "redis:kill": kill_redis,
         "redis:flush": flush_redis, "redis:stall": stall_redis,

@@ -28,6 +28,7 @@ RECOVERY_TIMEOUT_S = 90.0
 SOON_S = 0.25  # payments sent within this of a fault are those that feel it
 LEFT_S = 3.0  # of load, that a fault may still be proven to have struck while input remained
 GAP_S = (0.3, 2.5)
+ARMED = "armed"
 _FAULTS = 102  # the seed's branch of the faults
 
 
@@ -59,7 +60,7 @@ class ChaosRun:
         self._rng = np.random.default_rng([plan.seed, _FAULTS])
         self._given = make_input(plan)
         self._observed = Observed.of(self._given.payment_ids())
-        self._site = Site(stand, stand.folder / "armed")
+        self._site = Site(stand, stand.folder / ARMED)
         self._sender = Sender(
             Outbox(stand.kafka), stand.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
         )
@@ -159,5 +160,6 @@ def run_chaos(
         tell: hears what goes on.
     """
     tell("servers")
-    with Stand(folder, plan.partitions, dict(environment or {})) as stand:
+    armed = {"HEADRACE_CRASH_AT": f"@{folder / ARMED}"}
+    with Stand(folder, plan.partitions, {**armed, **(environment or {})}) as stand:
         return ChaosRun(plan, stand, tell).run()

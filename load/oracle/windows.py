@@ -32,6 +32,7 @@ class KeyOracle:
         self.folded: dict[str, list[dict[str, Any]]] = {view.name: [] for view in entity.views}
         self.sketch: dict[str, Sketch] = {view.name: Sketch(items_max) for view in entity.views}
         self.late = False
+        self.asked: dict[Any, list[dict[str, Any]]] = {}  # what was found since the last row
 
     def row(self, kind: int, row: Mapping[str, Any]) -> list[float]:
         """Return all columns of the entity as of `row`, which is folded in."""
@@ -39,6 +40,7 @@ class KeyOracle:
         self.newest_ms = clock if self.newest_ms is None else max(self.newest_ms, clock)
         out: list[float] = []
         self.late = False
+        self.asked.clear()
         for view in self.entity.views:
             out += self._view(view, row if view.rows == kind else None)
         return out
@@ -87,10 +89,18 @@ class KeyOracle:
             if newest is None or now - newest["ms"] > max(w.length_ms for w in view.windows):
                 return NULL
             return float(newest["value"]) if name == "Last" else float(now - newest["ms"])
-        inside = [row for row in rows if begin(feature.window, now) <= row["ms"] <= now]
+        inside = self._inside(view, feature.window, rows, now)
         if name == "Distinct":
             return self.sketch[view.name].count(begin(feature.window, now))
         return fold(name, [row["value"] for row in inside])
+
+    def _inside(self, view: Any, window: Any, rows: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
+        """Return the rows of a window; features of one window ask for the same ones."""
+        asked = (view.name, window.label, len(rows), now)
+        if asked not in self.asked:
+            first = begin(window, now)
+            self.asked[asked] = [row for row in rows if first <= row["ms"] <= now]
+        return self.asked[asked]
 
 
 class PartitionOracle:
