@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from contracts.frame import decode, encode
 from tests.simulation import judgement, simulation
 from tests.simulation.oracle_pipeline import Durable
 
@@ -27,11 +29,14 @@ def other_score(left: Durable) -> Durable:
 
 
 def flip_a_bit(left: Durable) -> Durable:
-    """The last bit of the last as-of value of a record of features.log."""
+    """The last bit of the last as-of value that is no null, in a record of features.log."""
     place = next(p for p, log in sorted(left.frames.items()) if p[0] == "features.log" and log)
     log = list(left.frames[place])
-    values = log[0].rindex(b"<f8") and len(log[0]) - 9
-    log[0] = log[0][:values] + bytes([log[0][values] ^ 1]) + log[0][values + 1 :]
+    frame = decode(log[0])
+    values = frame.rows["terminal_values"].copy()
+    bits = values.view(np.uint64)
+    bits[-1, np.flatnonzero(np.isfinite(values[-1]))[-1]] ^= np.uint64(1)
+    log[0] = encode(frame._replace(rows={**frame.rows, "terminal_values": values}))
     return left._replace(frames={**left.frames, place: log})
 
 
