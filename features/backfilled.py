@@ -1,6 +1,6 @@
 """What a backfill leaves in the lake: one folder an entity and definitions, whole or not there.
 
-    backfill/<entity>/<definitions hash>/shard-00000.parquet ...
+    backfill/<entity>/<definitions hash>/part-00000.parquet ...
     backfill/<entity>/<definitions hash>/backfill.json
 
 The folder holds every row's features under those definitions, up to where the lake was whole; what the
@@ -15,7 +15,7 @@ from features.meaning import meaning_of
 
 FOLDER = "backfill"
 ABOUT = "backfill.json"
-SHARDS = "shard-*.parquet"
+PARTS = "part-*.parquet"
 
 
 class Backfilled(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,6 @@ is, whatever stands beside it.
 
 from functools import cache
 
-import numpy as np
-
 from contracts.meaning import Meaning
 from features.aggregations import Distinct
 from features.definition import Entity, Feature, View, definitions_hash
@@ -38,9 +36,3 @@ def feature_hash(view: View, feature: Feature) -> str:
         reach_ms = max(window.length_ms for window in view.windows)
     source = (int(view.rows), view.measure, view.time, view.item, view.items, reach_ms)
     return definitions_hash(feature, *source)
-
-
-@cache
-def state_word(entity: Entity) -> np.int64:
-    """Return the hash as packed state carries it."""
-    return np.int64(int.from_bytes(bytes.fromhex(meaning_of(entity).hash), "little", signed=True))

@@ -29,6 +29,7 @@ from inference.manifest import (
 from inference.model import LightGbmModel, Model, ModelName
 from inference.model_text import check_model_text
 from inference.model_trial import try_model
+from inference.trials import note_of, remember
 
 LOOKS_TO_RETRY = 60  # a trial may have failed for want of time or memory
 
@@ -111,7 +112,10 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     check_model_text(files[MODEL_FILE], list(manifest.features))
     golden = _golden(files[GOLDEN_FILE], folder, len(manifest.features))
     text = files[MODEL_FILE].decode()
-    try_model(text, golden)
+    note = note_of(models, files[MODEL_FILE], files[GOLDEN_FILE])
+    if not note.exists():
+        try_model(text, golden)
+        remember(note)
     line = files.get(CALIBRATION_FILE)
     fitted = None if line is None else calibration.decode(line, str(folder / CALIBRATION_FILE))
     return LightGbmModel(text, manifest, calibration=fitted, columns=columns)

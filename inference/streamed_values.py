@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from contracts.frame import Kind
-from features.backfilled import SHARDS
+from features.backfilled import PARTS
 from features.definition import Entity
 from features.meaning import meaning_of
 from inference.backfill.offline import folder_of
@@ -70,7 +70,7 @@ def _backfilled(lake: Lake, rows: pa.Table, entity: Entity) -> Floats:
     with duckdb.connect() as database:
         database.register("asked", asked)
         query = _BACKFILLED.format(columns=columns)
-        asked_for = {"files": str(folder / SHARDS), "kind": int(Kind.PAYMENT)}
+        asked_for = {"files": str(folder / PARTS), "kind": int(Kind.PAYMENT)}
         found = database.sql(query, params=asked_for).to_arrow_table()
     if found["pos"].null_count:
         raise _lacks(entity, found["pos"].null_count, str(folder))

@@ -13,7 +13,7 @@ from features.catalog import CUSTOMER
 from features.definition import Entity
 from features.meaning import meaning_of
 from features.state import EntityState
-from streams.entity_rows import entity_entries, latest_rows, load_entities
+from streams.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
 from streams.seen_transactions import SeenTransactions
 from streams.stage import Entry, Outcome, StoreRows
 
@@ -28,6 +28,7 @@ class CustomerRows:
     columns: Mapping[int, frozenset[str]] = {Kind.EVENT: EVENT_COLUMNS}
 
     def __init__(self, partition: int, output_partitions: int, entity: Entity = CUSTOMER) -> None:
+        self.tiles = False
         self._partition = partition
         self._output_partitions = output_partitions
         self._state = EntityState(entity)
@@ -50,7 +51,7 @@ class CustomerRows:
             kind=Kind.PAYMENT,
             rows=payments,
             targets=partition_of(rows["terminal_id"], self._output_partitions),
-            store_rows=StoreRows(rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]),
+            store_rows=changed_rows(self._state, rows["customer_id"], applied, rows["pos"], self.tiles),
             refused=refused,
             late=int(applied.late.sum()),
             repeats=int(verdict.repeat.sum()),
@@ -73,7 +74,7 @@ class CustomerRows:
 
     def latest(self) -> StoreRows:
         """Return the store's row of every customer."""
-        return latest_rows(self._state)
+        return latest_rows(self._state, self.tiles)
 
 
 def _payments(rows: Columns, partition: int, values: NDArray[np.float64], late: NDArray[np.bool_]) -> Columns:

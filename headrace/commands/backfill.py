@@ -58,7 +58,7 @@ def command(
     from inference.lake import Lake
 
     processes = workers or len(os.sched_getaffinity(0))
-    options = Options(compare=compare, write=not no_write, workers=processes, memory_mb=memory_mb)
+    options = Options(compare=compare, write=not no_write, memory_mb=memory_mb)
     if warm:
         _warm(entity, options, executor(processes, dask), wait_s, json_file)
         return
