@@ -16,9 +16,11 @@ from features.catalog import CUSTOMER_PROFILE, ENTITIES
 from features.definition import BatchView, View
 from features.definition import Entity as Declared
 from features.feast_format import refuse_collisions
+from features.feast_tiles import TilesView
 
 EVENT_TIME, CREATED_TIME = "event_timestamp", "created_timestamp"
 FEATURE_LOG = "features/**/*.parquet"
+ONLINE_ONLY = "online-only/*.parquet"  # there are none: history has the values themselves
 BATCH_VIEWS = (CUSTOMER_PROFILE,)
 
 
@@ -33,7 +35,8 @@ def feature_views(lake: Path) -> dict[str, FeatureView]:
     batch = [_batch(view, owners[view.join_key], lake) for view in BATCH_VIEWS]
     for owner in owners.values():
         mine = [view for view in (*streamed, *batch) if view.entities == [owner.name]]
-        refuse_collisions([(view.name, [field.name for field in view.features]) for view in mine])
+        tiles = [TilesView.of(e).fields for e in ENTITIES if e.name == owner.name]
+        refuse_collisions([*((view.name, [f.name for f in view.features]) for view in mine), *tiles])
     return {view.name: view for view in (*streamed, *batch)}
 
 
