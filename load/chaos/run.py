@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ WARM_RECORDS = 300  # through the whole before the load begins
 RECOVERY_TIMEOUT_S = 90.0
 SOON_S = 0.25  # payments sent within this of a fault are those that feel it
 LEFT_S = 3.0  # of load, that a fault may still be proven to have struck while input remained
+READ_ON_S = 0.5  # what comes after the last prediction would be a duplicate
 GAP_S = (0.3, 2.5)
 ARMED = "armed"
 _FAULTS = 102  # the seed's branch of the faults
@@ -84,7 +86,9 @@ class ChaosRun:
             self._await_through(self._sender.payments_among(WARM_RECORDS), "the first payments")
             self._tell(f"load: {len(self._given.records):,} records, {self._plan.rate:g} a second")
             self._sender.go()
-            struck = list(self._strikes())
+            struck = list(islice(self._strikes(), self._plan.faults_max))
+            if self._plan.faults_max is not None:
+                self._sender.end()
             stand.until(lambda: not self._sender.is_alive(), self._sender.left_s + RECOVERY_TIMEOUT_S)
             self._raise_failures()
             self._await_through(self._sender.payments_sent, "the last payments")
@@ -92,7 +96,7 @@ class ChaosRun:
             settle(stand)
             restarts = stand.supervisor.restarts
             stand.stop_workers()
-            time.sleep(0.5)
+            time.sleep(READ_ON_S)
         finally:
             self._sender.end()
             self._reader.stop()
