@@ -84,7 +84,8 @@ class PredictionWriter:
             _texts(rows["transaction_id"]), _texts(rows["customer_id"]), _texts(rows["terminal_id"]),
             rows["event_time"].tolist(), [b"%d" % timing.scored_at_ms] * count,
             self._decided(judged), _reasons(judged.reasons, count),
-            self._rule_answers(judged.outcomes, model), _numbers(judged.vectors), self._origins(judged.served), partitions, offsets,
+            self._rule_answers(judged.outcomes, model), _numbers(judged.vectors),
+            self._origins(judged.served), partitions, offsets,
             self._circumstances(rows["appended_ms"], judged.missing), total, stage,
             _ends(rows["traceparent"], timing), strict=True,
         )  # fmt: skip

@@ -55,8 +55,8 @@ class ScorerMetrics:
         )
         self._live: tuple[str, str] | None = None
 
-    def committed(self, scored: Scored) -> None:
-        """Count a batch whose transaction was committed."""
+    def committed(self, scored: Scored, commit_ms: float) -> None:
+        """Count a batch whose transaction was committed, in `commit_ms`."""
         for event in scored.drift:
             self.drift.labels(event.kind, event.feature).inc()
         for feature, number in scored.unwatched.items():
@@ -70,6 +70,7 @@ class ScorerMetrics:
         self.degraded.inc(int((scored.judged.missing > 0).sum()))
         self.batch_rows.observe(len(scored.predictions))
         self.step_s.labels("store").observe(scored.timing.store_ms / 1000)
+        self.step_s.labels("commit").observe(commit_ms / 1000)
         self.step_s.labels("predict").observe(scored.timing.predict_ms / 1000)
         groups = ("customer", served.customer_status), ("terminal", served.terminal_status)
         for group, codes in (*groups, ("profile", served.profile_status)):

@@ -59,6 +59,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConnection
     redis: RedisConnection
     models: Path
+    lake: Path | None = None
     topic_prefix: str = ""
     epoch: int = 0
     partitions: int = PARTITIONS

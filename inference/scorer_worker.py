@@ -1,13 +1,15 @@
 """A scorer put together: clients, store, champion, core. What `headrace score` runs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
-from features.catalog import DEFINITIONS_HASH, SERVICE
+import numpy as np
+
 from inference.breaker import Breaker
-from inference.champion import ChampionWatch, Definitions, load_champion
+from inference.champion import ChampionWatch, load_champion, our_definitions
 from inference.clock import SystemClock
-from inference.online_reader import RedisFeatureReader
+from inference.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer, refuse_lost_offsets
@@ -24,9 +26,7 @@ class ScorerWorker:
         self._reader = RedisFeatureReader(settings.redis, settings.project, settings.reader)
         self._watch = ChampionWatch(
             settings.models,
-            partial(
-                load_champion, settings.models, definitions=Definitions(DEFINITIONS_HASH, SERVICE.columns)
-            ),
+            partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
         )
@@ -45,9 +45,16 @@ class ScorerWorker:
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()
+        self._warm()
         ready()
         Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
         consumer.close()
         self._reader.close()
+
+    def _warm(self) -> None:
+        """Compile the reader and open its connections before the first payment waits for them."""
+        nobody = np.array([b"-"])
+        with suppress(StoreUnavailable):  # scoring goes on without the store, and so does the start
+            self._reader.read(nobody, nobody)

@@ -36,7 +36,9 @@ class Watcher(threading.Thread):
         consumer = self._consumer()
         try:
             while not self._stopping.is_set():
-                self._take(consumer.consume(2_000, 0.05))
+                first = consumer.poll(0.05)
+                if first is not None:  # a read of many would wait until there are many, or its time is over
+                    self._take([first, *consumer.consume(2_000, 0)])
         except Exception as error:  # noqa: BLE001  # carried to the thread that waits for the result
             self.failure = error
         finally:

@@ -8,6 +8,7 @@ over, with a pointer in the dead letters, since it would hold up its partition f
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import compress
 
 import structlog
 from confluent_kafka import (
@@ -33,6 +34,7 @@ from streams.outgoing import Outgoing
 
 log = structlog.get_logger("headrace.gate")
 IDLE_WAIT_S = 0.05
+GATHERED_BYTES = 262_144  # a backlog: nothing more is gathered
 STOP_FLUSH_S = 3.0
 CLUSTER_TIMEOUT_S = 10.0
 STRIKES_MAX = 3
@@ -78,6 +80,9 @@ class GateWorker:
                 "heartbeat.interval.ms": settings.session_timeout_ms // 4,
                 "allow.auto.create.topics": False,
                 "check.crcs": True,
+                # The broker gathers: an answer is what came while it waited, and a backlog comes at once.
+                "fetch.min.bytes": GATHERED_BYTES,
+                "fetch.wait.max.ms": max(1, round(settings.gather_ms)),
                 "fetch.queue.backoff.ms": 20,
                 "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": 32_768,
@@ -114,12 +119,12 @@ class GateWorker:
             self._committed_at = time.monotonic()
 
     def _gather(self) -> list[Message]:
-        """Wait for a first record, then for those that follow it closely."""
+        """Wait for a first record, then take all that the broker gathered with it."""
         settings = self._settings
         most = settings.records_a_backlog_batch if self._behind else settings.records_a_batch
         messages = self._consumer.consume(1, IDLE_WAIT_S)
         if messages:
-            messages += self._consumer.consume(most - 1, settings.gather_ms / 1000)
+            messages += self._consumer.consume(most - 1, 0)
         if self._fresh:  # assigned while gathering: what was gathered may be from before
             self._consumer.assign(self._fresh)
             self._fresh, messages = [], []
@@ -145,9 +150,10 @@ class GateWorker:
 
     def _by_topic(self, messages: list[Message]) -> Iterator[tuple[str, RawBatch]]:
         """Yield what was gathered of each topic, in log order, less partitions that are no longer ours."""
-        names = [message.topic() or "" for message in messages]
-        for name in sorted(set(names)):
-            some = [message for message, other in zip(messages, names, strict=True) if other == name]
+        names = list(map(Message.topic, messages))
+        found = sorted({name or "" for name in names})
+        for name in found:
+            some = messages if len(found) == 1 else list(compress(messages, map(name.__eq__, names)))
             topic, batch = name.removeprefix(self._settings.topic_prefix), _raw(some)
             lost = {partition for partition in set(batch.partitions) if not self._core.owns(topic, partition)}
             if lost:
@@ -289,10 +295,10 @@ class GateWorker:
 
 def _raw(messages: list[Message]) -> RawBatch:
     return RawBatch(
-        [message.partition() or 0 for message in messages],
-        [message.offset() or 0 for message in messages],
-        [message.timestamp()[1] for message in messages],
-        [message.key() for message in messages],
-        [message.value() for message in messages],
+        list(map(Message.partition, messages)),  # type: ignore[arg-type]  # a consumed record has one
+        list(map(Message.offset, messages)),  # type: ignore[arg-type]
+        [stamp for _, stamp in map(Message.timestamp, messages)],
+        list(map(Message.key, messages)),
+        list(map(Message.value, messages)),
         headers_of(messages),
     )

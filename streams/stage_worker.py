@@ -75,6 +75,7 @@ class StageWorker:
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="stage")
         self._commits: set[asyncio.Task[None]] = set()
         self._gathering = False
+        self._worked_ms = 0.0
         self._stopping = False
         self._next_gauge_ms = 0.0
 
@@ -186,15 +187,24 @@ class StageWorker:
         return changelog, restored, rows
 
     def _gather(self) -> None:
-        """Wait a moment for what else is about to come: a batch costs the same for one record or ten."""
-        if not self._gathering:
-            self._gathering = True
-            asyncio.get_running_loop().call_later(self.settings.gather_ms / 1e3, self._gathered)
+        """Wait a moment for what else is about to come: a batch costs the same for one record or ten.
+
+        A record that comes alone, after a pause, is worked on at once: nothing follows it closely.
+        """
+        if self._gathering:
+            return
+        self._gathering = True
+        loop = asyncio.get_running_loop()
+        if now_ms() - self._worked_ms > self.settings.gather_ms:
+            loop.call_soon(self._gathered)
+        else:
+            loop.call_later(self.settings.gather_ms / 1e3, self._gathered)
 
     def _gathered(self) -> None:
         self._gathering = False
         for live in list(self._live.values()):
             self._work(live)
+        self._worked_ms = now_ms()
 
     def _work(self, live: Live) -> None:
         before = live.partition.core.counts.rows

@@ -42,6 +42,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        name="w1", about="windows on gate and customer stage, beside Faust, Quix Streams and Bytewax",
+        module="load.bench.w1.scenario",
+    ),
+    Scenario(
+        name="w1-json", about="the same with one JSON record an event, as the peers send",
+        module="load.bench.w1.scenario", function="run_json",
+    ),
     Scenario(name="gate", about="JSON judged and sent on as record batches", module="load.bench.gate"),
     Scenario(
         name="features", about="windows of the customer entity, in memory", module="load.bench.features",

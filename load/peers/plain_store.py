@@ -1,5 +1,6 @@
 """A plain Feast repository on Redis: two entities, two push sources, used through the stock SDK alone."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,18 +28,23 @@ def open_store(folder: Path, redis: RedisConnection, project: str = "plain") -> 
     )
 
 
-def apply(store: FeatureStore, folder: Path) -> None:
+def apply(
+    store: FeatureStore,
+    folder: Path,
+    entities: Mapping[str, str] = ENTITIES,
+    features: Sequence[str] = FEATURES,
+) -> None:
     """Register one pushed view an entity; Feast wants a batch source beside each, so an empty file."""
-    for name, key in ENTITIES.items():
+    for name, key in entities.items():
         entity = Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
         path = folder / f"{name}.parquet"
-        frame([("x", 0, dict.fromkeys(FEATURES, 0.0))], key).to_parquet(path)
+        frame([("x", 0, dict.fromkeys(features, 0.0))], key).to_parquet(path)
         source = FileSource(name=f"{name}_file", path=str(path), timestamp_field="event_timestamp")
         view = FeatureView(
             name=f"{name}_view",
             entities=[entity],
             ttl=timedelta(days=60),
-            schema=[Field(name=feature, dtype=Float64) for feature in FEATURES],
+            schema=[Field(name=feature, dtype=Float64) for feature in features],
             source=PushSource(name=f"{name}_push", batch_source=source),
             online=True,
         )

@@ -1,1 +1,1 @@
-"""A deterministic simulation of gate, stages and scorer: the real code, an in-memory Kafka and store, a seed."""
+"""A deterministic simulation: the real gate, stages and scorer on a Kafka and a store in memory."""

@@ -57,7 +57,8 @@ class SimProducer:
 
     def _arrive(self, request: Any) -> None:
         """The head of a connection's queue reaches the broker, or fails."""
-        verdict = self.net.faults.delivery(self) if not self.owner.dead else "arrives"
+        followed = bool(self.owner.channel((self.number, *request.place)).requests)
+        verdict = self.net.faults.delivery(followed) if not self.owner.dead else "arrives"
         error: KafkaError | None = None
         if verdict != "lost":
             try:
@@ -66,7 +67,9 @@ class SimProducer:
                     txn.touched.add(request.place)
                 self.broker.append(
                     request.place,
-                    Record(request.key, request.value, request.headers, self.net.wall_ms(), txn, self.owner.name),
+                    Record(
+                        request.key, request.value, request.headers, self.net.wall_ms(), txn, self.owner.name
+                    ),
                 )
             except Exception as refused:  # noqa: BLE001  # a fenced producer's write
                 error = refused.args[0]
@@ -125,7 +128,9 @@ class SimProducer:
         self.failed = False
         self._pause()
 
-    def send_offsets_to_transaction(self, offsets: list[TopicPartition], group: Any, timeout_s: float) -> None:
+    def send_offsets_to_transaction(
+        self, offsets: list[TopicPartition], group: Any, timeout_s: float
+    ) -> None:
         """Put consumed offsets into the transaction, under the group's generation."""
         self._pause()
         found = self.broker.group(group.group)
@@ -175,7 +180,9 @@ class SimProducer:
         self._pause()
 
     def _pause(self) -> None:
-        self.world.wait(self.world.rng.random() * 2)
+        """An answer of the coordinator takes a moment, now and then a long one."""
+        longest_ms = 25 if self.world.rng.random() < 0.08 else 2
+        self.world.wait(self.world.rng.random() * longest_ms)
 
 
 class SimConsumer:
@@ -198,7 +205,9 @@ class SimConsumer:
         self.on_lost: Any = None
         self.owner.clients.append(self)
 
-    def subscribe(self, topics: list[str], on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> None:
+    def subscribe(
+        self, topics: list[str], on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None
+    ) -> None:
         """Join the group at the next poll."""
         self.topics, self.on_assign, self.on_revoke, self.on_lost = topics, on_assign, on_revoke, on_lost
 
@@ -277,12 +286,8 @@ class SimConsumer:
                 return found
             if self.tells_ends and place not in self.told_end:
                 self.told_end.add(place)
-                found.append(
-                    Message(
-                        topic=place[0], partition=place[1], offset=after,
-                        error=KafkaError(KafkaError._PARTITION_EOF),
-                    )  # fmt: skip
-                )
+                ended = KafkaError(KafkaError._PARTITION_EOF)
+                found.append(Message(topic=place[0], partition=place[1], offset=after, error=ended))
         return found
 
     def _message(self, place: tuple[str, int], offset: int) -> Message:

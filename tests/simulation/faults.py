@@ -43,9 +43,13 @@ class Faults:
         self.struck[kind] += 1
         return True
 
-    def delivery(self, producer: Any) -> str:
-        """Return what becomes of a produce request: it arrives, is lost, or only its answer is."""
-        if not self.strikes(self.weather.delivery, "produce failed"):
+    def delivery(self, followed: bool) -> str:
+        """Return what becomes of a produce request: it arrives, is lost, or only its answer is.
+
+        Rather one with others of its lane behind it: those make a gap.
+        """
+        odds = self.weather.delivery * (3 if followed else 1)
+        if not self.strikes(odds, "produce failed"):
             return "arrives"
         return self.rng.choice(("lost", "lost", "answer_lost"))
 

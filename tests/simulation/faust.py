@@ -80,7 +80,9 @@ class SimFaust:
         if member.out or member.state == "must_join":
             await self._let_go()
             if member.out:
-                self.member = Member(f"{self.process.name}.{self.world.next_number()}", [self.topic], self._changed)
+                self.member = Member(
+                    f"{self.process.name}.{self.world.next_number()}", [self.topic], self._changed
+                )
                 self.group.join(self.member)
             else:
                 self.group.rejoin(member)

@@ -6,6 +6,7 @@ is to raise `Ended` where it waits, so nothing more of it runs, as after `kill -
 
 import threading
 from collections.abc import Callable
+from typing import ClassVar
 
 
 class Ended(SystemExit):
@@ -15,7 +16,7 @@ class Ended(SystemExit):
 class _Runner:
     """A thread that is kept for the next fiber: starting one costs more than a whole step."""
 
-    idle: "list[_Runner]" = []
+    idle: ClassVar["list[_Runner]"] = []
 
     def __init__(self) -> None:
         self.job: Callable[[], None] | None = None

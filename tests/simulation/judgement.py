@@ -38,7 +38,9 @@ def durable(simulation: Any) -> Durable:
         ],
         states=_states(simulation),
         store={
-            key: KeyState(_floats(row.values), row.stamp[1] if row.stamp[0] == EPOCH else -1, row.event_time_ms)
+            key: KeyState(
+                _floats(row.values), row.stamp[1] if row.stamp[0] == EPOCH else -1, row.event_time_ms
+            )
             for key, row in simulation.store.rows.items()
         },
     )

@@ -1,4 +1,4 @@
-"""Record batches and lanes read by their written law alone: bytes in, rows as dicts out. No code of the service."""
+"""Record batches and lanes read by their written law alone, with no code of the service."""
 
 import re
 import struct

@@ -21,7 +21,8 @@ Origin = tuple[str, int, int]  # raw topic, partition, offset
 Raw = tuple[bytes | None, bytes | None, int]  # key, value, timestamp
 Letter = tuple[bytes | None, bytes | None, dict[str, str]]  # key, value, headers
 CONTENT = (
-    "transaction_id", "event_time", "customer_id", "terminal_id", "amount_minor", "currency", "channel", "country",
+    "transaction_id", "event_time", "customer_id", "terminal_id", "amount_minor", "currency", "channel",
+    "country",
 )  # fmt: skip
 
 
@@ -185,12 +186,10 @@ class Judge:
     # features.log
     def _judge_features(self) -> None:
         for number, log in self._logs("features.log"):
-            order: list[int] = []
             for data in log:
                 for row in read_batch(data).rows:
                     self._same_answer("terminal", row, self.terminal_rows)
-            for placed in taken(log):
-                order.append(placed.row["terminal_pos"])
+            order = [placed.row["terminal_pos"] for placed in taken(log)]
             if order != sorted(order):
                 self.wrong.append(f"features.log/{number}: out of order")
         payments = [o for o in self.terminal_rows if o[0] == "transactions"]
@@ -228,7 +227,9 @@ class Judge:
                 self.wrong.append(f"{origin} has {found[origin]} predictions")
         for origin in found - Counter(list(self.customer_rows)):
             self.wrong.append(f"{origin} has a prediction that is not due")
-        transactions = sum(len(log) for (topic, _), log in self.durable.raw.items() if topic == "transactions")
+        transactions = sum(
+            len(log) for (topic, _), log in self.durable.raw.items() if topic == "transactions"
+        )
         dead = sum(origin[0] == "transactions" for origin in self.letters_due)
         if transactions != len(self.durable.predictions) + dead + len(self.repeats):
             self.wrong.append("raw is not predictions, dead letters and repeats")

@@ -20,6 +20,7 @@ from contracts.strict_verdict import Rejection
 from inference import scorer_kafka
 from inference.scorer_position import Position
 from streams.acknowledgements import Acknowledgements
+from streams.gate_worker import GateWorker
 from streams.outputs import PartitionOutputs
 from streams.stage import Snapshot, StageCore
 from streams.stage_partition import StagePartition
@@ -101,28 +102,42 @@ def no_claim(_simulation: Simulation) -> Patches:
 @rule("A4")
 def no_fail_stop(_simulation: Simulation) -> Patches:
     """A record that was not delivered is sent again by hand."""
-
-    class Persistent:
-        """The worker's producer, but with a try of its own."""
-
-        def __init__(self, producer: Any) -> None:
-            self._producer = producer
-
-        def produce(self, topic: str, value: bytes, on_delivery: Any, **more: Any) -> None:
-            def delivered(error: Any, message: Any) -> None:
-                if error is None:
-                    on_delivery(None, message)
-                else:
-                    self.produce(topic, value, on_delivery, **more)
-
-            self._producer.produce(topic, value, delivered, **more)
-
-    init = PartitionOutputs.__init__
+    init, gate_init = PartitionOutputs.__init__, GateWorker.__init__
 
     def outputs(self: Any, producer: Any, topic: str, letters: Any) -> None:
-        init(self, Persistent(producer), topic, letters)
+        init(self, _Persistent(producer), topic, letters)
 
-    return [mock.patch.object(PartitionOutputs, "__init__", outputs)]
+    def gate_worker(self: Any, settings: Any, metrics: Any) -> None:
+        gate_init(self, settings, metrics)
+        self._producer = _Persistent(self._producer)
+
+    return [
+        mock.patch.object(PartitionOutputs, "__init__", outputs),
+        mock.patch.object(GateWorker, "__init__", gate_worker),
+    ]
+
+
+class _Persistent:
+    """A producer with a try of its own after a failed delivery."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def produce(self, *record: Any, on_delivery: Any = None, **more: Any) -> None:
+        """Hand the record over, again and again."""
+        if on_delivery is None:  # as the stages call it: topic, value, callback
+            *record, on_delivery = record  # type: ignore[assignment]
+
+        def delivered(error: Any, message: Any) -> None:
+            if error is None:
+                on_delivery(None, message)
+            else:
+                self.produce(*record, on_delivery=on_delivery, **more)
+
+        self._producer.produce(*record, on_delivery=delivered, **more)
 
 
 @rule("B1")
@@ -210,7 +225,7 @@ def no_waiting_for_outputs(_simulation: Simulation) -> Patches:
         return found
 
     return [
-        mock.patch.object(PartitionOutputs, "acknowledged", lambda self, mark: True),
+        mock.patch.object(PartitionOutputs, "acknowledged", return_value=True),
         mock.patch.object(Acknowledgements, "safe", safe),
     ]
 

@@ -178,7 +178,7 @@ class Simulation:
         rng = self.world.rng
         strike = rng.choices(
             (self._crash, self._crash_many, self._zombies, self._stop_one, self._time_out, self._hurt_store),
-            (5, 2, 5, 2, 1, 2),
+            (5, 2, 5, 2, 1, 3),
         )[0]
         self.faults.struck[strike.__name__.strip("_")] += 1
         strike()
@@ -243,10 +243,13 @@ class Simulation:
 
     def _hurt_store(self) -> None:
         rng, store = self.world.rng, self.store
-        kind = rng.choice(("flush", "down", "restart"))
+        kind = rng.choice(("flush", "down", "down", "restart"))
         self.world.trace(f"store {kind}")
         if kind != "flush":
-            store.down_until_ms = self.world.now_ms + rng.random() * 120
+            for_ms = 30 + rng.random() * 120
+            store.down_until_ms = self.world.now_ms + for_ms
+            if rng.random() < 0.5:  # one dies while it is away, with rows that the store has not got
+                self.world.after(rng.uniform(0.5, 1.0) * for_ms, lambda: self._crash_one(self._pick_stage()))
         if kind != "down":
             store.flush()
             store.server_id += kind == "restart"
@@ -254,10 +257,15 @@ class Simulation:
     def _pick(self) -> Worker | None:
         """Return a worker to hurt: rather often one with an open transaction, where it hurts most."""
         rng, live = self.world.rng, list(self.live.values())
-        busy = [txn.by for txn in self.broker.open.values() if txn.by in live]
+        busy = [txn for txn in self.broker.open.values() if txn.by in live]
         if busy and rng.random() < 0.5:
-            return rng.choice(busy)  # type: ignore[return-value]
+            nearly = [txn for txn in busy if txn.offsets]
+            return rng.choice(nearly or busy).by  # type: ignore[return-value]
         return rng.choice(live) if live else None
+
+    def _pick_stage(self) -> Worker | None:
+        stages = [worker for worker in self.live.values() if isinstance(worker, Stage)]
+        return self.world.rng.choice(stages) if stages else None
 
 
 def _stores_settled(worker: Worker) -> bool:
@@ -267,6 +275,8 @@ def _stores_settled(worker: Worker) -> bool:
     if faust.rebalancing or faust.generation != faust.group.generation or faust.member.out:
         return False
     if set(worker.worker._live) != set(faust.reads):
+        return False
+    if any(worker.plant.store.lacks(worker.role, number) for number in faust.reads):
         return False
     writer = worker.store
     idle = not (writer._parts or writer._refills or writer._refills_asked or writer._lost or writer._down)
@@ -296,7 +306,9 @@ def _in_place(simulation: Simulation) -> Iterator[None]:
         "inference.watchdog": {"threading": sim_threading(world, starts=False), "time": time},
     }  # fmt: skip
     patches = [
-        mock.patch(f"{module}.{name}", thing) for module, names in replaced.items() for name, thing in names.items()
+        mock.patch(f"{module}.{name}", thing)
+        for module, names in replaced.items()
+        for name, thing in names.items()
     ]
     with _all(patches):
         yield
@@ -314,7 +326,9 @@ def _all(patches: list[object]) -> Iterator[None]:
                 patch.stop()  # type: ignore[attr-defined]
 
 
-def simulate(seed: int, change: Callable[[Simulation], AbstractContextManager[None]] | None = None) -> Outcome:
+def simulate(
+    seed: int, change: Callable[[Simulation], AbstractContextManager[None]] | None = None
+) -> Outcome:
     """Run one seed, perhaps under a change of the service (see `rules_off`)."""
     simulation = Simulation(seed)
     with _in_place(simulation), change(simulation) if change else nullcontext():

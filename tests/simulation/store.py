@@ -42,6 +42,11 @@ class SimStore:
         self.rows.clear()
         self.fields.clear()
 
+    def lacks(self, stage: str, partition: int) -> bool:
+        """Return whether the sentinel of a partition does not say yet that its rows are here."""
+        found = {value for (_, field), value in self.fields.items() if field == f"{stage}/{partition}"}
+        return not any(value.endswith(b":%d" % self.server_id) and value[:6] != b"refill" for value in found)
+
     def write(self, entity: str, rows: list[tuple[bytes, StoredRow]]) -> None:
         """Set each row that is not older than the one that is there."""
         for key, row in rows:
@@ -81,7 +86,7 @@ class SimCodec:
         """Return how many answers there will be."""
         return 1
 
-    def encode(self, keys: Any, values: Any, times_ms: Any, positions: Any, epoch: int) -> Any:
+    def encode(self, keys: Any, values: Any, times_ms: Any, positions: Any, epoch: int, tiles: Any) -> Any:
         """Return the rows to write."""
         rows = [
             (key, StoredRow((epoch, position), values[at].tobytes(), time_ms))
@@ -100,6 +105,7 @@ class SimSocket:
         assert self._world.process is not None
         self._owner: Process = self._world.process
         self._name = ("store", self._world.next_number())
+        self._server = store.server_id  # a server that was started anew knows nothing of old connections
         if self._world.now_ms < store.down_until_ms:
             self._world.wait(connect_timeout_s * 1e3)
             raise StoreDown("E_STORE_DOWN", "refused", "simulated")
@@ -121,9 +127,12 @@ class SimSocket:
         faults, world = self._store.faults, self._world
         fate = "arrives"
         if faults.strikes(faults.weather.store, "store request late"):
-            fate = faults.rng.choice(("late", "answer_lost"))
+            fate = faults.rng.choice(("late", "answer_lost", "lost"))
 
         def arrive() -> None:
+            gone = self._server != self._store.server_id or world.now_ms < self._store.down_until_ms
+            if fate == "lost" or gone:
+                return
             answer = do()
             if fate == "arrives":
                 answers.append(answer)

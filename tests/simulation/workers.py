@@ -1,4 +1,4 @@
-"""The service's own workers on the simulated clients: what `headrace gate`, `stream` and `score` would run."""
+"""The service's own workers on simulated clients: what `headrace gate`, `stream` and `score` would run."""
 
 import asyncio
 from pathlib import Path
@@ -56,10 +56,10 @@ class Plant:
             tick_ms=rng.choice((3.0, 10.0)), records_waiting_max=rng.randint(1, 4),
             records_unacknowledged_max=rng.choice((3, 20)),
         )  # fmt: skip
-        self.scorer = dict(
-            kafka=KAFKA, redis=REDIS, models=Path("nowhere"), epoch=EPOCH, rows_max=rng.randint(1, 4),
-            transaction_timeout_ms=200, poll_ms=40.0,
-        )  # fmt: skip
+        self.scorer: dict[str, Any] = {
+            "kafka": KAFKA, "redis": REDIS, "models": Path("nowhere"), "epoch": EPOCH,
+            "rows_max": rng.randint(1, 4), "transaction_timeout_ms": 200, "poll_ms": 40.0,
+        }  # fmt: skip
 
     def ended(self, process: Process, error: BaseException | None) -> None:
         """A worker's own end: a stop of ours is right, anything else a fault of the code."""
@@ -181,15 +181,23 @@ class Stage(Worker):
         outputs = OutputProducer(KAFKA, on_stop=self.fail)
         outputs._producer.served = True
         target = StoreTarget(
-            REDIS, SimCodec(definition.entity.name), Sentinel("headrace", name, EPOCH), EPOCH  # type: ignore[arg-type]
+            REDIS,
+            SimCodec(definition.entity.name),
+            Sentinel("headrace", name, EPOCH),
+            EPOCH,  # type: ignore[arg-type]
         )
         events = Events(lambda rows, seconds: None, self._progressed, lambda is_open, why: None)
         self.store = OnlineStoreWriter(target, plant.stage.store, events, lambda: world.now_ms / 1e3)
         servers = Servers(outputs, self.store, ChangelogReader(KAFKA))
         self.worker = StageWorker(
-            definition, plant.stage, servers, Watch(Nothing(), self.fail, lambda number: None)  # type: ignore[arg-type]
+            definition,
+            plant.stage,
+            servers,
+            Watch(Nothing(), self.fail, lambda number: None),  # type: ignore[arg-type]
         )
-        self.faust = SimFaust(self, plant.net.broker, plant.net.faults, definition.group, definition.input_topic)
+        self.faust = SimFaust(
+            self, plant.net.broker, plant.net.faults, definition.group, definition.input_topic
+        )
         self.faust.worker = self.worker
         self.loop.create_task(self._main())
 

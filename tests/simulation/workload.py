@@ -69,7 +69,9 @@ class Workload:
 
     def _label(self) -> Published:
         payment = self.rng.choice(self.made)
-        label = {name: payment[name] for name in ("transaction_id", "customer_id", "terminal_id", "event_time")}
+        label = {
+            name: payment[name] for name in ("transaction_id", "customer_id", "terminal_id", "event_time")
+        }
         label |= {
             "label": self.rng.choice(("fraud", "legitimate")), "source": "chargeback",
             "label_time": self.time_ms + self.rng.randint(0, 3) * HOUR_MS,

@@ -151,9 +151,7 @@ class World:
         for process in self.processes:
             if process.frozen_until_ms > now_ms:
                 continue
-            for fiber in process.fibers:
-                if fiber.due(now_ms):
-                    found.append((0, (process, fiber)))
+            found += [(0, (process, fiber)) for fiber in process.fibers if fiber.due(now_ms)]
             if process.loop is not None and process.loop.due(now_ms):
                 found.append((1, process))
         self.channels = [c for c in self.channels if c.requests or not c.closed]

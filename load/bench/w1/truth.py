@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 SPANS_MS = ((3_600_000, 60_000), (86_400_000, 1_800_000), (604_800_000, 10_800_000))  # length, hop
+Expected = dict[str, NDArray[np.float64]]  # values by transaction id
 NAMES = tuple(f"{what}_{label}" for label in ("1h", "24h", "7d") for what in ("count", "sum", "mean", "max"))
 
 
@@ -26,18 +27,18 @@ class Truth:
         self._amounts = np.asarray(payments["amount_minor"])
         self._keys = np.asarray(payments["customer_id"].to_pylist())
 
-    def first(self, count: int) -> dict[str, NDArray[np.float64]]:
+    def first(self, count: int) -> Expected:
         """Return the values of the first payments delivered."""
         return self._of_rows(np.arange(min(count, len(self._ids))))
 
-    def of_some_keys(self, keys: int, seed: int) -> dict[str, NDArray[np.float64]]:
+    def of_some_keys(self, keys: int, seed: int) -> Expected:
         """Return the values of every payment of a seeded sample of customers."""
         every = np.unique(self._keys)
         chosen = np.random.default_rng(seed).choice(every, min(keys, len(every)), replace=False)
         return self._of_rows(np.flatnonzero(np.isin(self._keys, chosen)))
 
-    def _of_rows(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        found: dict[str, NDArray[np.float64]] = {}
+    def _of_rows(self, rows: NDArray[np.int64]) -> Expected:
+        found: Expected = {}
         order = rows[np.argsort(self._keys[rows], kind="stable")]
         breaks = np.flatnonzero(np.diff(np.unique(self._keys[order], return_inverse=True)[1])) + 1
         for own in np.split(order, breaks):
@@ -66,7 +67,7 @@ def as_of(times_ms: NDArray[np.int64], amounts: NDArray[np.int64]) -> NDArray[np
 
 
 def differences(
-    expected: dict[str, NDArray[np.float64]],
+    expected: Expected,
     answers: Iterable[tuple[str, Sequence[float]]],
     tolerance: float = 0.0,
 ) -> tuple[int, list[str]]:
