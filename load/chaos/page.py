@@ -53,8 +53,8 @@ Redis, read by its own reader of Feast's format. All are compared bit for bit. T
 | `feature_mismatch` | a value, late flag or copied field with other bits |
 | `score_mismatch` | score, rule, decision or model that the vector does not give |
 | `store_mismatch` | a row of Redis with other values, moment or position; a row too many or too few |
-| `order` | a row out of its lane's order or in a partition that its key does not choose; predictions of one partition of `features.log` out of its order |
-| `dlq_missing`, `dlq_extra` | a refused record without letter; a letter too many, with another code or other bytes |
+| `order` | a row or prediction out of its lane's order, or in a partition not its own |
+| `dlq_missing`, `dlq_extra` | a refused record without letter; a letter too many, or with other content |
 | `aborted_read` | what a subscriber that was there all the time read is not what is there at the end |
 | `conservation` | raw payments are not predictions + letters + repeats, in some partition |
 

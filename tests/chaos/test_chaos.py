@@ -1,5 +1,4 @@
-"""One short chaos run on servers of its own, judged by the oracle; and the oracle judged by planted faults."""
-
+"""One short chaos run on servers of its own, judged by the oracle, which planted faults judge in turn."""
 
 import pytest
 
