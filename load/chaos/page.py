@@ -29,6 +29,7 @@ any comes again:
 | `pause` | SIGSTOP of one for longer than its session while another takes over, then SIGCONT: a zombie |
 | `scale` | one worker of a kind becomes three and one again |
 | `point` | the process ends at a named point of its code (`contracts/crash_points.py`) |
+| `zombie` | the process stops at such a point until another owns its partitions, and goes on from there |
 | `broker` | SIGKILL of Kafka and restart on its log; SIGSTOP of Kafka |
 | `redis` | SIGKILL and an empty restart; FLUSHALL; SIGSTOP |
 
@@ -56,6 +57,7 @@ Redis, read by its own reader of Feast's format. All are compared bit for bit. T
 | `order` | a row or prediction out of its lane's order, or in a partition not its own |
 | `dlq_missing`, `dlq_extra` | a refused record without letter; a letter too many, or with other content |
 | `aborted_read` | what a subscriber that was there all the time read is not what is there at the end |
+| `lake_mismatch` | a row of a topic that is not in the lake once |
 | `conservation` | raw payments are not predictions + letters + repeats, in some partition |
 
 Batch views are not filled in these runs. Ten clean seeds do not prove "never": with no failure in n runs

@@ -20,6 +20,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "chaos"
 MUST_BE_ZERO = (
     "lost", "duplicate", "phantom", "feature_mismatch", "score_mismatch", "store_mismatch", "order",
     "dlq_missing", "dlq_extra", "aborted_read", "conservation",
+    "lake_mismatch",
 )  # fmt: skip
 PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "lightgbm", "numba", "numpy")
 

@@ -93,7 +93,7 @@ class ChaosRun:
             self._raise_failures()
             self._await_through(self._sender.payments_sent, "the last payments")
             self._tell("coming to rest")
-            settle(stand)
+            settle(stand, self._reader.newest)
             restarts = stand.supervisor.restarts
             stand.stop_workers()
             time.sleep(READ_ON_S)

@@ -1,6 +1,6 @@
 """Waiting until a run has come to rest: no open transaction, nothing unread, every row back in the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import redis
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
@@ -16,8 +16,8 @@ READS = {
     "stage-customer": ("events.customer",),
     "stage-terminal": ("events.terminal",),
     "scorer": ("features.log",),
+    "archive": ("transactions", "labels", "transactions.dlq", "labels.dlq", "features.log"),
 }
-WRITTEN_IN_TRANSACTIONS = ("predictions", "drift")
 TIMEOUT_S = 120.0
 QUIET_TIMEOUT_S = 10.0
 
@@ -35,6 +35,14 @@ class Rest:
         committed = self._ends(places, IsolationLevel.READ_COMMITTED)
         written = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
         return sum(committed[place] != written[place] for place in committed)
+
+    def unarchived(self, newest: Mapping[int, int]) -> int:
+        """Return how many partitions of `predictions` the archive has not committed past their newest record.
+
+        A partition that ends in a transaction's mark is never read to its very end.
+        """
+        committed = self._committed("archive", self._places("predictions"))
+        return sum(place.offset <= newest.get(place.partition, -1) for place in committed)
 
     def lag(self) -> dict[str, int]:
         """Return how many records each group has not committed; groups that are done are left out."""
@@ -76,8 +84,11 @@ class Rest:
         }
 
 
-def settle(stand: Stand) -> None:
+def settle(stand: Stand, newest: Mapping[int, int]) -> None:
     """Wait until the run is at rest, with its workers still up.
+
+    Args:
+        newest: the newest prediction's offset in each partition.
 
     Raises:
         ClusterError: E_CHAOS_RESTLESS, it does not come to rest.
@@ -87,12 +98,12 @@ def settle(stand: Stand) -> None:
 
     def at_rest() -> bool:
         try:
-            state.update(lag=rest.lag(), open=rest.open_transactions())
+            state.update(lag=rest.lag(), open=rest.open_transactions(), archive=rest.unarchived(newest))
         except KafkaException as error:
             state.update(error=str(error))
             return False
         state.update(unfilled=unfilled(stand.redis, stand.run.project, stand.run.partitions))
-        return not (state["lag"] or state["open"] or state["unfilled"])
+        return not (state["lag"] or state["open"] or state["archive"] or state["unfilled"])
 
     if not stand.until(at_rest, TIMEOUT_S):
         raise ClusterError(

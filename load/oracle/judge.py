@@ -14,6 +14,7 @@ from load.oracle.decisions import Scores
 from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import LABELS, PAYMENTS, Intake, Origin, intake
+from load.oracle.lake import check_lake
 from load.oracle.stages import Customers, Judged, Terminals, customers, feature_log, terminals
 from load.oracle.store import check_store
 from load.oracle.vectors import vector
@@ -64,6 +65,7 @@ def judge(dump: Dump, expected: Expected | None = None) -> Verdict:
     _check_lost(taken, known, order, predictions.keys(), found)
     _check_conservation(dump, known, predictions.keys(), found)
     _check_seen(dump, found)
+    check_lake(dump, order, found)
     check_store(dump, {"customer": known.store, "terminal": made.store}, found)
     looked_at = {
         "raw_payments": len(dump.topics[PAYMENTS]), "raw_labels": len(dump.topics[LABELS]),

@@ -238,6 +238,18 @@ def hole_in_log(dump: Dump, rng: Random) -> None:
     del dump.topics["features.log"][_any(dump.topics["features.log"], rng)]
 
 
+def lose_lake_row(dump: Dump, rng: Random) -> None:
+    """One row of the lake is gone."""
+    rows = dump.lake["features"]
+    del rows[int(rng.integers(len(rows)))]
+
+
+def double_lake_row(dump: Dump, rng: Random) -> None:
+    """One row of the lake is there twice."""
+    rows = dump.lake["predictions"]
+    rows.append(rows[int(rng.integers(len(rows)))])
+
+
 FAULTS: tuple[tuple[Change, str], ...] = (
     (drop_prediction, "lost"), (double_prediction, "duplicate"), (predict_a_repeat, "phantom"),
     (predict_nothing, "phantom"), (flip_bit, "feature_mismatch"), (flip_bit_in_log, "feature_mismatch"),
@@ -246,7 +258,9 @@ FAULTS: tuple[tuple[Change, str], ...] = (
     (forget_rule, "score_mismatch"), (skip_letter, "dlq_missing"), (extra_letter, "dlq_extra"),
     (wrong_code, "dlq_extra"), (changed_letter, "dlq_extra"), (stale_row, "store_mismatch"),
     (flip_bit_in_row, "store_mismatch"), (lose_row, "store_mismatch"), (strange_row, "store_mismatch"),
-    (reorder, "order"), (aborted_read, "aborted_read"), (unread, "aborted_read"), (hole_in_log, "lost"),
+    (reorder, "order"), (aborted_read, "aborted_read"), (unread, "aborted_read"),
+    (lose_lake_row, "lake_mismatch"), (double_lake_row, "lake_mismatch"),
+    (hole_in_log, "lost"),
 )  # fmt: skip
 
 
