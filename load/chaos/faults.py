@@ -40,11 +40,16 @@ AT_A_START = ("stage.take_over",)  # reached by a successor alone
 class Site:
     """What a fault may do: the stand, and the worker names that are armed."""
 
-    def __init__(self, stand: Stand, armed: Path) -> None:
-        self.stand, self.armed = stand, armed
+    def __init__(self, stand: Stand, armed: Path, sent: Callable[[], int]) -> None:
+        self.stand, self.armed, self._sent = stand, armed, sent
+        self.struck_s, self.first_record = 0.0, 0
         armed.mkdir(exist_ok=True)
         self.rebalances = 0
         self.code_points: dict[str, int] = {}
+
+    def strike(self) -> None:
+        """Say that a fault strikes now: what is sent from here on may feel it."""
+        self.struck_s, self.first_record = time.monotonic(), self._sent()
 
     def any_of(self, kind: Kind, rng: Random) -> Worker | None:
         """Return a ready worker of a kind, None while there is none."""
@@ -59,6 +64,7 @@ class Site:
         struck = self.stand.until(hit.exists, POINT_WAIT_S)
         armed.unlink(missing_ok=True)
         struck = struck or hit.exists()  # it may have been reached between the two lines
+        self.strike()
         hit.unlink(missing_ok=True)
         return struck
 
@@ -95,6 +101,7 @@ def pause(kind: Kind, site: Site, rng: Random) -> bool:
         if not grown or worker is None or worker.process is None:
             return False
         victim = worker.process
+        site.strike()
         victim.signal(signal.SIGSTOP)
         stopped = state_of(victim.pid)
         stand.let_pass(float(rng.uniform(1.5, 2.5)) * SESSION_S)

@@ -34,9 +34,9 @@ any comes again:
 | `redis` | SIGKILL and an empty restart; FLUSHALL; SIGSTOP |
 
 A fault counts when it is proven to have struck (the process is dead or stopped, the point was reached)
-while input remained; what is not proven is struck out and another is drawn. *Recovery* is the time from the
-strike until every payment sent up to a quarter of a second after it has its prediction, so it holds the
-fault's own length (a broker's restart, a pause).
+while input remained; what is not proven is struck out and another is drawn. *Recovery* is the
+longest that a payment waited for its prediction, of those sent from the strike until a quarter of a second
+after the fault's cause was over; so it holds a broker's restart.
 
 ## The oracle
 `load/oracle/` shares no code with the service; import-linter keeps it so. It takes the raw topics for what

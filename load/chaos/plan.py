@@ -16,6 +16,7 @@ class ChaosPlan:
         rate: records a second, payments and labels together, whatever happens downstream.
         faults: kinds of fault to draw from; all of them when empty.
         faults_max: strike no more than these, and end the load once they are over.
+        patience_s: how long a run may stand still before it is given up and judged as it is.
         partitions: of each topic.
         hostile_ratio: broken records, as a share of the payments.
         conflict_ratio: payments that come again with other content under their id.
@@ -28,6 +29,7 @@ class ChaosPlan:
     rate: float = 400.0
     faults: tuple[str, ...] = ()
     faults_max: int | None = None
+    patience_s: float = 90.0
     partitions: int = 3
     hostile_ratio: float = 0.03
     conflict_ratio: float = 0.01
