@@ -15,6 +15,7 @@ import numpy as np
 from contracts import crash_points
 from contracts.errors import ConfigError
 from headrace.supervisor import WORKERS, Worker, numbered
+from inference.registry import Change, Registry
 from load.chaos.settle import client
 from load.chaos.stand import Kind, Stand
 
@@ -38,10 +39,17 @@ AT_A_START = ("stage.take_over",)  # reached by a successor alone
 
 
 class Site:
-    """What a fault may do: the stand, and the worker names that are armed."""
+    """What a fault may use: the stand, the folder of armed workers, and what is known of the load.
 
-    def __init__(self, stand: Stand, armed: Path, sent: Callable[[], int]) -> None:
-        self.stand, self.armed, self._sent = stand, armed, sent
+    Args:
+        sent: how many records were sent so far.
+        predicted_by: how many predictions a model's version made so far.
+    """
+
+    def __init__(
+        self, stand: Stand, armed: Path, sent: Callable[[], int], predicted_by: Callable[[str], int]
+    ) -> None:
+        self.stand, self.armed, self._sent, self.predicted_by = stand, armed, sent, predicted_by
         self.struck_s, self.first_record = 0.0, 0
         armed.mkdir(exist_ok=True)
         self.rebalances = 0
@@ -210,6 +218,15 @@ def zombie_at(point: str, site: Site, rng: Random) -> bool:
         return stopped == "T"
 
 
+def promote(site: Site, _rng: Random) -> bool:
+    """Make another model the champion while the scorers work; they are seen to use it."""
+    registry = Registry(site.stand.run.models)
+    other = next(entry for entry in registry.entries() if entry.stage != "champion")
+    before = site.predicted_by(other.version)
+    registry.promote(other.id, Change(who="chaos", at_ms=time.time_ns() // 1_000_000, why="a chaos run"))
+    return site.stand.until(lambda: site.predicted_by(other.version) > before, READY_WAIT_S)
+
+
 def state_of(pid: int) -> str:
     """Return the kernel's letter for a process: T is stopped."""
     time.sleep(0.05)
@@ -227,7 +244,7 @@ def catalogue() -> dict[str, Fault]:
     found |= {f"zombie:{point}": partial(zombie_at, point) for point in ZOMBIE_POINTS}
     found |= {
         "broker:kill": kill_broker, "broker:stall": stall_broker, "redis:kill": kill_redis,
-        "redis:flush": flush_redis, "redis:stall": stall_redis,
+        "redis:flush": flush_redis, "redis:stall": stall_redis, "model:promote": promote,
     }  # fmt: skip
     return found
 

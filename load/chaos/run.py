@@ -22,7 +22,7 @@ from load.observed import Observed
 from load.oracle.dump import Dump
 from load.producer import Outbox
 
-MODEL_ROWS, MODEL_TREES = 4_000, 30
+MODEL_ROWS, MODEL_TREES = 4_000, (20, 30)
 WARM_RECORDS = 300  # through the whole before the load begins
 SOON_S = 0.25  # payments sent within this of a fault are those that feel it
 LEFT_S = 3.0  # of load, that a fault may still be proven to have struck while input remained
@@ -74,7 +74,9 @@ class ChaosRun:
         self._sender = Sender(
             Outbox(stand.kafka), stand.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
         )
-        self._site = Site(stand, stand.folder / ARMED, lambda: self._sender.sent)
+        self._site = Site(
+            stand, stand.folder / ARMED, lambda: self._sender.sent, self._observed.models.__getitem__
+        )
         self._reader = Reader(stand.kafka, stand.run.topic_prefix, self._observed)
         self._unproven: Counter[str] = Counter()
         self._stalled = ""
@@ -88,8 +90,9 @@ class ChaosRun:
             ClusterError: a worker ended in a way that nothing cures.
         """
         stand = self._stand
-        self._tell("a first model")
-        promote_quick_model(stand.run.models, self._given.made, MODEL_ROWS, MODEL_TREES)
+        self._tell("two models")
+        for trees in MODEL_TREES:
+            promote_quick_model(stand.run.models, self._given.made, MODEL_ROWS, trees)
         self._tell("workers")
         stand.start_workers()
         self._reader.start()
