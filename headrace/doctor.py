@@ -152,7 +152,7 @@ def _sessions() -> str:
     shortest_ms, ours_ms = _shortest_session_ms(admin), _session_ms()
     if shortest_ms > ours_ms:
         raise ClusterError(
-            "E_KAFKA_SESSION", f"workers ask for sessions of {ours_ms} ms, brokers for {shortest_ms} at least",
+            "E_KAFKA_SESSION", f"workers ask for sessions of {ours_ms} ms, brokers take {shortest_ms}",
             connection.bootstrap_servers,
             "lower group.min.session.timeout.ms, or raise HEADRACE_GATE_SESSION_TIMEOUT_MS,"
             " HEADRACE_STAGE_SESSION_TIMEOUT_S and HEADRACE_SCORER_SESSION_TIMEOUT_MS",
