@@ -81,6 +81,22 @@ def concat(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def form(rows: Mapping[str, NDArray[Any]]) -> tuple[object, ...]:
+    """Return what rows must have in common to be joined: columns, widths, and the definitions they name.
+
+    >>> form({"pos": np.arange(2), "card_definitions": np.array([7, 7], np.uint64)})
+    ('pos', 'card_definitions', 7)
+    """
+    parts: list[object] = []
+    for name, column in rows.items():
+        parts.append(name)
+        if column.ndim == 2:
+            parts.append(column.shape[1])
+        elif name.endswith("_definitions") and len(column):
+            parts.append(int(column[0]))
+    return tuple(parts)
+
+
 def strings(values: Iterable[str | bytes]) -> NDArray[np.bytes_]:
     """Return a fixed-width UTF-8 column, as wide as its longest value (at least 1 byte).
 

@@ -19,7 +19,7 @@ from feast.infra.offline_stores.duckdb import _read_data_source
 
 from contracts.errors import StateError
 from feature_repo.views import CREATED_TIME, EVENT_TIME, FEATURE_LOG
-from features.backfilled import ABOUT, SHARDS, Backfilled, folder_name
+from features.backfilled import ABOUT, PARTS, Backfilled, folder_name
 from features.catalog import ENTITIES
 from features.definition import Entity, View
 
@@ -49,7 +49,7 @@ def history(lake: Path, entity: Entity, view: View) -> Table:
         _refuse_others(lake, view)
         return ibis.read_parquet(str(lake / FEATURE_LOG)).select(columns)
     done = msgspec.json.decode(about.read_bytes(), type=Backfilled)
-    computed = ibis.read_parquet(str(folder / SHARDS)).select(columns)
+    computed = ibis.read_parquet(str(folder / PARTS)).select(columns)
     if next(lake.glob(FEATURE_LOG), None) is None:
         return computed
     log = ibis.read_parquet(str(lake / FEATURE_LOG), hive_partitioning=True, union_by_name=True)

@@ -1,6 +1,6 @@
 """What a backfill leaves in the lake: one folder an entity and definitions, whole or not there.
 
-    backfill/<entity>/<definitions hash>/shard-00000.parquet ...
+    backfill/<entity>/<definitions hash>/part-00000.parquet ...
     backfill/<entity>/<definitions hash>/backfill.json
 
 The folder holds every row's features under those definitions, up to where the lake was whole; what the
@@ -9,12 +9,13 @@ stream archived from there on under the same definitions continues it.
 
 import msgspec
 
+from contracts.meaning import Meaning
 from features.definition import Entity
-from features.meaning import Meaning, meaning_of
+from features.meaning import meaning_of
 
 FOLDER = "backfill"
 ABOUT = "backfill.json"
-SHARDS = "shard-*.parquet"
+PARTS = "part-*.parquet"
 
 
 class Backfilled(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features.feast_format import DOUBLE_TAG
+from features.feast_tiles import BYTES_TAG
 
 Bytes = NDArray[np.uint8]
 
@@ -33,9 +34,10 @@ class Scanned(NamedTuple):
     position: NDArray[np.int64]  # (n, v), -1 where no stamp was found
     status: NDArray[np.uint8]  # (n,), OK, ERROR_REPLY or UNREADABLE
     begin: NDArray[np.int64]  # (n,), where the row's reply begins in the buffer
+    blobs: NDArray[np.int64]  # (n, b, 2), where bytes begin and end in the buffer
 
 
-def empty(rows: int, features: int, views: int) -> Scanned:
+def empty(rows: int, features: int, views: int, blobs: int = 0) -> Scanned:
     """Return arrays that say of every row that it is absent.
 
     >>> empty(1, 2, 1).values
@@ -48,18 +50,19 @@ def empty(rows: int, features: int, views: int) -> Scanned:
         np.full((rows, views), -1, np.int64),
         np.zeros(rows, np.uint8),
         np.zeros(rows, np.int64),
+        np.zeros((rows, blobs, 2), np.int64),
     )
 
 
 @njit(cache=True, nogil=True)
 def scan(buffer: Bytes, out: Any) -> int:
-    """Fill `out` from the buffer; each reply holds the features, the timestamps, then the stamps.
+    """Fill `out` from the buffer; each reply holds features, timestamps, stamps, then fields of bytes.
 
     Returns:
         The number of bytes read, MORE_BYTES or NOT_REDIS.
     """
     features, views = out.values.shape[1], out.time_ms.shape[1]
-    fields = features + 2 * views
+    fields = features + 2 * views + out.blobs.shape[1]
     bits = out.values.view(np.uint64)
     at = 0
     for row in range(len(out.values)):
@@ -96,8 +99,10 @@ def scan(buffer: Bytes, out: Any) -> int:
                 good = _value(buffer, at, end, out.values, row, field)
             elif field < features + views:
                 good = _timestamp(buffer, at, end, out.time_ms, row, field - features)
-            else:
+            elif field < features + 2 * views:
                 good = _stamp(buffer, at, end, out.epoch, out.position, row, field - features - views)
+            else:
+                good = _bytes(buffer, at, end, out.blobs, row, field - features - 2 * views)
             if not good:
                 out.status[row] = UNREADABLE
             at = end + 2
@@ -209,4 +214,18 @@ def _stamp(
         tail = tail * 10 + (_int(buffer[i]) - 48)
     epoch[row, view] = head
     position[row, view] = tail
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _bytes(buffer: Bytes, at: int, end: int, blobs: NDArray[np.int64], row: int, blob: int) -> bool:
+    """Note where a Value of bytes holds them; an empty value is Feast's null."""
+    if at == end:
+        return True
+    if buffer[at] != BYTES_TAG:
+        return False
+    size, begin = _varint(buffer, at + 1, end)
+    if begin < 0 or begin + size != end:
+        return False
+    blobs[row, blob, 0], blobs[row, blob, 1] = begin, end
     return True

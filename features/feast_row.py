@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contracts.errors import ContractError
 from features import feast_format as fmt
 from features import feast_reply as reply
+from features.feast_tiles import INT64_BYTES, Tiles, TilesView, arguments, int64_cells
 
 ROWS_PER_CALL = 100  # a script blocks Redis while it runs: 100 rows are about 1 ms
 _FIELDS_PER_HSET = 100  # Lua keeps the arguments of one call in at most 250 registers
@@ -30,6 +31,7 @@ class RowsRead(NamedTuple):
     present: NDArray[np.bool_]  # (n, v)
     failed: NDArray[np.bool_]  # (n,), an error reply, or bytes that are no row of Feast's
     error: str  # the first error reply, or ""
+    packed: tuple[bytes, ...] = ()  # n packed states where they were asked for, b"" where there is none
 
 
 class _Keys:
@@ -60,6 +62,10 @@ class _Keys:
 class RowWriterCodec:
     """Encode rows of the streamed views of one entity; all views of a row are as of one event.
 
+    Args:
+        tiles: the entity's view of tiles, if rows carry them.
+        drops: a view of tiles that rows carry no more; older ones are taken away, since they would lie.
+
     >>> codec = RowWriterCodec("hr", "card_id", [("payments", ["count", "sum"])])
     >>> keys, values = np.array([b"c1", b"c22"]), np.array([[1.0, 250.0], [2.0, np.nan]])
     >>> data = codec.encode(keys, values, np.array([1000, 2000]), np.array([7, 8]), epoch=1)
@@ -69,11 +75,19 @@ class RowWriterCodec:
     2
     """
 
-    def __init__(self, project: str, join_key: str, views: Sequence[fmt.ViewFields]) -> None:
-        fmt.refuse_collisions(views)
+    def __init__(
+        self,
+        project: str,
+        join_key: str,
+        views: Sequence[fmt.ViewFields],
+        tiles: TilesView | None = None,
+        drops: TilesView | None = None,
+    ) -> None:
+        fmt.refuse_collisions([*views, *(view.fields for view in (tiles, drops) if view)])
         self._keys = _Keys(project, join_key)
         self._features = sum(len(features) for _, features in views)
-        self.script = _script(views)
+        self._tiles = tiles
+        self.script = _script(views, tiles, drops)
         self.sha = hashlib.sha1(self.script.encode(), usedforsecurity=False).hexdigest()
         row_bytes = fmt.STAMP_BYTES + fmt.TIMESTAMP_BYTES + fmt.VALUE_BYTES * self._features
         self._length = b"$%d\r\n" % row_bytes
@@ -95,6 +109,7 @@ class RowWriterCodec:
         event_time_ms: NDArray[np.int64],
         stamps: NDArray[np.int64],
         epoch: int,
+        tiles: Tiles | None = None,
     ) -> bytes:
         """Return the EVALSHA calls that write n rows; a key may come more than once, the newest stamp wins.
 
@@ -104,18 +119,31 @@ class RowWriterCodec:
             event_time_ms: (n,) the event's time.
             stamps: (n,) position of the event in its topic.
             epoch: the topic's epoch; a row of a smaller epoch is always overwritten.
+            tiles: of the n keys; needed by a codec made with a view of tiles, and by no other.
 
         Raises:
             ContractError: E_ROW_TIME or E_ROW_STAMP when a time or position cannot be written.
         """
-        arguments = self._arguments(values, event_time_ms, stamps, epoch)
-        texts = self._keys.texts(keys)
+        assert (tiles is None) == (self._tiles is None), "rows have tiles where the codec has"
+        fixed = self._fixed(values, event_time_ms, stamps, epoch)
+        if tiles is None:
+            data, ends = fixed.tobytes(), np.arange(1, len(fixed) + 1) * fixed.shape[1]
+        else:
+            head, tail = len(self._length), -2  # each row has a length of its own
+            whole = np.concatenate([fixed[:, head:tail], int64_cells(tiles.valid_until_ms)], axis=1)
+            data, ends = arguments(whole, tiles.packed)
+        return self._calls(self._keys.texts(keys), data, ends)
+
+    def _calls(self, texts: list[bytes], data: bytes, ends: NDArray[np.int64]) -> bytes:
         parts: list[bytes] = []
+        at = 0
         for begin in range(0, len(texts), ROWS_PER_CALL):
             chunk = texts[begin : begin + ROWS_PER_CALL]
+            end = int(ends[begin + len(chunk) - 1])
             parts.append(self._head(len(chunk)))
             parts.extend(chunk)
-            parts.append(arguments[begin : begin + len(chunk)].tobytes())
+            parts.append(data[at:end])
+            at = end
         return b"".join(parts)
 
     def written(self, buffer: bytes, calls: int) -> int | None:
@@ -137,7 +165,7 @@ class RowWriterCodec:
         head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n" % (3 + 2 * rows, self.sha.encode())
         return head + b"$%d\r\n%s\r\n" % (len(count), count)
 
-    def _arguments(
+    def _fixed(
         self,
         values: NDArray[np.float64],
         event_time_ms: NDArray[np.int64],
@@ -163,6 +191,9 @@ class RowWriterCodec:
 class RowReaderCodec:
     """Encode the reading of rows of one entity, and decode the replies; batch views are read too.
 
+    With `tiles` the packed states are read as well; their view's timestamp and stamp stand behind those of
+    the other views.
+
     >>> codec = RowReaderCodec("hr", "card_id", [("payments", ["count"])])
     >>> codec.encode(np.array([b"c1"]))[:16]
     b'*5\\r\\n$5\\r\\nHMGET\\r\\n$'
@@ -173,13 +204,17 @@ class RowReaderCodec:
     True
     """
 
-    def __init__(self, project: str, join_key: str, views: Sequence[fmt.ViewFields]) -> None:
-        fmt.refuse_collisions(views)
+    def __init__(
+        self, project: str, join_key: str, views: Sequence[fmt.ViewFields], tiles: TilesView | None = None
+    ) -> None:
+        fmt.refuse_collisions([*views, *([tiles.fields] if tiles else [])])
         self._keys = _Keys(project, join_key)
         names = [fmt.field_name(view, feature) for view, features in views for feature in features]
-        self._features, self._views = len(names), len(views)
-        names += [fmt.timestamp_field(view) for view, _ in views]
-        names += [fmt.stamp_field(view) for view, _ in views]
+        of_rows = [view for view, _ in views] + ([tiles.name] if tiles else [])
+        self._features, self._views, self._blobs = len(names), len(of_rows), 1 if tiles else 0
+        names += [fmt.timestamp_field(view) for view in of_rows]
+        names += [fmt.stamp_field(view) for view in of_rows]
+        names += [fmt.field_name(tiles.name, tiles.packed)] if tiles else []
         self._head = b"*%d\r\n$5\r\nHMGET\r\n" % (2 + len(names))
         self._tail = b"".join(b"$%d\r\n%s\r\n" % (len(name), name) for name in names)
 
@@ -197,7 +232,7 @@ class RowReaderCodec:
         """
         if len(buffer) < 5 * rows:  # the shortest reply is an error of a line
             return None
-        scanned = reply.empty(rows, self._features, self._views)
+        scanned = reply.empty(rows, self._features, self._views, self._blobs)
         end = reply.scan(np.frombuffer(buffer, np.uint8), scanned)
         if end == reply.MORE_BYTES:
             return None
@@ -212,7 +247,13 @@ class RowReaderCodec:
             scanned.time_ms >= 0,
             failed,
             _first_error(buffer, scanned, failed),
+            _blobs(buffer, scanned) if self._blobs else (),
         )
+
+
+def _blobs(buffer: bytes | bytearray, scanned: reply.Scanned) -> tuple[bytes, ...]:
+    view = memoryview(buffer)
+    return tuple(bytes(view[begin:end]) for begin, end in scanned.blobs[:, 0].tolist())
 
 
 def _first_error(buffer: bytes | bytearray, scanned: reply.Scanned, failed: NDArray[np.bool_]) -> str:
@@ -225,7 +266,7 @@ def _first_error(buffer: bytes | bytearray, scanned: reply.Scanned, failed: NDAr
     return bytes(buffer[begin : buffer.index(b"\r\n", begin)]).decode(errors="replace")
 
 
-def _script(views: Sequence[fmt.ViewFields]) -> str:
+def _script(views: Sequence[fmt.ViewFields], tiles: TilesView | None, drops: TilesView | None) -> str:
     """Return the script for one set of views: names are constants, a row comes as one argument."""
     pairs = []
     at = fmt.STAMP_BYTES + fmt.TIMESTAMP_BYTES
@@ -236,10 +277,18 @@ def _script(views: Sequence[fmt.ViewFields]) -> str:
             name = _quoted(fmt.field_name(view, feature))
             pairs.append(f"{name},sub(row,{at + 1},{at + fmt.VALUE_BYTES})")
             at += fmt.VALUE_BYTES
+    if tiles:
+        pairs.append(f"{_quoted(fmt.stamp_field(tiles.name))},new")
+        pairs.append(f"{_quoted(fmt.timestamp_field(tiles.name))},time")
+        until = _quoted(fmt.field_name(tiles.name, tiles.valid_until_ms))
+        pairs.append(f"{until},sub(row,{at + 1},{at + INT64_BYTES})")
+        pairs.append(f"{_quoted(fmt.field_name(tiles.name, tiles.packed))},sub(row,{at + INT64_BYTES + 1})")
     hsets = [
         f"    redis.call('HSET',key,{','.join(pairs[begin : begin + _FIELDS_PER_HSET])})"
         for begin in range(0, len(pairs), _FIELDS_PER_HSET)
     ]
+    if drops:
+        hsets.append(f"    redis.call('HDEL',key,{','.join(_quoted(name) for name in _names(drops))})")
     lines = [
         "local sub,written=string.sub,0",
         "for i,key in ipairs(KEYS) do",
@@ -255,6 +304,12 @@ def _script(views: Sequence[fmt.ViewFields]) -> str:
         "return written",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _names(tiles: TilesView) -> list[bytes]:
+    """Return all hash fields of a view of tiles."""
+    of_features = [fmt.field_name(tiles.name, feature) for feature in tiles.fields[1]]
+    return [*of_features, fmt.timestamp_field(tiles.name), fmt.stamp_field(tiles.name)]
 
 
 def _quoted(name: bytes) -> str:

@@ -6,34 +6,10 @@ is, whatever stands beside it.
 """
 
 from functools import cache
-from types import MappingProxyType
 
-import msgspec
-import numpy as np
-
+from contracts.meaning import Meaning
 from features.aggregations import Distinct
 from features.definition import Entity, Feature, View, definitions_hash
-
-
-class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """One entity's definitions as those know them who have no code for them any more.
-
-    `features` holds each column's own hash, in stored order.
-    """
-
-    entity: str
-    hash: str
-    features: dict[str, str]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns, in stored order."""
-        return tuple(self.features)
-
-    @property
-    def code(self) -> int:
-        """The hash as rows carry it: 64 bits."""
-        return int(self.hash, 16)
 
 
 @cache
@@ -60,22 +36,3 @@ def feature_hash(view: View, feature: Feature) -> str:
         reach_ms = max(window.length_ms for window in view.windows)
     source = (int(view.rows), view.measure, view.time, view.item, view.items, reach_ms)
     return definitions_hash(feature, *source)
-
-
-@cache
-def state_word(entity: Entity) -> np.int64:
-    """Return the hash as packed state carries it."""
-    return np.int64(int.from_bytes(bytes.fromhex(meaning_of(entity).hash), "little", signed=True))
-
-
-def unchanged(of: Meaning, now: Meaning) -> MappingProxyType[str, int]:
-    """Return the columns of `now` that `of` has with the same meaning, and where they stand in `of`.
-
-    >>> then = Meaning(entity="card", hash="00", features={"a": "1", "b": "2"})
-    >>> now = Meaning(entity="card", hash="01", features={"b": "2", "c": "3", "a": "9"})
-    >>> dict(unchanged(then, now))
-    {'b': 1}
-    """
-    place = {name: at for at, name in enumerate(of.features)}
-    found = {name: place[name] for name, hash_ in now.features.items() if of.features.get(name) == hash_}
-    return MappingProxyType(found)

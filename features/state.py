@@ -7,14 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from contracts.frame import Columns, Kind, length
+from contracts.frame import Columns, Kind
 from features.definition import Entity
-from features.meaning import state_word
+from features.idle import NEVER, arrive, idle_slots
+from features.key_table import UNKNOWN, KeyTable
+from features.meaning import meaning_of
+from features.packing import pack_numbers, unpack_numbers
 from features.view_state import ViewState, grown_to
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_HEAD_WORDS = 3  # of a packed key: definitions hash, position, as-of time
+PACKED_VERSION = 2  # the first byte of a packed key; the definitions hash follows, then numbers and values
+_NUMBERS = 3  # position, as-of time, last arrival
+_VARINT_BYTES = 10
+_KEYS_AT_ONCE = 8192  # packed at once: room is reserved for the worst case
 
 
 class Applied(NamedTuple):
@@ -54,14 +60,18 @@ class EntityState:
 
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
-        self._hash_word = state_word(entity)
+        self._head = bytes([PACKED_VERSION]) + bytes.fromhex(meaning_of(entity).hash)
         self._views = [ViewState(view) for view in entity.views]
-        self._slot_of: dict[bytes, int] = {}
-        self._keys: list[bytes] = []
+        self._idle_ms = max(view.idle_ms for view in self._views)
+        self._keys = KeyTable()
         self._values = np.empty((0, len(entity.columns)))
         self._position = np.empty(0, np.int64)
         self._as_of_ms = np.empty(0, np.int64)
+        self._arrival_ms = np.empty(0, np.int64)
         self._dirty = np.empty(0, np.bool_)
+        self._newest_ms = NEVER
+        self._swept = 0
+        self._gone: set[bytes] = set()
         self._grow(1)
 
     def __len__(self) -> int:
@@ -69,8 +79,9 @@ class EntityState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of array state in use (keys and their dictionary not counted)."""
+        """Bytes of array state in use."""
         own = self._values.nbytes + self._position.nbytes + self._as_of_ms.nbytes + self._dirty.nbytes
+        own += self._arrival_ms.nbytes + self._keys.nbytes
         return own + sum(view.nbytes for view in self._views)
 
     def apply(self, rows: Columns, kind: int) -> Applied:
@@ -81,11 +92,15 @@ class EntityState:
             kind: the rows' kind; an EVENT is a payment that has not met a stage yet.
         """
         slots = self._slots(rows[self.entity.join_key])
-        applied = self._fold(self._views, slots, rows, kind)
+        anew = np.empty(len(slots), np.bool_)
+        clock_ms = self._clock_of(rows, kind)
+        self._newest_ms = arrive(slots, clock_ms, self._arrival_ms, self._newest_ms, self._idle_ms, anew)
+        applied = self._fold(self._views, (slots, anew), rows, kind)
         self._values[slots] = applied.values  # of several rows of a key the last one stays
         self._position[slots] = rows["pos"]
         self._as_of_ms[slots] = applied.as_of_ms
         self._dirty[slots] = True
+        self._sweep(16 + 2 * len(slots))
         return applied
 
     def peek(self, rows: Columns, kind: int) -> Applied:
@@ -94,8 +109,11 @@ class EntityState:
         An unknown key is answered like a new one. Args as of `apply`; `pos` is not needed.
         """
         slots = self._find(rows[self.entity.join_key])
+        newest_ms = np.maximum(self._newest_ms, self._clock_of(rows, kind))
+        arrival_ms = self._arrival_ms[slots]
+        anew = (arrival_ms != NEVER) & (arrival_ms < newest_ms - self._idle_ms)
         copies = [view.copy_of(slots) for view in self._views]
-        return self._fold(copies, np.arange(len(slots)), rows, kind)
+        return self._fold(copies, (np.arange(len(slots)), anew), rows, kind)
 
     def at(self, keys: NDArray[np.bytes_], now_ms: Ints) -> Floats:
         """Return the values of keys as of a moment, shape (n, columns of the entity); changes nothing.
@@ -126,98 +144,130 @@ class EntityState:
         blobs = iter(self._pack(slots[known]))
         return [next(blobs) if is_known else b"" for is_known in known.tolist()]
 
-    def take_dirty(self) -> tuple[list[bytes], list[bytes]]:
-        """Return the keys changed since the last call with their packed states, and forget the change."""
-        slots = np.flatnonzero(self._dirty[: len(self._keys)])
-        self._dirty[slots] = False
-        return [self._keys[slot] for slot in slots.tolist()], self._pack(slots)
+    def take_dirty(self) -> tuple[list[bytes], list[bytes | None]]:
+        """Return the keys changed since the last call with their packed states, and forget the change.
 
-    def load(self, keys: Sequence[bytes], blobs: Sequence[bytes]) -> None:
+        A key that was forgotten has None in place of a state: what was stored of it may go.
+        """
+        slots = np.flatnonzero(self._dirty)
+        self._dirty[slots] = False
+        keys, blobs = self._keys.names(slots), self._pack(slots)
+        gone = sorted(self._gone.difference(keys))
+        self._gone.clear()
+        return keys + gone, [*blobs, *[None] * len(gone)]
+
+    def load(self, keys: Sequence[bytes], blobs: Sequence[bytes | None]) -> None:
         """Take over packed states; a key given before is replaced, an empty state is passed over.
 
         Raises:
-            StateError: E_STATE_DEFINITIONS, a state was written under other definitions of the features.
+            StateError: E_STATE_DEFINITIONS, a state was written under other definitions of the features;
+                E_STATE_BYTES, a state is cut or damaged.
         """
-        held = [i for i, blob in enumerate(blobs) if blob]
+        held = [(key, blob) for key, blob in zip(keys, blobs, strict=True) if blob]
         if not held:
             return
-        keys, blobs = [keys[i] for i in held], [blobs[i] for i in held]
-        data = np.frombuffer(b"".join(blobs), np.int64)
-        sizes = np.array([len(blob) // 8 for blob in blobs], np.int64)
-        at = np.cumsum(sizes) - sizes
-        if np.any(data[at] != self._hash_word):
-            raise StateError(
-                "E_STATE_DEFINITIONS", "the changelog was written under other feature definitions",
-                self.entity.name, "run `headrace backfill --warm`, or go back to the code that wrote it",
-            )  # fmt: skip
-        slots = self._slots(np.array(keys, np.bytes_))
-        self._position[slots] = data[at + 1]
-        self._as_of_ms[slots] = data[at + 2]
-        width = len(self.entity.columns)
-        words = at[:, None] + _HEAD_WORDS + np.arange(width)
-        self._values[slots] = data[words].view(np.float64)
-        offsets = at + _HEAD_WORDS + width
+        names, states = zip(*held, strict=True)
+        self._check(states)
+        data = np.frombuffer(b"".join(states), np.uint8)
+        ends = np.cumsum(np.fromiter(map(len, states), np.int64, len(states)))
+        offsets = np.concatenate([ends[:1] * 0, ends[:-1]]) + len(self._head)
+        slots = self._slots(np.array(names, np.bytes_))
+        numbers = np.empty((len(slots), _NUMBERS), np.int64)
+        values = np.empty((len(slots), len(self.entity.columns)))
+        unpack_numbers(numbers, values, data, offsets)
         for view in self._views:
             view.unpack(slots, data, offsets)
+        if not np.array_equal(offsets, ends):
+            raise self._error("E_STATE_BYTES", "a packed state does not end where it should")
+        self._values[slots] = values
+        self._position[slots], self._as_of_ms[slots], self._arrival_ms[slots] = numbers.T
+        self._newest_ms = max(self._newest_ms, int(numbers[:, 2].max()))
         self._dirty[slots] = False
 
     def latest(self) -> Latest:
-        """Return every key's newest answer."""
-        count = len(self._keys)
+        """Return every key's newest answer; idle keys have none."""
+        slots = self._keys.live()
+        slots = slots[~self._is_idle(slots)]
         return Latest(
-            list(self._keys), self._values[:count].copy(), self._position[:count].copy(),
-            self._as_of_ms[:count].copy(),
-        )  # fmt: skip
+            self._keys.names(slots), self._values[slots], self._position[slots], self._as_of_ms[slots]
+        )
 
-    def _fold(self, views: Sequence[ViewState], slots: Ints, rows: Columns, kind: int) -> Applied:
-        """Fold rows into the views' slots, and return the columns of all views side by side."""
+    def _fold(
+        self, views: Sequence[ViewState], where: tuple[Ints, NDArray[np.bool_]], rows: Columns, kind: int
+    ) -> Applied:
+        """Fold rows into the views' slots (beginning anew or not); return all views' columns side by side."""
         kind = Kind.PAYMENT if kind == Kind.EVENT else kind
-        clock_ms = next(rows[v.time] for v in self.entity.views if v.rows == kind)
-        count = length(rows)
-        values = np.empty((count, len(self.entity.columns)))
-        late = np.zeros(count, np.bool_)
-        as_of_ms = np.empty(count, np.int64)
-        column = 0
-        for view in views:
-            answers = view.apply(rows, kind, slots, clock_ms)
-            values[:, column : column + answers.values.shape[1]] = answers.values
-            column += answers.values.shape[1]
-            late |= answers.late
-            as_of_ms = answers.at_ms
-        return Applied(values, late, as_of_ms)
+        clock_ms = self._clock_of(rows, kind)
+        parts = [view.apply(rows, kind, where[0], clock_ms, where[1]) for view in views]
+        if len(parts) == 1:
+            return Applied(parts[0].values, parts[0].late, parts[0].at_ms)
+        values = np.concatenate([part.values for part in parts], axis=1)
+        return Applied(values, np.logical_or.reduce([part.late for part in parts]), parts[-1].at_ms)
+
+    def _clock_of(self, rows: Columns, kind: int) -> Ints:
+        """Return the time by which rows of a kind move clocks."""
+        kind = Kind.PAYMENT if kind == Kind.EVENT else kind
+        return np.ascontiguousarray(next(rows[v.time] for v in self.entity.views if v.rows == kind))
+
+    def _sweep(self, count: int) -> None:
+        """Look at the next `count` slots in turn and forget idle keys: each row pays for two slots."""
+        begin = self._swept if self._swept < self._keys.slots else 0
+        self._swept = min(begin + count, self._keys.slots)
+        idle = idle_slots(self._arrival_ms, self._newest_ms - self._idle_ms, begin, self._swept)
+        if not len(idle):
+            return
+        self._gone.update(self._keys.names(idle))
+        self._keys.remove(idle)
+        for view in self._views:
+            view.drop(idle)
+        self._arrival_ms[idle] = NEVER
+        self._dirty[idle] = False
+
+    def _is_idle(self, slots: Ints) -> NDArray[np.bool_]:
+        arrival_ms = self._arrival_ms[slots]
+        idle: NDArray[np.bool_] = (arrival_ms != NEVER) & (arrival_ms < self._newest_ms - self._idle_ms)
+        return idle
 
     def _pack(self, slots: Ints) -> list[bytes]:
-        width = len(self.entity.columns)
-        parts = [view.packed_words(slots) for view in self._views]
-        sizes = _HEAD_WORDS + width + np.sum(parts, axis=0, dtype=np.int64)
-        ends = np.cumsum(sizes)
-        at = ends - sizes
-        data = np.empty(int(ends[-1]) if len(ends) else 0, np.int64)
-        data[at] = self._hash_word
-        data[at + 1] = self._position[slots]
-        data[at + 2] = self._as_of_ms[slots]
-        data[at[:, None] + _HEAD_WORDS + np.arange(width)] = self._values[slots].view(np.int64)
-        offsets = at + _HEAD_WORDS + width
-        for view, words in zip(self._views, parts, strict=True):
+        """Return each slot's state as bytes."""
+        packed: list[bytes] = []
+        for begin in range(0, len(slots), _KEYS_AT_ONCE):
+            packed += self._pack_some(slots[begin : begin + _KEYS_AT_ONCE])
+        return packed
+
+    def _pack_some(self, slots: Ints) -> list[bytes]:
+        own = len(self._head) + _VARINT_BYTES * (_NUMBERS + len(self.entity.columns))
+        bounds = own + np.sum([view.pack_bounds(slots) for view in self._views], axis=0, dtype=np.int64)
+        begins = np.cumsum(bounds) - bounds
+        data = np.empty(int(bounds.sum()), np.uint8)
+        data[begins[:, None] + np.arange(len(self._head))] = np.frombuffer(self._head, np.uint8)
+        offsets = begins + len(self._head)
+        numbers = np.stack([self._position[slots], self._as_of_ms[slots], self._arrival_ms[slots]], axis=1)
+        pack_numbers(numbers, self._values[slots], data, offsets)
+        for view in self._views:
             view.pack(slots, data, offsets)
-            offsets = offsets + words
-        raw = data.tobytes()
-        return [raw[a * 8 : b * 8] for a, b in zip(at.tolist(), ends.tolist(), strict=True)]
+        raw = data.data
+        return [bytes(raw[a:b]) for a, b in zip(begins.tolist(), offsets.tolist(), strict=True)]
+
+    def _check(self, states: Sequence[bytes]) -> None:
+        """Refuse states that these definitions did not write."""
+        if not all(state.startswith(self._head) for state in states):
+            raise self._error("E_STATE_DEFINITIONS", "state was written under other feature definitions")
+
+    def _error(self, code: str, what: str) -> StateError:
+        return StateError(
+            code,
+            what,
+            self.entity.name,
+            "run `headrace backfill --warm`, or go back to the code that wrote it",
+        )
 
     def _slots(self, keys: NDArray[np.bytes_]) -> Ints:
         """Return the slot of each key, making room for new ones."""
-        known = self._slot_of
-        slots = []
-        for key in keys.tolist():
-            slot = known.get(key)
-            if slot is None:
-                slot = len(known)
-                known[key] = slot
-                self._keys.append(key)
-            slots.append(slot)
-        if len(known) >= len(self._position):
-            self._grow(max(1024, 2 * len(known)))
-        return np.array(slots, np.int64)
+        slots = self._keys.add(keys)
+        if self._keys.slots >= len(self._position):
+            self._grow(max(1024, 2 * self._keys.slots))
+        return slots
 
     @property
     def _nobody(self) -> int:
@@ -225,14 +275,20 @@ class EntityState:
         return len(self._position) - 1
 
     def _find(self, keys: NDArray[np.bytes_]) -> Ints:
-        """Return the slot of each key, nobody's for an unknown one."""
-        known, nobody = self._slot_of, self._nobody
-        return np.array([known.get(key, nobody) for key in keys.tolist()], np.int64)
+        """Return the slot of each key, nobody's for an unknown or idle one."""
+        slots = self._keys.find(keys)
+        slots[slots == UNKNOWN] = self._nobody
+        slots[self._is_idle(slots)] = self._nobody
+        return slots
 
     def _grow(self, capacity: int) -> None:
+        old = len(self._position)
         self._values = grown_to(self._values, capacity)
         self._position = grown_to(self._position, capacity)
         self._as_of_ms = grown_to(self._as_of_ms, capacity)
+        self._arrival_ms = grown_to(self._arrival_ms, capacity)
+        self._arrival_ms[old:] = NEVER
         self._dirty = grown_to(self._dirty, capacity)
+        self._dirty[old:] = False
         for view in self._views:
             view.grow(capacity)

@@ -15,6 +15,18 @@ from features.definition import DAY_MS, HOUR_MS
 
 Floats = NDArray[np.float64]
 
+FORMULAS = 1  # grows when a formula below changes: models that were trained on the old one are refused
+DERIVED_FROM = {
+    "customer_amount_ratio_30d": ("customer_amount_mean_30d_before",),
+    "customer_amount_zscore_30d": ("customer_amount_mean_30d_before", "customer_amount_std_30d_before"),
+    "customer_frequency_ratio_24h": ("customer_count_24h", "customer_count_30d"),
+    "terminal_amount_ratio_30d": ("terminal_amount_mean_30d",),
+    "terminal_frequency_ratio_24h": ("terminal_count_24h", "terminal_count_30d"),
+    "terminal_fraud_ratio_1d": ("terminal_frauds_1d", "terminal_labels_1d"),
+    "terminal_fraud_ratio_7d": ("terminal_frauds_7d", "terminal_labels_7d"),
+    "terminal_fraud_ratio_30d": ("terminal_frauds_30d", "terminal_labels_30d"),
+}
+
 
 def assemble(
     event: Mapping[str, NDArray[Any]], customer: Floats, terminal: Floats, profile: Floats

@@ -181,13 +181,12 @@ def _workers() -> str:
 
 def _model() -> str:
     """Put the champion through what the scorer puts it through."""
-    from features.catalog import DEFINITIONS_HASH, SERVICE
-    from inference.champion import Definitions, load_champion
+    from inference.champion import load_champion, our_definitions
     from inference.manifest import read_champion
 
     run: Run = environment.current_run()
     champion = read_champion(run.models)
     if champion is None:
         raise Note("N_MODEL", "no champion: rules alone decide", "", "run `headrace train --promote`")
-    load_champion(run.models, champion, Definitions(DEFINITIONS_HASH, SERVICE.columns))
+    load_champion(run.models, champion, our_definitions())
     return f"{champion.name} {champion.version}"

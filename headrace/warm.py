@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pyarrow.parquet as pq
 
 from contracts import topics
-from contracts.keys import partition_of
 from inference.backfill.executors import Executor
 from inference.backfill.run import Options, states
 from inference.lake import Lake
@@ -46,14 +44,14 @@ def warm(
     """
     found: dict[str, Warmed] = {}
     for name in (name for name in ORDER if name in stages):
-        definition = StageDefinition(name, settings.topic_prefix, settings.partitions)
+        definition = StageDefinition(name, settings.topic_prefix, settings.partitions, settings.store.tiles)
         stage = HandOver(definition, settings, tell)
         try:
-            stage.fence()
-            found[name] = warmed = Warmed(changed=stage.changed, offsets={})
-            if not stage.changed:
+            found[name] = warmed = Warmed(changed=stage.is_changed(), offsets={})
+            if not warmed.changed:
                 tell(f"{name}: the state is of these definitions already")
                 continue
+            stage.fence()
             _await_lake(name, settings, wait_s, tell)
             _replace(stage, settings, lake, options, on, tell, warmed)
         finally:
@@ -66,27 +64,20 @@ def _replace(
     warmed: Warmed,
 ) -> None:  # fmt: skip
     below = {partition: held.below for partition, held in stage.held.items()}
-    with states(lake, stage.definition.entity, below, options, on, tell) as files:
+    with states(lake, stage.definition.entity, below, options, on, tell) as folder:
         for partition, held in stage.held.items():
-            mine = _of_partition(files, partition, settings.partitions)
-            warmed.keys += stage.replace(partition, mine)
+            warmed.keys += stage.replace(partition, _states(folder / f"{partition}.parquet"))
             warmed.offsets[partition] = held.marker.input_offset
             tell(
                 f"{stage.definition.name}/{partition}: goes on from input offset {held.marker.input_offset:,}"
             )
 
 
-def _of_partition(files: Sequence[Path], partition: int, partitions: int) -> Iterator[tuple[bytes, bytes]]:
+def _states(path: Path) -> Iterator[tuple[bytes, bytes | None]]:
     """Yield key and packed state of a partition's keys."""
-    for path in files:
+    if path.exists():
         for batch in pq.ParquetFile(path).iter_batches(1024):
-            keys, packed = batch.column("key").to_pylist(), batch.column("state").to_pylist()
-            owners = partition_of(np.array(keys, np.bytes_), partitions)
-            yield from (
-                (key, state)
-                for key, state, owner in zip(keys, packed, owners, strict=True)
-                if owner == partition
-            )
+            yield from zip(batch.column("key").to_pylist(), batch.column("state").to_pylist(), strict=True)
 
 
 def _await_lake(name: StageName, settings: StageSettings, wait_s: float, tell: Tell) -> None:
@@ -94,7 +85,7 @@ def _await_lake(name: StageName, settings: StageSettings, wait_s: float, tell: T
     prefix, barrier = settings.topic_prefix, Barrier(settings.kafka, wait_s, tell)
     try:
         if name == "customer":
-            terminal = StageDefinition("terminal", prefix, settings.partitions)
+            terminal = StageDefinition("terminal", prefix, settings.partitions, settings.store.tiles)
             advice = "start `headrace stream terminal` (of the code that made its state), then run this again"
             barrier.passed(terminal.group, terminal.input_topic, advice)
         log = topics.FEATURES_LOG.full_name(prefix)

@@ -4,7 +4,7 @@ Whatever is wrong with a new version, the present model stays and the refusal is
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
+from features.service_meaning import service_meaning
 from inference import calibration
 from inference.manifest import (
     CALIBRATION_FILE,
@@ -19,6 +20,7 @@ from inference.manifest import (
     MODEL_FILE,
     Champion,
     Golden,
+    Manifest,
     checked_files,
     folder_of,
     read_champion,
@@ -27,6 +29,7 @@ from inference.manifest import (
 from inference.model import LightGbmModel, Model, ModelName
 from inference.model_text import check_model_text
 from inference.model_trial import try_model
+from inference.trials import note_of, remember
 
 LOOKS_TO_RETRY = 60  # a trial may have failed for want of time or memory
 
@@ -51,10 +54,47 @@ class ChampionListener(Protocol):
 
 
 class Definitions(msgspec.Struct, frozen=True):
-    """What the vectors of this process mean; a model made for others is refused."""
+    """What the vectors of this process mean; a model that needs what they do not have is refused.
+
+    `hashes` says what each feature means, by name; without them only a model of the same hash is taken.
+    """
 
     hash: str
     features: tuple[str, ...]
+    hashes: Mapping[str, str] = {}
+
+    def columns_of(self, manifest: Manifest, where: str) -> list[int] | None:
+        """Return where the model's features stand in our vectors; None when they are the vectors.
+
+        A model that was trained before a feature was added goes on: its features are found by name, as long
+        as each still means what it meant.
+
+        Raises:
+            ModelError: E_MODEL_DEFINITIONS, one of ITS features is gone or means something else;
+                E_MODEL_FEATURES.
+        """
+        if manifest.definitions_hash == self.hash:
+            if tuple(manifest.features) != self.features:
+                raise ModelError(
+                    "E_MODEL_FEATURES", "its features are not the service's", where, "train with these"
+                )
+            return None
+        known = [name for name in manifest.features if name in self.hashes]
+        changed = [name for name in known if manifest.feature_hashes.get(name) != self.hashes[name]]
+        gone = [name for name in manifest.features if name not in self.hashes]
+        if gone or changed:
+            raise ModelError(
+                "E_MODEL_DEFINITIONS",
+                f"trained on {manifest.definitions_hash}; here {gone[:5]} are gone, {changed[:5]} changed",
+                where, "train a model with the present features",
+            )  # fmt: skip
+        return [self.features.index(name) for name in manifest.features]
+
+
+def our_definitions() -> Definitions:
+    """Return what this process's vectors mean."""
+    service = service_meaning()
+    return Definitions(service.hash, service.columns, service.features)
 
 
 def load_champion(models: Path, champion: Champion, definitions: Definitions) -> LightGbmModel:
@@ -67,26 +107,18 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     manifest = read_manifest(folder, champion.sha256)
     if (manifest.name, manifest.version) != (champion.name, champion.version):
         raise ModelError("E_MODEL_MANIFEST", "names another model", str(folder), "promote a version again")
-    if manifest.definitions_hash != definitions.hash:
-        raise ModelError(
-            "E_MODEL_DEFINITIONS", f"trained on {manifest.definitions_hash}, not on {definitions.hash}",
-            str(folder), "train a model with the present features",
-        )  # fmt: skip
-    if tuple(manifest.features) != definitions.features:
-        raise ModelError(
-            "E_MODEL_FEATURES",
-            "its features are not the service's",
-            str(folder),
-            "train with the present ones",
-        )
+    columns = definitions.columns_of(manifest, str(folder))
     files = checked_files(folder, manifest)
-    check_model_text(files[MODEL_FILE], list(definitions.features))
-    golden = _golden(files[GOLDEN_FILE], folder, len(definitions.features))
+    check_model_text(files[MODEL_FILE], list(manifest.features))
+    golden = _golden(files[GOLDEN_FILE], folder, len(manifest.features))
     text = files[MODEL_FILE].decode()
-    try_model(text, golden)
+    note = note_of(models, files[MODEL_FILE], files[GOLDEN_FILE])
+    if not note.exists():
+        try_model(text, golden)
+        remember(note)
     line = files.get(CALIBRATION_FILE)
     fitted = None if line is None else calibration.decode(line, str(folder / CALIBRATION_FILE))
-    return LightGbmModel(text, manifest, calibration=fitted)
+    return LightGbmModel(text, manifest, calibration=fitted, columns=columns)
 
 
 def _golden(data: bytes, folder: Path, width: int) -> Golden:

@@ -9,8 +9,10 @@ import orjson
 
 from contracts.errors import ModelError, StateError
 from contracts.events import TERMS
+from contracts.meaning import Meanings
 from contracts.topics import TRANSACTIONS
 from features.catalog import SERVICE
+from features.service_meaning import service_meaning
 from inference.champion import Definitions, load_champion
 from inference.lake import Lake
 from inference.manifest import MODEL_FILE, Champion
@@ -49,13 +51,13 @@ def explain(lake: Lake, registry: Registry, prediction_or_transaction: str) -> E
     if not rows:
         raise _unknown(lake, prediction_or_transaction)
     prediction = orjson.loads(rows[-1]["value"])
-    model, manifest, why = _model_of(registry, prediction)
+    model, manifest, why = _model_of(lake, registry, prediction)
     vector = prediction["features"]["values"]
     contributions = (
         _contributions(model, vector) if model is not None and prediction.get("score") is not None else None
     )
     source = prediction["source"]
-    names = manifest["features"] if manifest else list(SERVICE.columns)
+    names = _names(lake, prediction, vector)
     return Explained(
         prediction={key: value for key, value in prediction.items() if key != "features"},
         features=_features(names, vector, prediction["features"]["groups"], contributions),
@@ -117,8 +119,24 @@ def _unknown(lake: Lake, sought: str) -> StateError:
     )  # fmt: skip
 
 
+def _names(lake: Lake, prediction: dict[str, Any], vector: Sequence[float | None]) -> Sequence[str]:
+    """Return the names of the prediction's values: those of the service that made it."""
+    own, made = service_meaning(), prediction["features"]["definitions_hash"]
+    if made == own.hash or len(vector) == len(own.columns):
+        return own.columns
+    return Meanings((own,), lake.folder).of("service", int(made, 16)).columns
+
+
+def _definitions(manifest: dict[str, Any], names: Sequence[str], made: str) -> Definitions:
+    """Return what the prediction's vector meant to the model that scored it."""
+    features = tuple(manifest["features"])
+    if len(names) == len(features):
+        return Definitions(manifest["definitions_hash"], features)
+    return Definitions(made, tuple(names), manifest.get("feature_hashes", {}))
+
+
 def _model_of(
-    registry: Registry, prediction: dict[str, Any]
+    lake: Lake, registry: Registry, prediction: dict[str, Any]
 ) -> tuple[LightGbmModel | None, dict[str, Any] | None, str]:
     """Return the model that scored, checked as the scorer checks it, its manifest, or why there is none."""
     used = prediction.get("model")
@@ -130,7 +148,9 @@ def _model_of(
         if manifest["sha256"][MODEL_FILE] != used["sha256"]:
             return None, None, "the registry holds another text under this version than the one that scored"
         pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
-        meant = Definitions(manifest["definitions_hash"], tuple(manifest["features"]))
+        vector = prediction["features"]["values"]
+        names = _names(lake, prediction, vector)
+        meant = _definitions(manifest, names, prediction["features"]["definitions_hash"])
         return load_champion(registry.models, pointer, meant), manifest, ""
     except ModelError as error:
         return None, None, str(error)

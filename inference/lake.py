@@ -92,6 +92,31 @@ class Lake:
         return None
 
 
+class FixedLake(Lake):
+    """The lake as it is at one moment: files that come later are not seen, so that row numbers stay.
+
+    A flush of the feature log of which only one dataset is written yet is not seen either.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._files: dict[str, list[LakeFile]] = {}
+        both = {name: super(FixedLake, self).files(name) for name in ("label_log", "features")}
+        flushes = whole_flushes([file for files in both.values() for file in files])
+        for name, files in both.items():
+            self._files[name] = [f for f in files if (f.partition, f.first_offset) in flushes]
+
+    def has(self, dataset: str) -> bool:
+        """Return whether the dataset had any file."""
+        return bool(self.files(dataset))
+
+    def files(self, dataset: str) -> list[LakeFile]:
+        """Return the files that the dataset had when it was first asked for."""
+        if dataset not in self._files:
+            self._files[dataset] = super().files(dataset)
+        return self._files[dataset]
+
+
 def read_file(file: LakeFile, columns: Sequence[str] | None) -> pa.Table:
     """Return the rows that the file counts for, in log order, with the column `partition`.
 
@@ -110,3 +135,20 @@ def read_file(file: LakeFile, columns: Sequence[str] | None) -> pa.Table:
             table = table.filter(pc.less(offsets, file.before_offset))
     partition = pa.array([file.partition] * table.num_rows, pa.int32())
     return table.append_column(PARTITION, partition)
+
+
+def whole_flushes(files: Sequence[LakeFile]) -> dict[tuple[int, int], int]:
+    """Return (partition, first offset) -> next offset of the flushes of the feature log that are whole.
+
+    A flush writes up to two files, one after the other, and each says which of them there are to be; so
+    only the last flush of a partition can be seen in the middle of being written.
+    """
+    there = {(file.path.parents[1].name, file.partition, file.first_offset) for file in files}
+    found: dict[tuple[int, int], int] = {}
+    for file in files:
+        about = pq.read_metadata(file.path).metadata or {}
+        named = about.get(b"headrace.datasets", b"").decode()
+        siblings = [name for name in named.split(",") if name]
+        if all((name, file.partition, file.first_offset) in there for name in siblings):
+            found[file.partition, file.first_offset] = int(about[b"headrace.next_offset"])
+    return found

@@ -1,22 +1,19 @@
-"""Fold rows of several kinds into a state, in log order, with few calls of the kernel.
+"""Fold rows of several kinds into a state, strictly in log order.
 
-Keys know nothing of each other, so only the order of one key's rows counts. Rows are taken in rounds: a
-round holds, for every key, its next run of one kind, and all rounds of a number hold the same kind.
+A partition's state has a clock of its own, by which idle keys are forgotten, so the order of all its rows
+counts and not only that of one key's.
 """
 
+import itertools
+
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from contracts.frame import Columns, length, take
-from contracts.keys import hash64
+from contracts.frame import Columns, Kind, length, take
 from features.state import Applied, EntityState
-
-Ints = NDArray[np.int64]
 
 
 def fold(state: EntityState, rows: Columns) -> Applied:
-    """Return the as-of answers of n rows, in their order.
+    """Return the as-of answers of n rows, in their order; one call of the kernel a run of one kind.
 
     Args:
         state: takes the rows in.
@@ -26,32 +23,11 @@ def fold(state: EntityState, rows: Columns) -> Applied:
     values = np.empty((count, len(state.entity.columns)))
     late = np.zeros(count, np.bool_)
     as_of_ms = np.zeros(count, np.int64)
-    kinds = np.unique(rows["kind"])
-    if not count:
-        return Applied(values, late, as_of_ms)
-    rounds = _rounds_of(rows[state.entity.join_key], np.searchsorted(kinds, rows["kind"]), len(kinds))
-    order = np.argsort(rounds, kind="stable")
-    edges = np.flatnonzero(np.diff(rounds[order])) + 1
-    for which in np.split(order, edges):
-        kind = int(kinds[rounds[which[0]] % len(kinds)])
-        applied = state.apply(take(rows, which), kind)
-        values[which], late[which], as_of_ms[which] = applied.values, applied.late, applied.as_of_ms
+    edges = [0, *(np.flatnonzero(np.diff(rows["kind"])) + 1).tolist(), count]
+    for begin, end in itertools.pairwise(edges):
+        if begin == end:
+            continue
+        run = slice(begin, end)
+        applied = state.apply(take(rows, run), Kind(int(rows["kind"][begin])))
+        values[run], late[run], as_of_ms[run] = applied.values, applied.late, applied.as_of_ms
     return Applied(values, late, as_of_ms)
-
-
-def _rounds_of(keys: NDArray[np.bytes_], kind: NDArray[np.intp], kinds: int) -> Ints:
-    """Return each row's round; keys of one hash share theirs, which only makes the order stricter."""
-    names, slot = np.unique(hash64(keys), return_inverse=True)
-    return np.asarray(_rounds(slot.astype(np.int64), kind.astype(np.int64), kinds, len(names)))
-
-
-@njit(cache=True)
-def _rounds(slot: Ints, kind: Ints, kinds: int, keys: int) -> Ints:
-    reached = np.zeros(keys, np.int64)
-    rounds = np.empty(len(slot), np.int64)
-    for row in range(len(slot)):
-        number = reached[slot[row]]
-        while number % kinds != kind[row]:
-            number += 1
-        reached[slot[row]] = rounds[row] = number
-    return rounds

@@ -51,6 +51,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     definitions_hash: str
     features: list[str]
+    feature_hashes: dict[str, str] = {}
     sha256: dict[str, str]
     thresholds: Thresholds = Thresholds()
 

@@ -1,5 +1,6 @@
 """A model that scores: the port the scorer knows, and LightGBM behind it."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import lightgbm
@@ -44,11 +45,16 @@ class LightGbmModel:
     """A champion in this process; made only from a text that was checked and tried elsewhere.
 
     One thread: at the size of our batches more threads cost tail latency and gain nothing.
+
+    Args:
+        columns: where its features stand in the vectors it is given; None when they are its features.
     """
 
     def __init__(
-        self, text: str, manifest: Manifest, stage: str = "champion", calibration: Calibration | None = None
-    ) -> None:
+        self, text: str, manifest: Manifest, stage: str = "champion",
+        calibration: Calibration | None = None, columns: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        self._columns = None if columns is None else np.array(columns, np.intp)
         try:
             self._booster = lightgbm.Booster(model_str=text)
         except (lightgbm.basic.LightGBMError, ValueError) as error:
@@ -74,7 +80,15 @@ class LightGbmModel:
 
     def contributions(self, vectors: Floats) -> Floats:
         """Return exact SHAP values, about half a millisecond a row; (n, f + 1), the last is the base."""
-        return self._run(vectors, pred_contrib=True)
+        added = self._run(vectors, pred_contrib=True)
+        if self._columns is None:
+            return added
+        # a feature that it does not know adds nothing
+        placed = np.zeros((len(vectors), vectors.shape[1] + 1))
+        placed[:, self._columns], placed[:, -1] = added[:, :-1], added[:, -1]
+        return placed
 
     def _run(self, vectors: Floats, **what: Any) -> Floats:
+        if self._columns is not None:
+            vectors = vectors[:, self._columns]
         return np.asarray(self._booster.predict(vectors, num_threads=1, **what), dtype=np.float64)

@@ -17,10 +17,11 @@ from contracts.crash_points import reach
 from contracts.errors import Stop
 from contracts.frame import Columns, Frame, FrameError, Kind, concat, decode, length
 from contracts.lanes import accept
+from contracts.meaning import Meanings
 from contracts.topics import DRIFT, FEATURES_LOG, PREDICTIONS
 from inference.clock import Clock
 from inference.drift import DriftEvent
-from inference.feature_rows import for_scoring
+from inference.feature_rows import OWN, for_scoring
 from inference.scorer_core import Scored, ScorerCore
 from inference.scorer_kafka import check_event, committed_positions
 from inference.scorer_metrics import ScorerMetrics
@@ -69,6 +70,7 @@ class Scorer:
         self._consumer, self._producer = clients
         self._watchdog = Watchdog(self._stuck)
         self._core, self._metrics, self._settings, self._clock = core, metrics, settings, clock
+        self._meanings = Meanings(tuple(OWN.own.values()), settings.lake)
         self._log = FEATURES_LOG.full_name(settings.topic_prefix)
         self._predictions = PREDICTIONS.full_name(settings.topic_prefix)
         self._drift = DRIFT.full_name(settings.topic_prefix)
@@ -124,7 +126,7 @@ class Scorer:
                 lanes.setdefault(frame.src, frame.frm)
             rows = accept(frame, lanes, self._gap)
             if frame.kind == Kind.FEATURE and length(rows):
-                parts.append(for_scoring(rows))
+                parts.append(for_scoring(rows, self._meanings))
         return Batch(concat(parts) if parts else {}, reached)
 
     def _settle(self, batch: Batch) -> None:

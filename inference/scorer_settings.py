@@ -59,6 +59,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConnection
     redis: RedisConnection
     models: Path
+    lake: Path | None = None
     topic_prefix: str = ""
     epoch: int = 0
     partitions: int = PARTITIONS
@@ -68,7 +69,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicySettings = PolicySettings()
     rows_max: int = 4096
     poll_ms: float = 100.0
-    session_timeout_ms: int = 6000
+    session_timeout_ms: int = 3000  # the broker's group.min.session.timeout.ms must allow it
     transaction_timeout_ms: int = 10_000
     model_look_ms: float = 1000.0
     metrics_port: int = 0

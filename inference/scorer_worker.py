@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from features.catalog import DEFINITIONS_HASH, SERVICE
 from inference.breaker import Breaker
-from inference.champion import ChampionWatch, Definitions, load_champion
+from inference.champion import ChampionWatch, load_champion, our_definitions
 from inference.clock import SystemClock
 from inference.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.scorer import Clients, Scorer
@@ -27,9 +26,7 @@ class ScorerWorker:
         self._reader = RedisFeatureReader(settings.redis, settings.project, settings.reader)
         self._watch = ChampionWatch(
             settings.models,
-            partial(
-                load_champion, settings.models, definitions=Definitions(DEFINITIONS_HASH, SERVICE.columns)
-            ),
+            partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
         )

@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from features.catalog import DEFINITIONS_HASH, SERVICE
+from features.service_meaning import service_meaning
 from inference import calibration
 from inference.baselines import LogisticRegression, constant
 from inference.calibration import Calibration
@@ -95,6 +96,7 @@ def train(
             "definitions_hash": DEFINITIONS_HASH,
             "service": SERVICE.name,
             "features": list(SERVICE.columns),
+            "feature_hashes": service_meaning().features,
             "thresholds": msgspec.to_builtins(fitted.thresholds),
             "metrics": _headline(report),
             "parameters": fitted.parameters | {"rounds": fitted.rounds},

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from contracts.errors import ModelError
 from features.catalog import CUSTOMER, TERMINAL
 from features.vector import assemble
+from inference.backfill.rows import PLACE
 from inference.lake import Lake
 from inference.profile_history import ProfileHistory
+from inference.streamed_values import streamed_values
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,12 +84,13 @@ def build(lake: Lake, profiles: ProfileHistory, until_ms: int) -> TrainingSet:
             "wait until labels are due, or give a later --until",
         )  # fmt: skip
     columns = ["transaction_id", "customer_id", "event_time", "amount_minor"]
-    rows = lake.read("features", [*columns, *CUSTOMER.columns, *TERMINAL.columns])
+    rows = lake.read("features", [*columns, *PLACE, *CUSTOMER.columns, *TERMINAL.columns])
     served = rows.take(found["row"])
     event = {name: served[name].to_numpy() for name in ("amount_minor", "event_time")}
     customer_ids = served["customer_id"].to_numpy(zero_copy_only=False)
     profile = profiles.as_of(customer_ids, event["event_time"])
-    vectors = assemble(event, _matrix(served, CUSTOMER.columns), _matrix(served, TERMINAL.columns), profile)
+    customer, terminal = (streamed_values(lake, served, entity) for entity in (CUSTOMER, TERMINAL))
+    vectors = assemble(event, customer, terminal, profile)
     fraud = found["label"].to_numpy().astype(np.int64)
     return TrainingSet(
         vectors=vectors, fraud=fraud, event_ms=event["event_time"], label_ms=found["label_time"].to_numpy(),
@@ -106,10 +109,6 @@ def _labelled(lake: Lake, until_ms: int) -> pa.Table:
         )
         database.execute("SET threads = 1")
         return database.sql(_LABELLED, params={"until": until_ms}).to_arrow_table()
-
-
-def _matrix(rows: pa.Table, columns: tuple[str, ...]) -> Floats:
-    return np.column_stack([rows[name].to_numpy() for name in columns])
 
 
 def _hash(transaction_ids: pa.ChunkedArray, vectors: Floats, fraud: Ints) -> str:

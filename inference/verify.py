@@ -15,6 +15,7 @@ from inference import verify_lake
 from inference.label_order import labels_early
 from inference.lake import Lake
 from inference.online_reader import FeatureReader, StoreUnavailable
+from inference.verify_cut import whole
 from inference.verify_replay import Compared, compare
 from inference.verify_sample import Sample, whole_keys
 from inference.verify_store import StoreCompared, compare_store
@@ -23,7 +24,10 @@ Floats = NDArray[np.float64]
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What verification found; `store` is None with the reason beside it when Redis did not answer."""
+    """What verification found; `store` is None with the reason beside it when Redis did not answer.
+
+    `under_way` rows of the sample are too new to be judged: something before them is not in the lake yet.
+    """
 
     customer: Compared
     terminal: Compared
@@ -31,6 +35,7 @@ class Report(msgspec.Struct, kw_only=True):
     log_unfounded: int
     labels: int
     label_early: int
+    under_way: int = 0
     store: dict[str, StoreCompared] | None = None
     store_why: str = ""
 
@@ -41,6 +46,13 @@ class Report(msgspec.Struct, kw_only=True):
         wrong += self.terminal.rows_wrong + self.terminal.late_flags_wrong
         stored = sum(part.wrong for part in (self.store or {}).values())
         return wrong + stored + self.log_unfounded + self.raw_unanswered
+
+    @property
+    def share(self) -> float:
+        """Mismatches as a share of the rows that were judged, in the log and in the store."""
+        judged = self.customer.rows + self.terminal.rows
+        judged += sum(part.judged for part in (self.store or {}).values())
+        return self.mismatches / max(1, judged)
 
 
 class Entities(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,17 +70,22 @@ def verify(lake: Lake, reader: FeatureReader | None, epoch: int, rows_min: int) 
         StateError: E_LAKE_EMPTY.
     """
     log, label_log = verify_lake.payments(lake), verify_lake.labels(lake)
+    cut = whole(lake, log, label_log)
     customers = whole_keys(_keys(log, "customer_id"), rows_min)
     terminals = whole_keys(_keys(log, "terminal_id"), rows_min)
-    customer, customer_compared = _customer(lake, log, customers)
-    terminal, terminal_compared = _terminal(lake, log, label_log, terminals)
+    judged = customers.rows & cut.customer
+    customer, customer_compared = _customer(lake, log, Sample(customers.keys, judged))
+    its_labels = label_log.filter(pa.array(cut.labels))
+    mine = Sample(terminals.keys, terminals.rows & cut.terminal)
+    terminal, terminal_compared = _terminal(lake, log, its_labels, mine)
     report = Report(
         customer=customer_compared,
         terminal=terminal_compared,
         raw_unanswered=verify_lake.unanswered(lake, log, customers.keys),
-        log_unfounded=int(customers.rows.sum()) - customer_compared.rows,
+        log_unfounded=int(judged.sum()) - customer_compared.rows,
         labels=label_log.num_rows,
         label_early=_label_early(log, label_log),
+        under_way=int((customers.rows & ~cut.customer).sum() + (terminals.rows & ~cut.terminal).sum()),
     )
     if reader is None:
         report.store_why = "no Redis given"
@@ -87,18 +104,18 @@ def verify(lake: Lake, reader: FeatureReader | None, epoch: int, rows_min: int) 
 
 def _customer(lake: Lake, log: pa.Table, sample: Sample) -> tuple[Entities, Compared]:
     rows = verify_lake.kernel_columns(verify_lake.customer_rows(lake, log.filter(pa.array(sample.rows))))
-    logged = verify_lake.logged_values(lake, CUSTOMER, rows)
+    logged, held = verify_lake.logged_values(lake, CUSTOMER, rows)
     late = verify_lake.logged_late(lake, rows, verify_lake.CUSTOMER_LATE)
-    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(CUSTOMER, rows, logged, late)
+    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(CUSTOMER, rows, logged, held, late)
 
 
 def _terminal(lake: Lake, log: pa.Table, label_log: pa.Table, sample: Sample) -> tuple[Entities, Compared]:
     mine = log.filter(pa.array(sample.rows))
     its_labels = verify_lake.only_keys(label_log, "terminal_id", sample.keys)
     rows = verify_lake.kernel_columns(verify_lake.terminal_rows(lake, mine, its_labels))
-    logged = verify_lake.logged_values(lake, TERMINAL, rows)
+    logged, held = verify_lake.logged_values(lake, TERMINAL, rows)
     late = verify_lake.logged_late(lake, rows, verify_lake.TERMINAL_LATE)
-    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(TERMINAL, rows, logged, late)
+    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(TERMINAL, rows, logged, held, late)
 
 
 def _label_early(log: pa.Table, label_log: pa.Table) -> int:

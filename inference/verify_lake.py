@@ -117,15 +117,23 @@ def kernel_columns(rows: pa.Table) -> Columns:
     return {**found, "label": found["label"].astype(np.uint8)} if "label" in found else found
 
 
-def logged_values(lake: Lake, entity: Entity, rows: Columns) -> Floats:
-    """Return (n, k): what the log holds for each ordered row, by its kind and row number."""
+def logged_values(lake: Lake, entity: Entity, rows: Columns) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return (n, k): what the log holds for each ordered row, and where it holds the column at all.
+
+    A row that was made before a feature was declared does not hold it.
+    """
     values = np.full((len(rows["row"]), len(entity.columns)), np.nan)
+    held = np.zeros(values.shape, np.bool_)
     for dataset, kind in (("features", Kind.PAYMENT), ("label_log", Kind.LABEL)):
         which = np.flatnonzero(rows["kind"] == kind)
         if len(which):
             table = lake.read(dataset, list(entity.columns)).take(pa.array(rows["row"][which]))
-            values[which] = np.column_stack([table[name].to_numpy() for name in entity.columns])
-    return values
+            for at, name in enumerate(entity.columns):
+                if name in table.column_names:
+                    column = table[name].combine_chunks()
+                    values[which, at] = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+                    held[which, at] = column.is_valid().to_numpy(zero_copy_only=False)
+    return values, held
 
 
 def logged_late(lake: Lake, rows: Columns, bit: int) -> NDArray[np.bool_]:

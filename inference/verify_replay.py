@@ -7,69 +7,57 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.frame import Columns, Kind, length, take
+from contracts.frame import Columns, Kind, length
 from features.definition import Entity
-from features.state import EntityState
+from features.state import Applied, EntityState
+from inference.differences import differences, wrong_bits
+from inference.log_order import fold
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class Compared(msgspec.Struct, kw_only=True):
     """One entity's outcome: rows compared, and by feature how many values differ and how.
 
-    `missing` has a value only when recomputed, `extra` only in the log, `mismatch` two different ones.
+    `features` has those that differ: rows, missing (a value only when recomputed), extra (only in the log),
+    mismatch (two different ones) and the mean symmetric error, in all and by day.
     """
 
     keys: int
     rows: int
+    values: int
     rows_wrong: int
     late_flags_wrong: int
-    features: dict[str, dict[str, int]]
+    features: dict[str, dict[str, object]]
     examples: list[dict[str, object]]
 
 
-def replay(entity: Entity, rows: Columns) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the as-of values (n, k) and the late flags of rows of any kinds, given in log order.
+def replay(entity: Entity, rows: Columns) -> Applied:
+    """Return the as-of answers of rows of any kinds, given in log order.
 
     Args:
         rows: `kind` beside the columns that the entity's views read; labels and payments may alternate.
     """
-    state = EntityState(entity)
-    values = np.empty((length(rows), len(entity.columns)))
-    late = np.zeros(length(rows), np.bool_)
-    kinds = rows["kind"]
-    starts = np.flatnonzero(np.append(True, np.diff(kinds) != 0)) if len(kinds) else np.empty(0, np.int64)
-    for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(kinds)], strict=True):
-        part = slice(begin, end)
-        applied = state.apply(take(rows, part), Kind(int(kinds[begin])))
-        values[part], late[part] = applied.values, applied.late
-    return values, late
+    return fold(EntityState(entity), rows)
 
 
-def compare(entity: Entity, rows: Columns, logged: Floats, late: NDArray[np.bool_]) -> Compared:
+def compare(entity: Entity, rows: Columns, logged: Floats, held: Mask, late: Mask) -> Compared:
     """Return how the log differs from a recomputation of the same rows.
 
     Args:
         rows: as `replay` takes them, with `transaction_id`.
-        logged: (n, k) what the feature log holds; late: (n,) its late flags, kept for payments only.
+        logged: (n, k) what the feature log holds; held: (n, k) where it holds the column at all, which a
+            row that was made before the feature was declared does not; late: (n,) flags of payments.
     """
-    again, late_again = replay(entity, rows)
-    null, null_again = np.isnan(logged), np.isnan(again)
-    differ = (logged.view(np.uint64) != again.view(np.uint64)) & ~(null & null_again)
-    late_wrong = (late != late_again) & (rows["kind"] == Kind.PAYMENT)
-    by_feature = {
-        name: {
-            "missing": int((null[:, i] & ~null_again[:, i]).sum()),
-            "extra": int((~null[:, i] & null_again[:, i]).sum()),
-            "mismatch": int((differ[:, i] & ~null[:, i] & ~null_again[:, i]).sum()),
-        }
-        for i, name in enumerate(entity.columns)
-    }
+    again = replay(entity, rows)
+    expected = np.where(held, again.values, np.nan)
+    found = differences(entity.columns, expected, logged, again.as_of_ms)
+    late_wrong = (late != again.late) & (rows["kind"] == Kind.PAYMENT)
     return Compared(
-        keys=len(np.unique(rows[entity.join_key])), rows=length(rows),
-        rows_wrong=int(differ.any(axis=1).sum()), late_flags_wrong=int(late_wrong.sum()),
-        features={name: counts for name, counts in by_feature.items() if any(counts.values())},
-        examples=_examples(entity, rows, differ, logged, again),
+        keys=len(np.unique(rows[entity.join_key])), rows=length(rows), values=int(held.sum()),
+        rows_wrong=found.rows_wrong, late_flags_wrong=int(late_wrong.sum()), features=found.differing(),
+        examples=_examples(entity, rows, wrong_bits(expected, logged), logged, expected),
     )  # fmt: skip
 
 
@@ -90,7 +78,7 @@ def columns_of(table: pa.Table, names: Mapping[str, str]) -> Columns:
 
 
 def _examples(
-    entity: Entity, rows: Columns, differ: NDArray[np.bool_], logged: Floats, again: Floats, most: int = 5
+    entity: Entity, rows: Columns, differ: Mask, logged: Floats, again: Floats, most: int = 5
 ) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for row, feature in np.argwhere(differ)[:most].tolist():

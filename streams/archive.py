@@ -15,6 +15,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.crash_points import reach
 from contracts.errors import Stop
+from contracts.meaning import Meanings, note
+from streams.archive_frames import OWN
 from streams.archive_metrics import ArchiveMetrics
 from streams.archive_partition import ARCHIVED, PartitionBuffer, holder_for
 from streams.archive_settings import ArchiveSettings
@@ -31,6 +33,7 @@ class Archive:
     def __init__(self, settings: ArchiveSettings, metrics: ArchiveMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._meanings = Meanings(tuple(OWN.own.values()), settings.lake)
         self._buffers: dict[tuple[str, int], PartitionBuffer] = {}
         self._consumer = Consumer(
             settings.kafka.librdkafka()
@@ -54,6 +57,8 @@ class Archive:
             Stop: the consumer failed or an offset could not be committed.
         """
         remove_unfinished(self._settings.lake)
+        for meaning in self._meanings.own.values():
+            note(self._settings.lake, meaning)
         names = [self._settings.topic_prefix + topic for topic in ARCHIVED]
         self._consumer.subscribe(names, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not stopping():
@@ -136,7 +141,7 @@ class Archive:
             raise Stop(75, "E_ARCHIVE_COMMITTED", str(error)) from error
         for place in committed:
             topic = place.topic.removeprefix(self._settings.topic_prefix)
-            holder = holder_for(topic, place.metadata or "", self._bad)
+            holder = holder_for(topic, place.metadata or "", self._bad, self._meanings)
             self._buffers[place.topic, place.partition] = PartitionBuffer(
                 place.topic, place.partition, holder
             )

@@ -11,7 +11,8 @@ from confluent_kafka import Message
 from contracts import topics
 from contracts.frame import Columns, Frame, FrameError, Kind, decode, length
 from contracts.lanes import Lanes, accept
-from streams.archive_frames import feature_table
+from contracts.meaning import Meanings
+from streams.archive_frames import OWN, feature_table
 from streams.archive_rows import (
     DeadLetterRows,
     JsonRows,
@@ -67,7 +68,8 @@ class FrameHolder:
 
     datasets = tuple(DATASET_OF_KIND.values())
 
-    def __init__(self, metadata: str, on_bad: OnBad) -> None:
+    def __init__(self, metadata: str, on_bad: OnBad, meanings: Meanings = OWN) -> None:
+        self._meanings = meanings
         self._lanes: Lanes = json.loads(metadata) if metadata else {}
         self._on_bad = on_bad
         self._parts: dict[Kind, list[Columns]] = {kind: [] for kind in DATASET_OF_KIND}
@@ -98,7 +100,9 @@ class FrameHolder:
 
     def drain(self) -> Mapping[str, pa.Table]:
         tables = {
-            DATASET_OF_KIND[kind]: feature_table(parts, kind) for kind, parts in self._parts.items() if parts
+            DATASET_OF_KIND[kind]: feature_table(parts, kind, self._meanings)
+            for kind, parts in self._parts.items()
+            if parts
         }
         self._parts = {kind: [] for kind in DATASET_OF_KIND}
         return tables
@@ -121,10 +125,10 @@ _RECORDS: dict[str, tuple[str, type | None]] = {
 ARCHIVED = (*_RECORDS, topics.FEATURES_LOG.name)
 
 
-def holder_for(topic: str, metadata: str, on_bad: OnBad) -> Holder:
+def holder_for(topic: str, metadata: str, on_bad: OnBad, meanings: Meanings = OWN) -> Holder:
     """Return the holder of a topic (its name without prefix), going on from committed `metadata`."""
     if topic == topics.FEATURES_LOG.name:
-        return FrameHolder(metadata, on_bad)
+        return FrameHolder(metadata, on_bad, meanings)
     dataset, fields = _RECORDS[topic]
     return RecordHolder(dataset, JsonRows(fields) if fields else DeadLetterRows())
 

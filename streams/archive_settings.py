@@ -22,6 +22,6 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_ms: float = 2000.0
     poll_ms: float = 200.0
     records_a_poll: int = 10_000
-    session_timeout_ms: int = 10_000
+    session_timeout_ms: int = 6000
     metrics_port: int = 0
     log_level: str = "info"

@@ -11,8 +11,9 @@ from contracts.keys import partition_of
 from contracts.row_columns import EVENT_COLUMNS
 from features.catalog import CUSTOMER
 from features.definition import Entity
+from features.meaning import meaning_of
 from features.state import EntityState
-from streams.entity_rows import entity_entries, latest_rows, load_entities
+from streams.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
 from streams.seen_transactions import SeenTransactions
 from streams.stage import Entry, Outcome, StoreRows
 
@@ -27,9 +28,11 @@ class CustomerRows:
     columns: Mapping[int, frozenset[str]] = {Kind.EVENT: EVENT_COLUMNS}
 
     def __init__(self, partition: int, output_partitions: int, entity: Entity = CUSTOMER) -> None:
+        self.tiles = False
         self._partition = partition
         self._output_partitions = output_partitions
         self._state = EntityState(entity)
+        self._definitions = meaning_of(entity).code
         self._seen = SeenTransactions()
 
     def __len__(self) -> int:
@@ -42,11 +45,13 @@ class CustomerRows:
         if not verdict.first.all():
             rows = take(rows, verdict.first)
         applied = self._state.apply(rows, kind)
+        payments = _payments(rows, self._partition, applied.values, applied.late)
+        payments["customer_definitions"] = np.full(length(rows), self._definitions, np.uint64)
         return Outcome(
             kind=Kind.PAYMENT,
-            rows=_payments(rows, self._partition, applied.values, applied.late),
+            rows=payments,
             targets=partition_of(rows["terminal_id"], self._output_partitions),
-            store_rows=StoreRows(rows["customer_id"], applied.values, applied.as_of_ms, rows["pos"]),
+            store_rows=changed_rows(self._state, rows["customer_id"], applied, rows["pos"], self.tiles),
             refused=refused,
             late=int(applied.late.sum()),
             repeats=int(verdict.repeat.sum()),
@@ -69,7 +74,7 @@ class CustomerRows:
 
     def latest(self) -> StoreRows:
         """Return the store's row of every customer."""
-        return latest_rows(self._state)
+        return latest_rows(self._state, self.tiles)
 
 
 def _payments(rows: Columns, partition: int, values: NDArray[np.float64], late: NDArray[np.bool_]) -> Columns:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import strings
-from features.state import EntityState
+from features.feast_tiles import Tiles
+from features.state import Applied, EntityState
 from streams.stage import Entry, StoreRows
 
 KEY = b"k"  # before an entity's key in the changelog, where chunks and markers have letters of their own
@@ -24,10 +25,26 @@ def load_entities(state: EntityState, entries: Mapping[bytes, bytes]) -> None:
     state.load(list(rows), list(rows.values()))
 
 
-def latest_rows(state: EntityState) -> StoreRows:
+def changed_rows(
+    state: EntityState, keys: NDArray[np.bytes_], applied: Applied, positions: NDArray[np.int64], tiles: bool
+) -> StoreRows:
+    """Return the store's rows after a batch that `state` has just folded in, with tiles if they are kept."""
+    rows = StoreRows(keys, applied.values, applied.as_of_ms, positions)
+    return with_tiles(state, newest_rows(rows)) if tiles else rows
+
+
+def latest_rows(state: EntityState, tiles: bool) -> StoreRows:
     """Return the store's row of every key, as of the key's last event."""
     newest = state.latest()
-    return StoreRows(strings(newest.keys), newest.values, newest.as_of_ms, newest.position)
+    rows = StoreRows(strings(newest.keys), newest.values, newest.as_of_ms, newest.position)
+    return with_tiles(state, rows) if tiles else rows
+
+
+def with_tiles(state: EntityState, rows: StoreRows) -> StoreRows:
+    """Return the rows, each the newest of its key, with the key's packed state and how long the row holds."""
+    packed = np.empty(len(rows.keys), np.object_)
+    packed[:] = state.export(rows.keys)
+    return rows._replace(tiles=Tiles(packed, state.valid_until_ms(rows.keys, rows.event_time_ms)))
 
 
 def newest_rows(rows: StoreRows) -> StoreRows:
@@ -48,4 +65,11 @@ def concat_rows(parts: list[StoreRows]) -> StoreRows:
     """Return all rows, in order."""
     if len(parts) == 1:
         return parts[0]
-    return StoreRows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    tiles = [part.tiles for part in parts if part.tiles is not None]
+    return StoreRows(
+        np.concatenate([part.keys for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.event_time_ms for part in parts]),
+        np.concatenate([part.positions for part in parts]),
+        Tiles(*(np.concatenate(column) for column in zip(*tiles, strict=True))) if tiles else None,
+    )

@@ -21,6 +21,6 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     commit_interval_ms: float = 200.0
     unacknowledged_max: int = 20_000
     delivery_timeout_ms: int = 120_000
-    session_timeout_ms: int = 10_000
+    session_timeout_ms: int = 3000  # the broker's group.min.session.timeout.ms must allow it
     metrics_port: int = 0
     log_level: str = "info"

@@ -8,6 +8,7 @@ over, with a pointer in the dead letters, since it would hold up its partition f
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import compress
 
 import structlog
 from confluent_kafka import (
@@ -76,6 +77,7 @@ class GateWorker:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": settings.session_timeout_ms // 4,
                 "allow.auto.create.topics": False,
                 "on_commit": self._on_commit,
                 "check.crcs": True,
@@ -149,9 +151,10 @@ class GateWorker:
 
     def _by_topic(self, messages: list[Message]) -> Iterator[tuple[str, RawBatch]]:
         """Yield what was gathered of each topic, in log order, less partitions that are no longer ours."""
-        names = [message.topic() or "" for message in messages]
-        for name in sorted(set(names)):
-            some = [message for message, other in zip(messages, names, strict=True) if other == name]
+        names = list(map(Message.topic, messages))
+        found = sorted({name or "" for name in names})
+        for name in found:
+            some = messages if len(found) == 1 else list(compress(messages, map(name.__eq__, names)))
             topic, batch = name.removeprefix(self._settings.topic_prefix), _raw(some)
             lost = {partition for partition in set(batch.partitions) if not self._core.owns(topic, partition)}
             if lost:
@@ -306,10 +309,10 @@ class GateWorker:
 
 def _raw(messages: list[Message]) -> RawBatch:
     return RawBatch(
-        [message.partition() or 0 for message in messages],
-        [message.offset() or 0 for message in messages],
-        [message.timestamp()[1] for message in messages],
-        [message.key() for message in messages],
-        [message.value() for message in messages],
+        list(map(Message.partition, messages)),  # type: ignore[arg-type]  # a consumed record has one
+        list(map(Message.offset, messages)),  # type: ignore[arg-type]
+        [stamp for _, stamp in map(Message.timestamp, messages)],
+        list(map(Message.key, messages)),
+        list(map(Message.value, messages)),
         headers_of(messages),
     )

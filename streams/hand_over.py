@@ -25,6 +25,7 @@ from streams.stage_settings import StageSettings
 
 TRANSACTION_S = 600.0  # the whole state of a partition is one transaction
 LOOK_S = 0.2
+LEAVE_S = 15.0  # a worker that was killed stays in its group until its session is over
 
 Tell = Callable[[str], None]
 
@@ -50,6 +51,17 @@ class HandOver:
         self._reader = ChangelogReader(settings.kafka)
         self.held: dict[int, Held] = {}
 
+    def is_changed(self) -> bool:
+        """Return whether any partition's state is of other definitions than this code's; disturbs nobody.
+
+        Raises:
+            ClusterError: E_TOPIC_MISSING.
+        """
+        topic = self.definition.changelog_topic
+        texts = [self._reader.read(topic, p).get(MARKER) for p in range(self._partitions())]
+        markers = [msgspec.json.decode(text, type=Marker) for text in texts if text is not None]
+        return any(marker.definitions_hash != self.definition.definitions_hash for marker in markers)
+
     def fence(self) -> None:
         """Fence every partition and read what its last incarnation left.
 
@@ -57,17 +69,16 @@ class HandOver:
             ClusterError: E_WARM_RUNNING, workers of the stage are still in its group; E_TOPIC_MISSING.
         """
         definition, kafka = self.definition, self._settings.kafka
-        if has_members(kafka, definition.group):
+        deadline_s = time.monotonic() + LEAVE_S
+        while has_members(kafka, definition.group):
+            if time.monotonic() < deadline_s:
+                time.sleep(LOOK_S)
+                continue
             raise ClusterError(
                 "E_WARM_RUNNING", "workers of the stage are running", definition.group,
                 f"stop `headrace stream {definition.name}`, then run this again",
             )  # fmt: skip
-        partitions = self._reader.warm(definition.changelog_topic)
-        if not partitions:
-            raise ClusterError(
-                "E_TOPIC_MISSING", "the topic does not exist", definition.changelog_topic, "run `headrace up`"
-            )
-        for partition in range(partitions):
+        for partition in range(self._partitions()):
             changelog = Changelog(
                 kafka, definition.changelog_topic, partition, definition.transactional_id(partition),
                 TRANSACTION_S,
@@ -77,19 +88,14 @@ class HandOver:
             if text is not None:  # else the partition never had a checkpoint: its successor starts at 0
                 self.held[partition] = Held(changelog, msgspec.json.decode(text, type=Marker), entries)
 
-    @property
-    def changed(self) -> bool:
-        """Return whether any partition's state is of other definitions than this code's."""
-        return any(h.marker.definitions_hash != self.definition.definitions_hash for h in self.held.values())
-
-    def replace(self, partition: int, states: Iterable[tuple[bytes, bytes]]) -> int:
+    def replace(self, partition: int, states: Iterable[tuple[bytes, bytes | None]]) -> int:
         """Write a partition's new state and its marker, in the online store and in one transaction.
 
         The store comes first: a crash in between leaves rows of the same positions there, which whoever
         goes on, the old code or this command once more, writes again.
 
         Args:
-            states: every key of the partition with its packed state.
+            states: every key of the partition with its packed state, None for one that is forgotten.
 
         Returns:
             How many keys the partition has.
@@ -98,14 +104,15 @@ class HandOver:
             StateError: E_WARM_INCOMPLETE, keys of the old state are missing from the new one.
             Stop: E_CHECKPOINT, somebody else took the partition over meanwhile.
         """
-        held, fresh = self.held[partition], {KEY + key: state for key, state in states}
-        gone = [key for key in held.entries if key[:1] == KEY and key not in fresh]
+        held, made = self.held[partition], {KEY + key: state for key, state in states}
+        gone = [key for key in held.entries if key[:1] == KEY and key not in made]
         self._refuse_lost(partition, gone)
+        fresh = {key: state for key, state in made.items() if state is not None}
         rows = self.definition.rows(partition)
         others = {key: blob for key, blob in held.entries.items() if key[:1] != KEY}
         rows.load({**others, **fresh}, held.marker.extra)
         StoreRebuild(self.definition, self._settings, self._tell).write(rows.latest())
-        entries: list[Entry] = list(fresh.items())
+        entries: list[Entry] = [(key, state) for key, state in made.items() if state or key in held.entries]
         marker = msgspec.structs.replace(held.marker, definitions_hash=self.definition.definitions_hash)
         held.changelog.commit(Snapshot(entries, marker))
         return len(fresh)
@@ -113,6 +120,13 @@ class HandOver:
     def close(self) -> None:
         """Let go of the connections."""
         self._reader.close()
+
+    def _partitions(self) -> int:
+        topic = self.definition.changelog_topic
+        found = self._reader.warm(topic)
+        if not found:
+            raise ClusterError("E_TOPIC_MISSING", "the topic does not exist", topic, "run `headrace up`")
+        return found
 
     def _refuse_lost(self, partition: int, gone: list[bytes]) -> None:
         if gone:

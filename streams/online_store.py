@@ -239,7 +239,7 @@ class OnlineStoreWriter:
             part = rows.take(slice(first, first + step))
             codec = self._target.codec
             data = codec.encode(
-                part.keys, part.values, part.event_time_ms, part.positions, self._target.epoch
+                part.keys, part.values, part.event_time_ms, part.positions, self._target.epoch, part.tiles
             )
             self._asked_s = began_s = self._clock()
             connection.exchange(data, codec.calls(len(part.keys)))

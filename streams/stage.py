@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import Stop
-from contracts.frame import Columns, Frame, FrameError, concat, decode, length, position
+from contracts.frame import Columns, Frame, FrameError, concat, decode, form, length, position
 from contracts.lanes import Lanes, LaneWriter, accept
+from features.feast_tiles import Tiles
 
 Entry = tuple[bytes, bytes | None]  # a changelog record: key, and value or tombstone
 
@@ -29,17 +30,22 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreRows(NamedTuple):
-    """Rows for the online store: keys (n,) bytes, values (n, k), event time (n,) ms, positions (n,)."""
+    """Rows for the online store: keys (n,) bytes, values (n, k), event time (n,) ms, positions (n,).
+
+    `tiles` are of the same keys as of the same rows, where the store keeps them.
+    """
 
     keys: NDArray[np.bytes_]
     values: NDArray[np.float64]
     event_time_ms: NDArray[np.int64]
     positions: NDArray[np.int64]
+    tiles: Tiles | None = None
 
     def take(self, which: "NDArray[np.int64] | slice") -> "StoreRows":
         """Return the rows that an index array or a slice names."""
+        tiles = None if self.tiles is None else self.tiles.pick(which)
         return StoreRows(
-            self.keys[which], self.values[which], self.event_time_ms[which], self.positions[which]
+            self.keys[which], self.values[which], self.event_time_ms[which], self.positions[which], tiles
         )
 
 
@@ -71,7 +77,12 @@ class Outcome(NamedTuple):
 
 
 class StageRows(Protocol):
-    """The part of a stage that differs between entities: rows in, rows out, and the state between."""
+    """The part of a stage that differs between entities: rows in, rows out, and the state between.
+
+    `tiles` says whether the rows it makes for the store carry them.
+    """
+
+    tiles: bool
 
     @property
     def columns(self) -> Mapping[int, frozenset[str]]:
@@ -179,19 +190,24 @@ class StageCore:
         return Snapshot(self.rows.take_dirty(), marker)
 
     def _runs(self, records: Sequence[tuple[int, bytes]]) -> Iterator[Run]:
-        """Merge consecutive records of one kind: a kernel call costs the same for one row or a thousand."""
+        """Merge consecutive records of one kind: a kernel call costs the same for one row or a thousand.
+
+        Rows made under other definitions than those before them are of another form, and not merged.
+        """
+        made: tuple[object, ...] = ()
         kind, parts = 0, list[Columns]()
         for offset, data in records:
             if not self._is_next(offset):
                 continue
             frame = self._read(data)
             if frame is not None:
-                if parts and frame.kind != kind:
+                same = (frame.kind, *form(frame.rows))
+                if parts and same != made:
                     yield Run(kind, parts, self.input_offset)
                     parts = []
                 rows = self._accept(frame, offset)
                 if length(rows):
-                    kind = frame.kind
+                    kind, made = frame.kind, same
                     parts.append(rows)
             self.input_offset = offset + 1
         if parts:

@@ -50,18 +50,25 @@ STAGES: dict[StageName, Stage] = {
 class StageDefinition:
     """One stage of one run, by full topic names.
 
+    `tiles` says whether its rows in the online store carry the key's tiles, for readers after the event.
+
     >>> definition = StageDefinition("customer", "demo.")
     >>> definition.input_topic, definition.transactional_id(3), definition.source(3)
     ('demo.events.customer', 'demo.stage-customer-3', 'events.customer/3')
     """
 
     def __init__(
-        self, stage: StageName | Stage, topic_prefix: str, partitions: int = topics.PARTITIONS
+        self,
+        stage: StageName | Stage,
+        topic_prefix: str,
+        partitions: int = topics.PARTITIONS,
+        tiles: bool = True,
     ) -> None:
         stage = stage if isinstance(stage, Stage) else STAGES[stage]
         self.name = stage.name
         self.entity = stage.entity
         self.online = stage.online
+        self.tiles = tiles and stage.online
         self.definitions_hash = meaning_of(stage.entity).hash
         self.input_topic = stage.source.full_name(topic_prefix)
         self.output_topic = stage.output.full_name(topic_prefix)
@@ -83,7 +90,9 @@ class StageDefinition:
 
     def rows(self, partition: int) -> StageRows:
         """Return empty state for an input partition."""
-        return self._stage.rows(self.entity, partition, self._output_partitions)
+        rows = self._stage.rows(self.entity, partition, self._output_partitions)
+        rows.tiles = self.tiles
+        return rows
 
     def writer(self, partition: int, base: int) -> Writer:
         """Return what makes records of the output rows, for an incarnation that begins at `base`."""

@@ -13,7 +13,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     A Redis that has not answered a write within `breaker_ms` is taken as down: outputs go on without it and
     its rows wait. Only after `reply_timeout_ms` is the connection given up, so that a busy moment of the
-    machine does not cost a new one.
+    machine does not cost a new one. With `tiles` a row carries its key's packed state, from which a reader
+    after the event has the values as of any later moment.
     """
 
     connect_timeout_ms: float = 50.0
@@ -22,6 +23,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     probe_interval_ms: float = 250.0
     sentinel_interval_ms: float = 1000.0
     rows_a_write: int = 1000
+    tiles: bool = True
 
 
 class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +47,8 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     tick_ms: float = 20.0
     records_waiting_max: int = 64
     records_unacknowledged_max: int = 2000
-    session_timeout_s: float = 6.0
-    heartbeat_interval_s: float = 1.5
+    session_timeout_s: float = 3.0  # the broker's group.min.session.timeout.ms must allow it
+    heartbeat_interval_s: float = 0.75
     rebalance_wait_ms: float = 10_000.0
     stop_timeout_s: float = 4.0
     metrics_port: int = 0

@@ -1,6 +1,7 @@
 """Where one stage's rows go in the online store, made of its definition and settings."""
 
 from features.feast_row import RowWriterCodec
+from features.feast_tiles import TilesView
 from streams.online_store import StoreTarget
 from streams.sentinel import Sentinel
 from streams.stage_definition import StageDefinition
@@ -10,9 +11,11 @@ from streams.stage_settings import StageSettings
 def store_target(definition: StageDefinition, settings: StageSettings) -> StoreTarget:
     """Return server, codec, sentinel and epoch of a stage's rows."""
     views = [(view.name, view.columns) for view in definition.entity.views]
+    tiles = TilesView.of(definition.entity)
+    kept, dropped = (tiles, None) if definition.tiles else (None, tiles)
     return StoreTarget(
         settings.redis,
-        RowWriterCodec(settings.project, definition.entity.join_key, views),
+        RowWriterCodec(settings.project, definition.entity.join_key, views, kept, dropped),
         Sentinel(settings.project, definition.name, settings.epoch),
         settings.epoch,
     )

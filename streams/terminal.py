@@ -8,8 +8,9 @@ from contracts.frame import Columns, Kind, length
 from contracts.row_columns import LABEL_COLUMNS, PAYMENT_COLUMNS
 from features.catalog import TERMINAL
 from features.definition import Entity
+from features.meaning import meaning_of
 from features.state import EntityState
-from streams.entity_rows import entity_entries, latest_rows, load_entities
+from streams.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
 from streams.stage import Entry, Outcome, StoreRows
 
 LATE_FOR_TERMINAL = 2
@@ -21,8 +22,10 @@ class TerminalRows:
     columns: Mapping[int, frozenset[str]] = {Kind.PAYMENT: PAYMENT_COLUMNS, Kind.LABEL: LABEL_COLUMNS}
 
     def __init__(self, partition: int, output_partitions: int, entity: Entity = TERMINAL) -> None:
+        self.tiles = False
         self._partition = partition
         self._state = EntityState(entity)
+        self._definitions = meaning_of(entity).code
 
     def __len__(self) -> int:
         return len(self._state)
@@ -33,6 +36,7 @@ class TerminalRows:
         made = dict(rows)
         made["terminal_pos"] = rows["pos"]
         made["terminal_values"] = applied.values
+        made["terminal_definitions"] = np.full(length(rows), self._definitions, np.uint64)
         if kind == Kind.PAYMENT:
             made["terminal_partition"] = np.full(length(rows), self._partition, np.int32)
             made["late"] = rows["late"] | applied.late.astype(np.uint8) * np.uint8(LATE_FOR_TERMINAL)
@@ -40,7 +44,7 @@ class TerminalRows:
             kind=Kind.FEATURE if kind == Kind.PAYMENT else Kind.LABEL,
             rows=made,
             targets=np.full(length(rows), self._partition, np.int32),
-            store_rows=StoreRows(rows["terminal_id"], applied.values, applied.as_of_ms, rows["pos"]),
+            store_rows=changed_rows(self._state, rows["terminal_id"], applied, rows["pos"], self.tiles),
             refused=[],
             late=int(applied.late.sum()),
         )
@@ -59,4 +63,4 @@ class TerminalRows:
 
     def latest(self) -> StoreRows:
         """Return the store's row of every terminal."""
-        return latest_rows(self._state)
+        return latest_rows(self._state, self.tiles)

@@ -133,6 +133,7 @@ def _kafka(port: int) -> DockerContainer:
         "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
         "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR": "1",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
         "KAFKA_HEAP_OPTS": "-Xms512m -Xmx512m",
     }
     return DockerContainer(f"apache/kafka:{VERSION}").with_envs(**settings).with_bind_ports(port, port)

@@ -13,6 +13,7 @@ Examples:
   headrace backfill                                    every row's features, for training and Feast
   headrace backfill --compare --json backfill.json     is the lake the same, bit for bit?
   headrace backfill --entity terminal --workers 8
+  headrace backfill --warm                             stages stopped: hand their state to new definitions
   headrace backfill --dask tcp://10.0.0.1:8786         on a Dask cluster that shares the lake's folder
 """
 EXIT_MISMATCH = 1
@@ -23,6 +24,8 @@ EXIT_MISMATCH = 1
 @click.option(
     "--compare", is_flag=True, help="Compare every row with the feature log; exit 1 on a difference."
 )
+@click.option("--warm", is_flag=True, help="Hand the stages' state over to this code's definitions.")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds --warm waits for the lake.")
 @click.option("--no-write", is_flag=True, help="Compute, and publish nothing.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes (default: one a core).")
 @click.option("--dask", default="", help="A Dask scheduler's address, or `local` for Dask on this machine.")
@@ -33,14 +36,18 @@ EXIT_MISMATCH = 1
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here, - for stdout."
 )
 def command(
-    entity: str | None, compare: bool, no_write: bool, workers: int | None, dask: str, memory_mb: int,
-    json_file: Path | None,
+    entity: str | None, compare: bool, warm: bool, wait_s: float, no_write: bool, workers: int | None,
+    dask: str, memory_mb: int, json_file: Path | None,
 ) -> None:  # fmt: skip
     """Compute features over the run's lake with the stream's own kernel, in the order of the log.
 
     Writes one dataset an entity under lake/backfill/, which Feast's historical features and `headrace train`
     read where the feature log was made under other definitions. Memory is bounded: what is sorted spills to
     disk. A result that --compare finds different is not published.
+
+    After a change of definitions a stage refuses to start (E_STATE_DEFINITIONS). Stop its workers, let the
+    stages behind it and the archive read to the end, and run this with --warm from the new code: it writes
+    the stage's state and rows under the new definitions, at the exact offset where the old ones stopped.
     """
     import orjson
 
@@ -51,7 +58,10 @@ def command(
     from inference.lake import Lake
 
     processes = workers or len(os.sched_getaffinity(0))
-    options = Options(compare=compare, write=not no_write, workers=processes, memory_mb=memory_mb)
+    options = Options(compare=compare, write=not no_write, memory_mb=memory_mb)
+    if warm:
+        _warm(entity, options, executor(processes, dask), wait_s, json_file)
+        return
     chosen = [known for known in ENTITIES if entity in (None, known.name)]
     found = backfill(Lake(current_run().lake), chosen, options, executor(processes, dask), _tell)
     report = found.as_dict()
@@ -64,6 +74,29 @@ def command(
             json_file.write_bytes(text)
     if found.mismatches:
         sys.exit(EXIT_MISMATCH)
+
+
+def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: Path | None) -> None:
+    import msgspec
+
+    from headrace import environment
+    from headrace import warm as hand_over
+    from inference.lake import Lake
+    from streams.stage_settings import StageSettings
+
+    run = environment.current_run()
+    settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
+    stages = [name for name in hand_over.ORDER if entity in (None, name)]
+    found = hand_over.warm(stages, settings, Lake(run.lake), options, on, wait_s, _tell)
+    text = msgspec.json.format(msgspec.json.encode(found))
+    if json_file is not None and str(json_file) != "-":
+        json_file.write_bytes(text)
+    if json_file is not None and str(json_file) == "-":
+        sys.stdout.buffer.write(text + b"\n")
+        return
+    for name, part in found.items():
+        said = f"{part.keys:,} keys handed over" if part.changed else "nothing to do"
+        click.echo(f"{name}: {said}")
 
 
 def _tell(text: str) -> None:

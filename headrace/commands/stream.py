@@ -28,6 +28,9 @@ def command(stage: str) -> None:
 
     from prometheus_client import CollectorRegistry
 
+    from contracts.meaning import note
+    from features.meaning import meaning_of
+    from features.service_meaning import service_meaning
     from headrace import environment, telemetry
     from streams.faust_app import StageProcess
     from streams.stage_definition import StageDefinition, StageName
@@ -40,8 +43,12 @@ def command(stage: str) -> None:
     telemetry.configure(worker, settings.log_level)
     telemetry.log_settings(settings)
     registry = CollectorRegistry()
-    definition = StageDefinition(cast(StageName, stage), settings.topic_prefix, settings.partitions)
+    definition = StageDefinition(
+        cast(StageName, stage), settings.topic_prefix, settings.partitions, settings.store.tiles
+    )
     process = StageProcess(definition, settings, StageMetrics(registry, stage))
+    for meaning in (meaning_of(definition.entity), service_meaning()):
+        note(run.lake, meaning)
     process.warm()
     telemetry.serve_metrics(run, worker, registry, settings.metrics_port)
     process.run()

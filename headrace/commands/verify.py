@@ -1,6 +1,8 @@
 """`headrace verify`: does the log say what the events say, and the store what the log says?"""
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ EXAMPLE = """
 Examples:
   headrace verify
   headrace verify --rows 20000 --json verify.json
+  headrace verify --threshold 0.001              exit 1 past one row in a thousand
+  headrace verify --watch 60 --metrics-port 9109 again and again, figures for Prometheus
 """
 EXIT_MISMATCH = 1
 
@@ -22,28 +26,60 @@ EXIT_MISMATCH = 1
 @click.option(
     "--mismatches-max", default=0, show_default=True, type=click.IntRange(min=0), help="More is exit code 1."
 )
+@click.option("--threshold", default=0.0, type=click.FloatRange(0, 1), help="Share that may be wrong.")
+@click.option("--watch", "watch_s", type=click.FloatRange(0.1), help="Verify again every so many seconds.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Of the figures (default: a free one).")
 @click.option(
     "--json",
     "json_file",
     type=click.Path(path_type=Path),
     help="Write the report to this file, - for stdout.",
 )
-def command(rows: int, mismatches_max: int, json_file: Path | None) -> None:
+def command(
+    rows: int, mismatches_max: int, threshold: float, watch_s: float | None, metrics_port: int | None,
+    json_file: Path | None,
+) -> None:  # fmt: skip
     """Recompute features from the raw events in the run's lake and compare them bit for bit.
 
-    Samples whole keys. Online rows are compared too when Redis answers; a row that is behind is counted
-    apart from a row that is wrong. Let the archive come to rest first.
+    Samples whole keys. Compared are the feature log, by feature and day, and the online store when Redis
+    answers: at the place that a stored row is stamped with (a difference is a fault) and at its key's newest
+    place (what differs only there is lag). Rows too new to be judged are left out and counted. Exits with 1
+    when more rows are wrong than both --mismatches-max and --threshold allow; with --watch at its end.
     """
+    from headrace.environment import current_run
+    from headrace.stopping import on_signals
+
+    run = current_run()
+    show = _shown(run, metrics_port) if watch_s is not None or metrics_port is not None else None
+    stopping = on_signals() if watch_s is not None else lambda: True
+    is_past = False
+    while True:
+        report = _verified(run, rows, json_file, show)
+        is_past |= report.mismatches > mismatches_max and report.share > threshold
+        if _waited(watch_s or 0.0, stopping):
+            sys.exit(EXIT_MISMATCH if is_past else 0)
+
+
+def _waited(seconds: float, stopping: Callable[[], bool]) -> bool:
+    """Wait for the next turn; return whether there is none."""
+    until_s = time.monotonic() + seconds
+    while not stopping() and time.monotonic() < until_s:
+        time.sleep(min(0.1, seconds))
+    return stopping()
+
+
+def _verified(run: Any, rows: int, json_file: Path | None, show: Any) -> Any:
     import msgspec
     import orjson
 
-    from headrace.environment import current_run
-    from inference.lake import Lake
+    from inference.lake import FixedLake
     from inference.verify import verify
 
-    run = current_run()
-    report = verify(Lake(run.lake), _reader(run), run.epoch, rows)
-    whole = msgspec.to_builtins(report) | {"mismatches": report.mismatches, "run": run.name}
+    report = verify(FixedLake(run.lake), _reader(run), run.epoch, rows)
+    if show is not None:
+        show(report, time.time())
+    whole = msgspec.to_builtins(report) | {"mismatches": report.mismatches, "share": report.share}
+    whole["run"] = run.name
     text = orjson.dumps(whole, option=orjson.OPT_INDENT_2)
     if json_file == Path("-"):
         sys.stdout.write(text.decode() + "\n")
@@ -51,8 +87,21 @@ def command(rows: int, mismatches_max: int, json_file: Path | None) -> None:
         if json_file is not None:
             json_file.write_bytes(text)
         click.echo("\n".join(_lines(whole)))
-    if report.mismatches > mismatches_max:
-        sys.exit(EXIT_MISMATCH)
+    return report
+
+
+def _shown(run: Any, port: int | None) -> Any:
+    """Serve metrics, and return what takes each report up."""
+    from prometheus_client import CollectorRegistry
+
+    from headrace import telemetry
+    from inference.verify_metrics import VerifyMetrics
+
+    registry = CollectorRegistry()
+    metrics = VerifyMetrics(registry)
+    where = telemetry.serve_metrics(run, "verify", registry, port or 0)
+    click.echo(f"metrics on port {where}", err=True)
+    return metrics.show
 
 
 def _reader(run: Any) -> Any:
@@ -78,8 +127,9 @@ def _lines(report: dict[str, Any]) -> list[str]:
             f"{entity}: {part['rows']:,} rows of {part['keys']:,} keys recomputed,"
             f" {part['rows_wrong']:,} differ, {part['late_flags_wrong']:,} late flags differ"
         )
-        lines += [f"  {name}: {counts}" for name, counts in part["features"].items()]
+        lines += [f"  {name}: {_brief(counts)}" for name, counts in part["features"].items()]
         lines += [f"  e.g. {example}" for example in part["examples"]]
+    lines.append(f"rows too new to be judged: {report['under_way']:,}")
     lines.append(f"raw payments without an answer: {report['raw_unanswered']:,}")
     lines.append(f"log rows without a raw payment: {report['log_unfounded']:,}")
     lines.append(
@@ -89,7 +139,16 @@ def _lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"online store not compared: {report['store_why']}")
     else:
         for entity, part in report["store"].items():
-            counts = {name: count for name, count in part.items() if name != "examples"}
+            counts = {name: count for name, count in part.items() if isinstance(count, int)}
             lines.append(f"online store, {entity}: {counts}")
+            lines += [f"  lag, {name}: {_brief(found)}" for name, found in part["at_newest"].items()]
+            lines += [f"  FAULT, {name}: {_brief(found)}" for name, found in part["at_own_place"].items()]
     lines.append("no mismatch" if not report["mismatches"] else f"{report['mismatches']:,} MISMATCHES")
     return lines
+
+
+def _brief(found: dict[str, Any]) -> str:
+    """Return a feature's counts, and the days that they fall on."""
+    counts = ", ".join(f"{how} {found[how]:,}" for how in ("missing", "extra", "mismatch") if found[how])
+    days = sorted(found["days"])
+    return f"{counts}, symmetric error {found['symmetric_error']:.3g}, {days[0]} to {days[-1]}"

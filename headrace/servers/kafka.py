@@ -118,6 +118,7 @@ class Kafka(Server):
             "log.retention.minutes": YEAR_MINUTES,
             "log.cleaner.dedupe.buffer.size": 16_777_216,
             "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,  # a dead worker is missed after 3 s, not after 6
             "num.network.threads": 2,
             "num.io.threads": 4,
         }

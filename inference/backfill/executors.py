@@ -23,24 +23,23 @@ class Executor(Protocol):
 
 
 class Processes:
-    """Processes of this machine; one worker runs in this process."""
+    """Processes of this machine, started once and ended with it; one worker runs in this process."""
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self._pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else None
 
     def map(self, function: Callable[[Task], Done], tasks: Sequence[Task]) -> Iterator[Done]:
         """Yield each task's result as it comes."""
-        if self._workers == 1 or len(tasks) < 2:
+        if self._pool is None:
             yield from map(function, tasks)
             return
-        with ProcessPoolExecutor(min(self._workers, len(tasks)), get_context("spawn")) as pool:
-            waiting = [pool.submit(function, task) for task in tasks]
-            try:
-                for future in as_completed(waiting):
-                    yield future.result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        waiting = [self._pool.submit(function, task) for task in tasks]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class DaskProcesses:

@@ -1,4 +1,4 @@
-"""Step two: a shard's rows in log order through the stream's own state, to a file of the offline store."""
+"""Step two: a partition's rows in log order through the stream's own state, to the offline store."""
 
 import os
 import shutil
@@ -11,9 +11,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numba import njit
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind
+from contracts.keys import hash64
 from features.definition import Entity
 from features.state import Applied, EntityState
 from inference.backfill.rows import INTS, all_facts, entity_named
@@ -29,12 +31,12 @@ LATE_BIT = {"customer": 1, "terminal": 2}
 
 
 class Fold(msgspec.Struct, frozen=True, kw_only=True):
-    """A task: one shard of one entity.
+    """A task: one partition of one entity's stage.
 
     Args:
-        files: what `split` dealt to the shard.
+        files: what `split` dealt to the partition.
         target: the file to write, whole or not at all; None computes without writing.
-        state: the file for the packed state of every key, None for none.
+        state: the file for the packed state of every key (null for one forgotten), None for none.
         logged: compare with the values that the log holds.
         rows_a_batch, memory_mb: bounds of what is in memory at a time; sorting spills to `work`.
     """
@@ -50,8 +52,9 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Folded(msgspec.Struct, kw_only=True):
-    """What a shard came to; `not_logged` rows were archived under definitions without these columns."""
+    """What a partition came to; `not_logged` rows were archived under definitions without these columns."""
 
+    partitions: int = 1
     rows: int = 0
     keys: int = 0
     seconds: float = 0.0
@@ -65,39 +68,44 @@ def fold(task: Fold) -> Folded:
     """Do the task."""
     began_s = time.monotonic()
     entity = entity_named(task.entity)
-    state, found, stamps = EntityState(entity), Folded(examples=[]), _Stamps()
+    state, found, stamps, keys = EntityState(entity), Folded(examples=[]), _Stamps(), set[bytes]()
     with _Target(task.target, entity) as target:
         for batch in _batches(task, entity):
             rows = _columns(batch, entity)
             applied = fold_rows(state, rows)
-            target.write(rows, applied, stamps.of(rows["appended_ms"]))
+            target.write(rows, applied, stamps.of(rows[entity.join_key], rows["appended_ms"]))
             found.rows += batch.num_rows
+            if task.state is not None:
+                keys.update(rows[entity.join_key].tolist())
             if task.logged:
                 _compare(entity, rows, applied, _logged(batch, entity), found)
     found.keys = len(state)
     if task.state is not None:
-        _keep(state, task.state)
+        _keep(state, keys, task.state)
     shutil.rmtree(task.files[0].parent)  # what was dealt is not needed again
     found.seconds = time.monotonic() - began_s
     return found
 
 
-def _keep(state: EntityState, path: Path) -> None:
-    keys, blobs = state.take_dirty()
+def _keep(state: EntityState, keys: set[bytes], path: Path) -> None:
+    """Write the packed state of every key that had a row; null for one that the state has forgotten."""
+    live = set(state.latest().keys)
+    names = sorted(keys)
+    blobs = state.export(np.array(names, np.bytes_)) if names else []
+    kept = [blob if name in live else None for name, blob in zip(names, blobs, strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.table({"key": pa.array(keys, pa.binary()), "state": pa.array(blobs, pa.binary())}), path
-    )
+    table = pa.table({"key": pa.array(names, pa.binary()), "state": pa.array(kept, pa.binary())})
+    pq.write_table(table, path)
 
 
 def _batches(task: Fold, entity: Entity) -> Iterator[pa.RecordBatch]:
-    """Yield the shard's rows by partition of the stage and place in it."""
+    """Yield the partition's rows by their place in it."""
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in task.files)
     source = f"read_parquet([{listed}], union_by_name = true)"
     with database(task.work / "spilled", task.memory_mb) as connection:
         there = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}  # noqa: S608
         chosen = ", ".join(_chosen(name, there) for name in _wanted(entity, task.logged))
-        query = f"SELECT {chosen} FROM {source} ORDER BY stage_partition, pos"  # noqa: S608
+        query = f"SELECT {chosen} FROM {source} ORDER BY pos"  # noqa: S608
         yield from connection.sql(query).to_arrow_reader(task.rows_a_batch)
 
 
@@ -159,22 +167,31 @@ def _number(value: float) -> float | None:
 
 
 class _Stamps:
-    """When a row was written, strictly growing along the shard, so that Feast's ties fall as the log's do."""
+    """When a row was written, strictly growing for each key, so that Feast's ties fall as the log's do."""
 
     def __init__(self) -> None:
-        self._newest_us = -(1 << 62)
+        self._newest_us: dict[int, int] = {}
 
-    def of(self, appended_ms: Ints) -> Ints:
-        """Return microseconds: when the log had the raw record, or just after the row before."""
-        steps = np.arange(len(appended_ms), dtype=np.int64)
-        level = np.maximum.accumulate(np.maximum(appended_ms * 1000 - steps, self._newest_us + 1))
-        stamps: Ints = level + steps
-        self._newest_us = int(stamps[-1]) if len(stamps) else self._newest_us
+    def of(self, keys: NDArray[np.bytes_], appended_ms: Ints) -> Ints:
+        """Return microseconds: when the log had the raw record, or just after the key's row before."""
+        names, slot = np.unique(hash64(keys), return_inverse=True)
+        newest = np.array([self._newest_us.get(name, -1) for name in names.tolist()], np.int64)
+        stamps: Ints = _growing(slot.astype(np.int64), appended_ms * 1000, newest)
+        self._newest_us.update(zip(names.tolist(), newest.tolist(), strict=True))
         return stamps
 
 
+@njit(cache=True)
+def _growing(slot: Ints, time_us: Ints, newest_us: Ints) -> Ints:
+    stamps = np.empty(len(slot), np.int64)
+    for row in range(len(slot)):
+        key = slot[row]
+        newest_us[key] = stamps[row] = max(newest_us[key] + 1, time_us[row])
+    return stamps
+
+
 class _Target:
-    """The shard's file while it is written: hidden until it is whole."""
+    """The partition's file while it is written: hidden until it is whole."""
 
     def __init__(self, path: Path | None, entity: Entity) -> None:
         self._path, self._entity = path, entity

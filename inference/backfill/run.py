@@ -20,7 +20,7 @@ from inference.backfill.frontier import Frontier, facts_differing, frontier
 from inference.backfill.offline import folder_of, publish
 from inference.backfill.rows import PLACE, origins
 from inference.backfill.split import Split, SplitDone, split
-from inference.lake import Lake, LakeFile
+from inference.lake import Lake, LakeFile, whole_flushes
 from inference.lake_sql import database
 
 Tell = Callable[[str], None]
@@ -30,13 +30,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What to do, and within which bounds.
 
     `compare` judges every row by the value in the log; `write` publishes what was made, unless it differs.
-    A shard has about `rows_a_shard` rows, and a task at most `memory_mb` for sorting them.
+    A task of the first step takes files of about `rows_a_task` rows, one of the second at most `memory_mb`
+    for sorting a partition.
     """
 
     compare: bool = False
     write: bool = True
-    workers: int = 1
-    rows_a_shard: int = 1_000_000
+    rows_a_task: int = 1_000_000
     memory_mb: int = 512
 
 
@@ -45,7 +45,7 @@ class EntityReport(msgspec.Struct, kw_only=True):
 
     rows: int
     keys: int
-    shards: int
+    partitions: int
     under_way: int
     seconds: float
     definitions_hash: str
@@ -103,10 +103,10 @@ def backfill(lake: Lake, entities: Sequence[Entity], options: Options, on: Execu
 @contextmanager
 def states(
     lake: Lake, entity: Entity, below: Mapping[int, int], options: Options, on: Executor, tell: Tell
-) -> Iterator[list[Path]]:
+) -> Iterator[Path]:
     """Recompute an entity's state from the rows below a position of each partition of its stage.
 
-    Yields files with the columns `key` and `state` (packed), which are gone afterwards.
+    Yields a folder with a file a partition, of the columns `key` and `state` (packed); it is gone afterwards.
 
     Args:
         below: by partition of the stage, the first position that does not count.
@@ -126,12 +126,12 @@ class _Job:
         self._lake, self._entity, self._options, self._work, self._tell = lake, entity, options, work, tell
         self._below = below
 
-    def states(self, on: Executor) -> list[Path]:
-        """Return files of packed state."""
+    def states(self, on: Executor) -> Path:
+        """Return the folder of packed state."""
         files, _ = self._files()
         self._split(on, files, None)
         self._fold(on, None)
-        return sorted((self._work / "state").glob("*.parquet"))
+        return self._work / "state"
 
     def run(self, on: Executor, whole: Frontier) -> EntityReport:
         began_s = time.monotonic()
@@ -141,7 +141,7 @@ class _Job:
         made = self._work / "made"
         folded = self._fold(on, made if self._options.write else None)
         report = EntityReport(
-            rows=folded.rows, keys=folded.keys, shards=self._shards(files),
+            rows=folded.rows, keys=folded.keys, partitions=folded.partitions,
             under_way=dealt.left_out, seconds=time.monotonic() - began_s,
             definitions_hash=meaning_of(self._entity).hash,
             compared=folded if self._options.compare else None,
@@ -174,47 +174,44 @@ class _Job:
     def _split(
         self, on: Executor, files: Mapping[str, list[LakeFile]], before: Mapping[int, int] | None
     ) -> SplitDone:
-        shards, tasks = self._shards(files), list[Split]()
+        tasks = list[Split]()
         for origin in origins(self._entity):
-            for group in _grouped(files[origin.dataset], self._options.rows_a_shard):
+            for group in _grouped(files[origin.dataset], self._options.rows_a_task):
                 tasks.append(
                     Split(
                         entity=self._entity.name, origin=origin, files=group, before=before,
-                        below=self._below, shards=shards,
-                        work=self._work / "dealt", logged=self._options.compare,
+                        below=self._below, work=self._work / "dealt", logged=self._options.compare,
                     )
                 )  # fmt: skip
         rows = left_out = 0
         for done in on.map(split, tasks):
             rows, left_out = rows + done.rows, left_out + done.left_out
-        self._tell(f"{self._entity.name}: {rows:,} rows dealt to {shards} shards, {left_out:,} under way")
+        self._tell(f"{self._entity.name}: {rows:,} rows dealt out, {left_out:,} under way")
         return SplitDone(rows=rows, left_out=left_out)
 
+    def _task(self, folder: Path, made: Path | None) -> Fold:
+        number = int(folder.name.partition("=")[2])
+        return Fold(
+            entity=self._entity.name, files=tuple(sorted(folder.glob("*.parquet"))),
+            target=None if made is None else made / f"part-{number:05d}.parquet",
+            state=None if self._below is None else self._work / "state" / f"{number}.parquet",
+            work=self._work, logged=self._options.compare, memory_mb=self._options.memory_mb,
+        )  # fmt: skip
+
     def _fold(self, on: Executor, made: Path | None) -> Folded:
-        folders = sorted((self._work / "dealt").glob("shard=*"))
-        tasks = [
-            Fold(
-                entity=self._entity.name, files=tuple(sorted(folder.glob("*.parquet"))),
-                target=None if made is None else made / f"shard-{folder.name.partition('=')[2]}.parquet",
-                state=None if self._below is None else self._work / "state" / f"{folder.name}.parquet",
-                work=self._work, logged=self._options.compare, memory_mb=self._options.memory_mb,
-            )
-            for folder in folders
-        ]  # fmt: skip
-        total, began_s = Folded(examples=[]), time.monotonic()
+        folders = sorted((self._work / "dealt").glob("partition=*"))
+        tasks = [self._task(folder, made) for folder in folders]
+        total, began_s = Folded(partitions=0, examples=[]), time.monotonic()
         for done, part in enumerate(on.map(fold, tasks), start=1):
             _add(total, part)
             rate = total.rows / (time.monotonic() - began_s)
-            shards = f"{self._entity.name}: {done} of {len(tasks)} shards"
-            self._tell(f"{shards}, {total.rows:,} rows, {rate:,.0f} a second")
+            parts = f"{self._entity.name}: {done} of {len(tasks)} partitions"
+            self._tell(f"{parts}, {total.rows:,} rows, {rate:,.0f} a second")
         return total
-
-    def _shards(self, files: Mapping[str, list[LakeFile]]) -> int:
-        rows = sum(_rows(file) for dataset in files.values() for file in dataset)
-        return max(2 * self._options.workers, -(-rows // self._options.rows_a_shard))
 
 
 def _add(total: Folded, part: Folded) -> None:
+    total.partitions += part.partitions
     total.rows += part.rows
     total.keys += part.keys
     total.seconds += part.seconds
@@ -252,23 +249,6 @@ def _grouped(files: Sequence[LakeFile], rows_max: int) -> Iterator[tuple[LakeFil
 
 def _rows(file: LakeFile) -> int:
     return int(pq.read_metadata(file.path).num_rows)
-
-
-def whole_flushes(files: Sequence[LakeFile]) -> dict[tuple[int, int], int]:
-    """Return (partition, first offset) -> next offset of the flushes of the feature log that are whole.
-
-    A flush writes up to two files, one after the other, and each says which of them there are to be; so
-    only the last flush of a partition can be seen in the middle of being written.
-    """
-    there = {(file.path.parents[1].name, file.partition, file.first_offset) for file in files}
-    found: dict[tuple[int, int], int] = {}
-    for file in files:
-        about = pq.read_metadata(file.path).metadata or {}
-        named = about.get(b"headrace.datasets", b"").decode()
-        siblings = [name for name in named.split(",") if name]
-        if all((name, file.partition, file.first_offset) in there for name in siblings):
-            found[file.partition, file.first_offset] = int(about[b"headrace.next_offset"])
-    return found
 
 
 @contextmanager

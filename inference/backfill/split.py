@@ -1,4 +1,4 @@
-"""Step one: rows of some files of the lake, dealt out to shards by the hash of the entity's key."""
+"""Step one: rows of some files of the lake, dealt out to the partitions of the entity's stage."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.keys import hash64
 from inference.backfill.rows import IDENTITY, Origin, entity_named, facts
 from inference.lake import LakeFile, read_file
 
@@ -27,7 +26,6 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[LakeFile, ...]
     before: Mapping[int, int] | None
     below: Mapping[int, int] | None
-    shards: int
     work: Path
     logged: bool
 
@@ -40,7 +38,7 @@ class SplitDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def split(task: Split) -> SplitDone:
-    """Do the task: one file a shard that has rows, in `work/shard=N/`."""
+    """Do the task: one file a partition that has rows, in `work/partition=N/`."""
     entity = entity_named(task.entity)
     wanted = [*facts(entity, task.origin.kind), *IDENTITY, f"{entity.name}_pos"]
     wanted += [task.origin.stage_partition] if task.origin.stage_partition != "partition" else []
@@ -67,22 +65,13 @@ def _below(table: pa.Table, place: tuple[str, str], before: Mapping[int, int]) -
 
 
 def _deal(table: pa.Table, file: LakeFile, task: Split) -> None:
-    entity = entity_named(task.entity)
-    if not table.num_rows:
-        return
-    keys = np.array(table[entity.join_key].to_pylist(), np.bytes_)
-    shard = (hash64(keys) % np.uint64(task.shards)).astype(np.int64)
-    order = np.argsort(shard, kind="stable")
-    ends = np.searchsorted(shard[order], np.arange(1, task.shards + 1))
+    partitions = table[task.origin.stage_partition].to_numpy()
     named = _named(table, task)
-    begin = 0
-    for number, end in enumerate(ends.tolist()):
-        if end > begin:
-            folder = task.work / f"shard={number:05d}"
-            folder.mkdir(parents=True, exist_ok=True)
-            name = f"{task.origin.dataset}-{file.partition}-{file.first_offset:020d}.parquet"
-            pq.write_table(named.take(pa.array(order[begin:end])), folder / name, compression="lz4")
-        begin = end
+    for number in np.unique(partitions).tolist():
+        folder = task.work / f"partition={number:05d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{task.origin.dataset}-{file.partition}-{file.first_offset:020d}.parquet"
+        pq.write_table(named.filter(pa.array(partitions == number)), folder / name, compression="lz4")
 
 
 def _named(table: pa.Table, task: Split) -> pa.Table:

@@ -14,7 +14,7 @@ from load.oracle.findings import Findings
 from load.oracle.frames import EVENT, FEATURE, LABEL, PAYMENT, LaneReader, Placed
 from load.oracle.hashes import partition_of
 from load.oracle.intake import LABELS, PAYMENTS, Intake, Origin, as_row, content
-from load.oracle.windows import KeyOracle
+from load.oracle.windows import PartitionOracle
 
 DAY_MS = 86_400_000
 CONFLICT = "E_DUP_CONFLICT"
@@ -58,7 +58,7 @@ def customers(dump: Dump, taken: Intake, found: Findings) -> Customers:
     """Do the customer stage again on `events.customer`."""
     entity = declarations.entity(dump.declared, "customer")
     made = Customers({}, set(), {}, {})
-    keys: dict[bytes, KeyOracle] = {}
+    oracles: dict[int, PartitionOracle] = {}
     seen: dict[int, Seen] = {}
     topic = Topic("events.customer", "customer_id", dump, found)
     for partition, placed, origin in topic.rows(taken, {EVENT: PAYMENTS}):
@@ -70,8 +70,9 @@ def customers(dump: Dump, taken: Intake, found: Findings) -> Customers:
             made.conflicts[origin] = CONFLICT
         else:
             row = as_row(payment)
-            key = keys.setdefault(row["customer_id"], KeyOracle(entity))
-            values = key.row(PAYMENT, row)
+            oracle = oracles.setdefault(partition, PartitionOracle(entity))
+            values = oracle.row(PAYMENT, row)
+            key = oracle.keys[row["customer_id"]]
             made.rows[origin] = Judged(partition, placed.pos, values, int(key.late))
             made.store[row["customer_id"]] = StoreRow(values, key.newest_ms or 0, placed.pos)
     return made
@@ -82,7 +83,7 @@ def terminals(dump: Dump, taken: Intake, known: Customers, found: Findings) -> T
     entity = declarations.entity(dump.declared, "terminal")
     names = declarations.columns(declarations.entity(dump.declared, "customer"))
     made = Terminals({}, {})
-    keys: dict[bytes, KeyOracle] = {}
+    oracles: dict[int, PartitionOracle] = {}
     topic = Topic("events.terminal", "terminal_id", dump, found)
     for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
         late = 0
@@ -93,8 +94,9 @@ def terminals(dump: Dump, taken: Intake, known: Customers, found: Findings) -> T
             compare(known.rows[origin], placed.row, "customer", names, (origin, found))
             late = known.rows[origin].late
         row = as_row(taken.good[origin])
-        key = keys.setdefault(row["terminal_id"], KeyOracle(entity))
-        values = key.row(placed.kind, row)
+        oracle = oracles.setdefault(partition, PartitionOracle(entity))
+        values = oracle.row(placed.kind, row)
+        key = oracle.keys[row["terminal_id"]]
         late |= LATE_FOR_TERMINAL * key.late
         made.rows[origin] = Judged(partition, placed.pos, values, late)
         made.store[row["terminal_id"]] = StoreRow(values, key.newest_ms or 0, placed.pos)

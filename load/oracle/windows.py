@@ -103,6 +103,34 @@ class KeyOracle:
         return self.asked[asked]
 
 
+class PartitionOracle:
+    """All keys of a partition: a key that was idle too long begins again; see `features.idle`."""
+
+    day_ms = 86_400_000
+
+    def __init__(self, entity: Any) -> None:
+        self.entity = entity
+        self.idle_ms = self.day_ms + max(w.length_ms + w.hop_ms for v in entity.views for w in v.windows)
+        self.newest_ms = -(2**63)
+        self.arrival_ms: dict[Any, int] = {}
+        self.keys: dict[Any, KeyOracle] = {}
+
+    def row(self, kind: int, row: Mapping[str, Any]) -> list[float]:
+        """Return all columns as of a row, which is folded in."""
+        key = row[self.entity.join_key]
+        clock = next(row[view.time] for view in self.entity.views if view.rows == kind)
+        self.newest_ms = max(self.newest_ms, clock)
+        oracle = self.key(key)
+        self.arrival_ms[key] = self.newest_ms
+        return oracle.row(kind, row)
+
+    def key(self, key: Any) -> KeyOracle:
+        """Return what is known of a key: nothing when it is idle."""
+        if key not in self.keys or self.arrival_ms[key] < self.newest_ms - self.idle_ms:
+            self.keys[key], self.arrival_ms[key] = KeyOracle(self.entity), self.newest_ms
+        return self.keys[key]
+
+
 def begin(window: Any, at_ms: int) -> int:
     """The tail of a sawtooth window."""
     return int((at_ms - window.length_ms) // window.hop_ms * window.hop_ms)

@@ -15,7 +15,6 @@ from bytewax.dataflow import Dataflow
 from load.peers.w1_tiles import answer, fresh, update
 
 
-
 def _payment(message: KafkaSourceMessage[Any, Any]) -> tuple[str, dict[str, Any]]:
     payment = orjson.loads(message.value or b"{}")
     return payment["customer_id"], payment

@@ -12,7 +12,7 @@ from features.aggregations import Count, Distinct, Last, Max, Mean, Min, SinceLa
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity, Feature, View, Window
 from features.state import EntityState
-from load.oracle.windows import KeyOracle
+from load.oracle.windows import PartitionOracle
 
 T0 = 1_700_000_000_000
 SHORT = Window.of(minutes=1, hop_ms=5_000)
@@ -72,12 +72,11 @@ def rows_of(columns: Columns) -> list[dict[str, object]]:
 
 
 def by_definition(entity: Entity, columns: Columns, kinds: list[int]) -> tuple[np.ndarray, list[bool]]:
-    oracles: dict[object, KeyOracle] = {}
+    oracle = PartitionOracle(entity)
     out, late = [], []
     for row, kind in zip(rows_of(columns), kinds, strict=True):
-        oracle = oracles.setdefault(row[entity.join_key], KeyOracle(entity))
         out.append(oracle.row(kind, row))
-        late.append(oracle.late)
+        late.append(oracle.keys[row[entity.join_key]].late)
     return np.array(out), late
 
 

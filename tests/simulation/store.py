@@ -86,7 +86,7 @@ class SimCodec:
         """Return how many answers there will be."""
         return 1
 
-    def encode(self, keys: Any, values: Any, times_ms: Any, positions: Any, epoch: int) -> Any:
+    def encode(self, keys: Any, values: Any, times_ms: Any, positions: Any, epoch: int, tiles: Any) -> Any:
         """Return the rows to write."""
         rows = [
             (key, StoredRow((epoch, position), values[at].tobytes(), time_ms))

@@ -12,7 +12,27 @@ import pytest
 from tests.simulation.__main__ import run
 from tests.simulation.rules_off import RULES
 
-SEEDS: dict[str, tuple[int, ...]] = {}
+SEEDS: dict[str, tuple[int, ...]] = {
+    "A1": (8, 12),
+    "A2": (57, 64),
+    "A3": (0, 1),
+    "A4": (57, 65),
+    "B1": (26, 46),
+    "B2": (167,),
+    "B3": (46, 75),
+    "B4": (23, 46),
+    "B5": (19, 41),
+    "B6": (77, 167),
+    "B7": (38, 46),
+    "C1": (5, 6),
+    "D1": (28, 33),
+    "D2": (294, 308),
+    "D3": (74, 128),
+    "D4": (2, 50),
+    "E1": (0, 1),
+    "F1": (9, 69),
+    "F2": (0, 3),
+}
 SEARCH_MAX = 600
 
 

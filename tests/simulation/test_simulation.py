@@ -52,8 +52,12 @@ def test_a_seed_is_one_run_in_another_process_too() -> None:
 
 
 def test_faults_of_every_kind_do_strike() -> None:
-    struck = {kind for seed in range(120) for kind in simulate(seed).faults}
-    assert struck >= {
+    missing = {
         "crash", "crash_many", "zombies", "stop_one", "time_out", "hurt_store", "produce failed",
         "commit unknown", "store request late", "record delivered again", "record lost in Faust",
     }  # fmt: skip
+    for seed in range(150):
+        missing -= simulate(seed).faults.keys()
+        if not missing:
+            return
+    pytest.fail(f"never struck: {missing}")

@@ -19,7 +19,7 @@ from inference.lake import Lake
 from inference.log_order import fold
 from tests.unit.inference.conftest import Made, events
 
-COMPARED = Options(compare=True, workers=1, rows_a_shard=700, memory_mb=128)
+COMPARED = Options(compare=True, rows_a_task=700, memory_mb=128)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_backfill_equals_the_log_and_writes_every_row(copied: Lake, made: Made
     assert compared is not None
     assert compared.differences.rows == payments + labels
     assert report.entities["customer"].rows == payments
-    assert report.entities["customer"].shards > 2
+    assert report.entities["customer"].partitions == 4
     for entity, rows in ((CUSTOMER, payments), (TERMINAL, payments + labels)):
         about = read_about(copied.folder, entity)
         assert about is not None
@@ -94,11 +94,12 @@ def test_a_changed_fact_is_found_in_the_raw_record(copied: Lake) -> None:
     assert run(copied).facts_differing == 1
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("dask", ["", "local"])
 def test_processes_and_dask_give_the_same_files(copied: Lake, dask: str) -> None:
     run(copied)
     alone = _rows(copied)
-    options = Options(workers=2, rows_a_shard=700)
+    options = Options(rows_a_task=4_000)
     assert run(copied, options, executor(2, dask)).mismatches == 0
     assert _rows(copied) == alone
 
@@ -122,7 +123,7 @@ def test_payments_beyond_one_that_is_under_way_are_left_for_the_next_time(copied
     assert compared.differences.rows_wrong == 0
 
 
-def test_rounds_give_what_one_row_at_a_time_gives() -> None:
+def test_runs_of_a_kind_give_what_one_row_at_a_time_gives() -> None:
     payments, labels = events(count=300)
     labels = take(labels, slice(0, 150))
     columns = {

@@ -133,3 +133,17 @@ def test_golden_rows_that_are_no_rows_are_refused(tmp_path: Path) -> None:
         (folder / "manifest.json").write_bytes(data)
         champion = Champion(name="fraud", version=version, sha256=digest(data))
         assert _refusal(tmp_path, champion) == "E_MODEL_GOLDEN"
+
+
+def test_a_restart_does_not_wait_for_a_trial_that_was_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = Champion(name="fraud", version="1", sha256=write_model(tmp_path, "1", TEXT))
+    _load(tmp_path, champion)
+    tried: list[str] = []
+    monkeypatch.setattr("inference.champion.try_model", lambda text, _golden: tried.append(text))
+    _load(tmp_path, champion)
+    assert tried == []
+    other = Champion(name="fraud", version="2", sha256=write_model(tmp_path, "2", OTHER))
+    _load(tmp_path, other)
+    assert tried == [OTHER]

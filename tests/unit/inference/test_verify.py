@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client import CollectorRegistry
 
 from contracts.frame import take
-from inference.lake import Lake
+from inference.lake import FixedLake, Lake
 from inference.verify import verify
+from inference.verify_metrics import VerifyMetrics
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import Made, events
 
@@ -59,13 +61,18 @@ def test_one_changed_value_is_found(copied: Path, dataset: str, column: str, ent
     assert found.examples
     if dataset != "transactions":
         assert found.rows_wrong == 1
-        assert found.features == {column: {"missing": 0, "extra": 0, "mismatch": 1}}
+        assert list(found.features) == [column]
+        told = found.features[column]
+        assert (told["missing"], told["extra"], told["mismatch"]) == (0, 0, 1)
+        assert 0 < told["symmetric_error"] < 2 * told["mismatch"]
+        assert [part["mismatch"] for part in told["days"].values()] == [1]
 
 
 def test_a_value_that_became_null_is_told_as_missing(copied: Path) -> None:
     damage(copied, "features", "customer_count_7d", float("nan"))
     report = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
-    assert report.customer.features == {"customer_count_7d": {"missing": 1, "extra": 0, "mismatch": 0}}
+    told = report.customer.features["customer_count_7d"]
+    assert (told["missing"], told["extra"], told["mismatch"]) == (1, 0, 0)
 
 
 def test_a_payment_that_never_came_out_is_found(copied: Path) -> None:
@@ -84,3 +91,24 @@ def test_labels_known_at_once_trip_the_wire(tmp_path: Path) -> None:
         later = pa.array(table["label_time"].to_numpy() + 86_400_000)
         pq.write_table(table.set_column(table.column_names.index("label_time"), "label_time", later), path)
     assert verify(Lake(tmp_path), None, epoch=1, rows_min=100).label_early > 0
+
+
+def test_what_the_archive_has_not_written_yet_is_left_out_not_judged(copied: Path) -> None:
+    last = sorted((copied / "transactions").glob("partition=*/*.parquet"))[-1]
+    table = pq.ParquetFile(last).read()
+    pq.write_table(table.slice(0, len(table) // 2), last)  # features are ahead of their raw records
+    report = verify(FixedLake(copied), None, epoch=1, rows_min=EVERY_ROW)
+    assert report.mismatches == 0
+    assert report.under_way > 0
+    assert report.customer.rows > 1000
+
+
+def test_metrics_say_what_the_report_says(copied: Path) -> None:
+    damage(copied, "features", "customer_count_7d", 987654.0)
+    registry = CollectorRegistry()
+    metrics = VerifyMetrics(registry)
+    metrics.show(verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW), now_s=5.0)
+    asked = {"where": "log", "entity": "customer", "feature": "customer_count_7d", "how": "mismatch"}
+    assert registry.get_sample_value("headrace_verify_values_wrong", asked) == 1
+    assert registry.get_sample_value("headrace_verify_mismatches") == 1
+    assert registry.get_sample_value("headrace_verify_finished_seconds") == 5

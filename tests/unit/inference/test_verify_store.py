@@ -44,3 +44,13 @@ def test_each_outcome_is_told_apart(row: RowsRead, outcome: str) -> None:
     }
     assert counts == {**dict.fromkeys(counts, 0), outcome: 1}
     assert bool(found.examples) == (outcome == "wrong")
+
+
+def test_lag_and_logic_are_told_apart_by_the_place_compared_at() -> None:
+    name = CUSTOMER.columns[0]
+    behind = compare_store(CUSTOMER, np.array([b"c1"]), stored(1, 20), ROWS, LOGGED, epoch=7)
+    assert name in behind.at_newest
+    assert behind.at_own_place == {}
+    assert behind.rows_behind_max == 1
+    wrong = compare_store(CUSTOMER, np.array([b"c1"]), stored(1, 20, add=1.0), ROWS, LOGGED, epoch=7)
+    assert list(wrong.at_own_place) == [name]
