@@ -157,9 +157,13 @@ def _command(words: Sequence[str]) -> bytes:
 
 
 def _joined(parts: list[RowsRead]) -> RowsRead:
+    """Return the rows of all parts, in order."""
     if len(parts) == 1:
         return parts[0]
-    joined: list[Any] = [
-        np.concatenate(columns) for columns in zip(*[part[:-1] for part in parts], strict=True)
-    ]
-    return RowsRead._make([*joined, next((part.error for part in parts if part.error), "")])
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in RowsRead._fields
+        if name not in ("error", "packed")
+    }
+    error = next((part.error for part in parts if part.error), "")
+    return RowsRead(**columns, error=error, packed=tuple(state for part in parts for state in part.packed))
