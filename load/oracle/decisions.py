@@ -8,7 +8,6 @@ import numpy as np
 
 from load.oracle.bits import same
 from load.oracle.dump import Declared, ModelText
-from load.oracle.findings import Findings
 
 WORDS = ("approve", "review", "decline")
 BANDS = ("low", "medium", "high")
@@ -56,33 +55,35 @@ class Scores:
 
     def __init__(self, declared: Declared, models: Mapping[str, ModelText]) -> None:
         self._declared, self._models = declared, models
+        self._boosters: dict[str, lightgbm.Booster] = {}
 
-    def check(self, predictions: list[dict[str, Any]], found: Findings) -> None:
-        """Hold every prediction's score, rules and decision to account."""
-        by_model: dict[str, list[dict[str, Any]]] = {}
-        for prediction in predictions:
+    def check(self, predictions: list[dict[str, Any]]) -> list[list[str]]:
+        """Return what is wrong with each prediction's score, rules and decision, for people."""
+        wrong: list[list[str]] = [[] for _ in predictions]
+        by_model: dict[str, list[int]] = {}
+        for at, prediction in enumerate(predictions):
             sha256 = (prediction.get("model") or {}).get("sha256", "")
             if sha256 in self._models:
-                by_model.setdefault(sha256, []).append(prediction)
+                by_model.setdefault(sha256, []).append(at)
             else:
-                found.add(
-                    "score_mismatch", f"{prediction['prediction_id']} names no model of the run: {sha256!r}"
-                )
-        for sha256, some in by_model.items():
-            self._check_model(self._models[sha256], some, found)
+                wrong[at].append(f"names no model of the run: {sha256!r}")
+        for sha256, places in by_model.items():
+            model, some = self._models[sha256], [predictions[at] for at in places]
+            for at, prediction, score in zip(places, some, self._predict(sha256, some), strict=True):
+                wrong[at] += self._differences(model, prediction, score)
+        return wrong
 
-    def _check_model(self, model: ModelText, some: list[dict[str, Any]], found: Findings) -> None:
-        booster = lightgbm.Booster(model_str=model.text)
+    def _predict(self, sha256: str, some: list[dict[str, Any]]) -> list[float]:
+        if sha256 not in self._boosters:
+            self._boosters[sha256] = lightgbm.Booster(model_str=self._models[sha256].text)
         vectors = np.array([_floats(one["features"]["values"]) for one in some])
-        scores = np.asarray(booster.predict(vectors, num_threads=1)).tolist()
-        for prediction, score in zip(some, scores, strict=True):
-            for what in self._differences(model, prediction, score):
-                found.add("score_mismatch", f"{prediction['prediction_id']}: {what}")
+        scores: list[float] = np.asarray(self._boosters[sha256].predict(vectors, num_threads=1)).tolist()
+        return scores
 
     def _differences(self, model: ModelText, prediction: dict[str, Any], score: float) -> list[str]:
-        told = prediction.get("score")
-        failed = "score_failed" in prediction["degraded_why"]
-        wrong = [] if failed or same([told], [score]) else [f"score {told}, not {score}"]
+        """A score that is no probability is none; where the model gives one, nothing excuses its absence."""
+        told, failed = prediction.get("score"), not 0 <= score <= 1
+        wrong = [] if same([told], [None if failed else score]) else [f"score {told}, not {score}"]
         v = dict(zip(self._declared.columns, prediction["features"]["values"], strict=True))
         hits = {name: rule(v, self._declared.rules) for name, rule in RULES.items()}
         answers = {rule["id"]: rule["outcome"] == "hit" for rule in prediction["rules"]}

@@ -1,23 +1,20 @@
 """The whole judgement: one dump in, counts of everything that must not be out."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
-from load.oracle import declared as declarations
-from load.oracle.bits import same, where
-from load.oracle.decisions import Scores
-from load.oracle.dump import Dump, Record
+from load.oracle.dump import Dump
 from load.oracle.findings import Findings
-from load.oracle.intake import LABELS, PAYMENTS, Intake, Origin, intake
+from load.oracle.intake import LABELS, PAYMENTS, Origin, intake
 from load.oracle.lake import check_lake
-from load.oracle.stages import Customers, Judged, Terminals, customers, feature_log, terminals
+from load.oracle.letters import check_letters, origin_of
+from load.oracle.predictions import Checked, PredictionReader, check_order
+from load.oracle.stages import customers, feature_log, terminals
 from load.oracle.store import check_store
-from load.oracle.vectors import vector
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -31,177 +28,93 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Return whether nothing was wrong."""
-        return not any(self.counts.values())
+        """Return whether nothing was wrong; a hole that later records filled is told and is nothing wrong."""
+        return not any(count for name, count in self.counts.items() if name != "lane_holes")
 
 
-class Expected(NamedTuple):
-    """What must come of the raw topics and the order between the stages, and what was wrong there already."""
-
-    taken: Intake
-    known: Customers
-    made: Terminals
-    found: Findings
+def judge(dump: Dump) -> Verdict:
+    """Judge a run."""
+    return Judge(dump).judge(dump)
 
 
-def expect(dump: Dump) -> Expected:
-    """Recompute a run: most of a judgement's time."""
-    found = Findings()
-    taken = intake(dump)
-    known = customers(dump, taken, found)
-    return Expected(taken, known, terminals(dump, taken, known, found), found)
+class Judge:
+    """Judges a dump, and copies of it that differ in what a service wrote behind the stages' input.
 
+    What must come out follows from the raw topics and the order between the stages, which all of them share,
+    and is recomputed once.
+    """
 
-def judge(dump: Dump, expected: Expected | None = None) -> Verdict:
-    """Judge a run; `expected` saves the recomputation where raw topics and order are the same."""
-    began_s, found = time.monotonic(), Findings()
-    taken, known, made, earlier = expected or expect(dump)
-    found.merge(earlier)
-    order = feature_log(dump, taken, (known, made), found)
-    predictions = _predictions(dump, taken, (known, made), found)
-    _check_order(predictions, order, found)
-    Scores(dump.declared, dump.models).check([json for _, json in predictions.values()], found)
-    _check_letters(dump, taken, known, found)
-    _check_lost(taken, known, order, predictions.keys(), found)
-    _check_conservation(dump, known, predictions.keys(), found)
-    _check_seen(dump, found)
-    check_lake(dump, order, found)
-    check_store(dump, {"customer": known.store, "terminal": made.store}, found)
-    looked_at = {
-        "raw_payments": len(dump.topics[PAYMENTS]), "raw_labels": len(dump.topics[LABELS]),
-        "predictions": len(predictions), "repeats_ignored": len(known.repeats),
-        "dead_letters": len(taken.refused) + len(known.conflicts),
-        "values": sum(len(row.values) for row in (*known.rows.values(), *made.rows.values())),
-        "store_rows": len(known.store) + len(made.store), "late": sum(map(_is_late, made.rows.values())),
-    }  # fmt: skip
-    why = Counter(word for _, one in predictions.values() for word in one["degraded_why"])
-    return Verdict(
-        counts=dict(found.counts), examples=found.examples, looked_at=looked_at, degraded=dict(why),
-        seconds=round(time.monotonic() - began_s, 1),
-    )  # fmt: skip
+    def __init__(self, dump: Dump) -> None:
+        began_s = time.monotonic()
+        self._dump, self._found = dump, Findings()
+        self._taken = intake(dump)
+        self._known = customers(dump, self._taken, self._found)
+        self._made = terminals(dump, self._taken, self._known, self._found)
+        self._reader = PredictionReader(dump, self._taken, (self._known, self._made))
+        self._log = self._read_log(dump)
+        self._took_s = time.monotonic() - began_s
 
+    def judge(self, dump: Dump) -> Verdict:
+        """Judge the dump, or a copy."""
+        began_s, found = time.monotonic(), Findings()
+        found.merge(self._found)
+        same_log = dump.topics["features.log"] == self._dump.topics["features.log"]
+        order, of_log = self._log if same_log else self._read_log(dump)
+        found.merge(of_log)
+        predictions = self._reader.read(dump.topics["predictions"], found)
+        check_order(predictions, order, found)
+        check_letters(dump, self._taken, self._known, found)
+        self._check_lost(order, predictions, found)
+        self._check_conservation(dump, predictions, found)
+        _check_seen(dump, found)
+        check_lake(dump, order, found)
+        check_store(dump, {"customer": self._known.store, "terminal": self._made.store}, found)
+        why = Counter(word for one in predictions.values() for word in one.prediction["degraded_why"])
+        return Verdict(
+            counts=dict(found.counts), examples=found.examples, looked_at=self._looked_at(dump, predictions),
+            degraded=dict(why), seconds=round(self._took_s + time.monotonic() - began_s, 1),
+        )  # fmt: skip
 
-Predictions = dict[Origin, tuple[Record, dict[str, Any]]]
+    def _read_log(self, dump: Dump) -> tuple[dict[Origin, tuple[int, int]], Findings]:
+        found = Findings()
+        return feature_log(dump, self._taken, (self._known, self._made), found), found
 
+    def _check_lost(
+        self, order: Mapping[Origin, Any], predictions: Collection[Origin], found: Findings
+    ) -> None:
+        """Every good payment has a prediction, or is a repeat or in conflict; labels are in the log."""
+        silent = self._known.repeats | self._known.conflicts.keys()
+        for origin in self._taken.good:
+            if origin.topic == LABELS:
+                if origin not in order:
+                    found.add("lost", f"the label {origin} is not in features.log")
+            elif origin not in predictions and origin not in silent:
+                where = "was scored" if origin in order else "reached features.log"
+                found.add("lost", f"the payment {origin} never {where}")
 
-def _predictions(
-    dump: Dump, taken: Intake, stages: tuple[Customers, Terminals], found: Findings
-) -> Predictions:
-    """Return each payment's one prediction, its content checked against the payment and its features."""
-    known, made = stages
-    predictions: Predictions = {}
-    names = [
-        name
-        for entity in ("customer", "terminal")
-        for name in declarations.columns(declarations.entity(dump.declared, entity))
-    ]
-    for record in dump.topics["predictions"]:
-        prediction = json.loads(record.value or b"")
-        source = prediction["source"]
-        origin = Origin(source["topic"], source["partition"], source["offset"])
-        if origin not in known.rows:
-            found.add("phantom", f"a prediction of {origin}")
-        elif origin in predictions:
-            found.add("duplicate", f"a second prediction of {origin}")
-        else:
-            predictions[origin] = (record, prediction)
-            terminal = made.rows[origin].values if origin in made.rows else []
-            stored = dict(zip(names, known.rows[origin].values + terminal, strict=False))
-            _check_prediction(dump, taken.good[origin], prediction, stored, found)
-    return predictions
+    def _check_conservation(self, dump: Dump, predictions: Collection[Origin], found: Findings) -> None:
+        """Raw payments = predictions + letters + repeats, in each partition."""
+        raw = Counter(record.partition for record in dump.topics[PAYMENTS])
+        lettered = {origin_of(record) for record in dump.topics[f"{PAYMENTS}.dlq"]}
+        out = Counter(origin.partition for origin in (*predictions, *self._known.repeats, *lettered))
+        for partition, count in raw.items():
+            if out[partition] != count:
+                found.add(
+                    "conservation", f"transactions/{partition}: {count} records, {out[partition]} outcomes"
+                )
 
-
-def _check_prediction(
-    dump: Dump,
-    event: dict[str, Any],
-    prediction: dict[str, Any],
-    stored: Mapping[str, float],
-    found: Findings,
-) -> None:
-    source, values = prediction["source"], prediction["features"]["values"]
-    name = f"{dump.declared.epoch}-{source['partition']}-{source['offset']}"
-    if prediction["prediction_id"] != name:
-        found.add("phantom", f"{prediction['prediction_id']} should be {name}")
-    for field in ("transaction_id", "customer_id", "terminal_id", "event_time"):
-        if prediction[field] != event[field]:
-            found.add("feature_mismatch", f"{name}: {field} is {prediction[field]!r}, not {event[field]!r}")
-    recorded = dict(zip(dump.declared.columns, values, strict=True))
-    profile = {column: recorded[column] for column in dump.declared.profile}
-    if prediction["features"]["groups"]["profile"]["status"] == "default" and any(
-        value is not None for value in profile.values()
-    ):
-        found.add("feature_mismatch", f"{name}: a profile that is not there has values")
-    expected = vector(dump.declared.columns, event, {**stored, **profile})
-    if not same(values, expected):
-        found.add("feature_mismatch", f"{name}: {where(values, expected, dump.declared.columns)}")
-
-
-def _check_order(predictions: Predictions, order: Mapping[Origin, tuple[int, int]], found: Findings) -> None:
-    """Predictions of one partition of `features.log` keep its order in each partition they went to."""
-    newest: dict[tuple[int, int], int] = {}
-    for origin, (record, _) in predictions.items():
-        if origin not in order:
-            continue
-        partition, number = order[origin]
-        lane = (record.partition, partition)
-        if number < newest.get(lane, -1):
-            found.add("order", f"the prediction of {origin} comes after one of a later row")
-        newest[lane] = max(number, newest.get(lane, -1))
-
-
-def _check_letters(dump: Dump, taken: Intake, known: Customers, found: Findings) -> None:
-    """Every refused record has one letter with its code; copies of a letter count once."""
-    wanted: dict[Origin, str] = {**taken.refused, **known.conflicts}
-    raw = {
-        Origin(topic, record.partition, record.offset): record
-        for topic in (PAYMENTS, LABELS)
-        for record in dump.topics[topic]
-    }
-    letters: dict[Origin, str] = {}
-    for topic in (PAYMENTS, LABELS):
-        for record in dump.topics[f"{topic}.dlq"]:
-            facts = {name: (value or b"").decode() for name, value in record.headers}
-            said = {name: facts.get(f"headrace.dlq.{name}", "") for name in ("topic", "partition", "offset")}
-            origin = Origin(said["topic"], int(said["partition"]), int(said["offset"]))
-            code = facts["headrace.dlq.code"]
-            if wanted.get(origin) != code or letters.get(origin, code) != code:
-                found.add("dlq_extra", f"{origin} has a letter {code}, due is {wanted.get(origin)}")
-            elif origin in taken.refused and (record.key, record.value) != (
-                raw[origin].key,
-                raw[origin].value,
-            ):
-                found.add("dlq_extra", f"{origin}: the letter's bytes are not the record's")
-            letters[origin] = code
-    for origin in wanted.keys() - letters.keys():
-        found.add("dlq_missing", f"{origin} has no letter {wanted[origin]}")
-
-
-def _check_lost(
-    taken: Intake, known: Customers, order: Mapping[Origin, Any], predicted: Any, found: Findings
-) -> None:
-    """Every good payment has a prediction, or is a repeat or in conflict; every good label is in the log."""
-    for origin in taken.good:
-        if origin.topic == LABELS:
-            if origin not in order:
-                found.add("lost", f"the label {origin} is not in features.log")
-        elif origin not in predicted and origin not in known.repeats and origin not in known.conflicts:
-            where = "was scored" if origin in order else "reached features.log"
-            found.add("lost", f"the payment {origin} never {where}")
-
-
-def _check_conservation(dump: Dump, known: Customers, predicted: Any, found: Findings) -> None:
-    """Raw payments = predictions + letters + repeats, in each partition."""
-    raw = Counter(record.partition for record in dump.topics[PAYMENTS])
-    out: Counter[int] = Counter(origin.partition for origin in (*predicted, *known.repeats))
-    lettered = {
-        (int(facts[b"partition"]), int(facts[b"offset"]))
-        for record in dump.topics[f"{PAYMENTS}.dlq"]
-        if (facts := {n.removeprefix("headrace.dlq.").encode(): v or b"" for n, v in record.headers})
-    }
-    out.update(partition for partition, _ in lettered)
-    for partition, count in raw.items():
-        if out[partition] != count:
-            found.add("conservation", f"transactions/{partition}: {count} records, {out[partition]} outcomes")
+    def _looked_at(self, dump: Dump, predictions: Mapping[Origin, Checked]) -> dict[str, int]:
+        rows = (*self._known.rows.values(), *self._made.rows.values())
+        return {
+            "raw_payments": len(dump.topics[PAYMENTS]),
+            "raw_labels": len(dump.topics[LABELS]),
+            "predictions": len(predictions),
+            "repeats_ignored": len(self._known.repeats),
+            "dead_letters": len(self._taken.refused) + len(self._known.conflicts),
+            "values": sum(len(row.values) for row in rows),
+            "store_rows": len(self._known.store) + len(self._made.store),
+            "late": sum(row.late > 0 for row in self._made.rows.values()),
+        }
 
 
 def _check_seen(dump: Dump, found: Findings) -> None:
@@ -213,7 +126,3 @@ def _check_seen(dump: Dump, found: Findings) -> None:
             found.add("aborted_read", f"predictions/{place[0]}@{place[1]} was read and is not there")
     for place in final.keys() - seen.keys():
         found.add("aborted_read", f"predictions/{place[0]}@{place[1]} is there and was never read")
-
-
-def _is_late(row: Judged) -> bool:
-    return row.late > 0

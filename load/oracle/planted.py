@@ -5,6 +5,7 @@ Each is a function that changes a copy of a sound dump, and names the count that
 
 import json
 import math
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ import msgspec
 import numpy as np
 
 from load.oracle.dump import Dump, Record
-from load.oracle.judge import expect, judge
+from load.oracle.judge import Judge
+from load.oracle.letters import header, origin_of
 
 Random = np.random.Generator
 Change = Callable[[Dump, Random], None]
@@ -34,11 +36,11 @@ class Planted(NamedTuple):
 
 def plant_all(dump: Dump, seed: int = 0) -> Iterator[Planted]:
     """Plant each fault in a copy of its own and judge it; the dump must be sound."""
-    expected = expect(dump)
+    sound = Judge(dump)
     for number, (change, name) in enumerate(FAULTS):
         copy = dump.copy()
         change(copy, np.random.default_rng([seed, number]))
-        counts = {key: count for key, count in judge(copy, expected).counts.items() if count or key == name}
+        counts = {key: count for key, count in sound.judge(copy).counts.items() if count or key == name}
         yield Planted((change.__doc__ or "").strip().rstrip("."), name, counts)
 
 
@@ -69,7 +71,7 @@ def predict_a_repeat(dump: Dump, rng: Random) -> None:
     predicted = {
         (p["partition"], p["offset"]) for p in (_read(r)["source"] for r in dump.topics["predictions"])
     }
-    lettered = {_origin(record) for record in dump.topics["transactions.dlq"]}
+    lettered = {origin_of(record)[1:] for record in dump.topics["transactions.dlq"]}
     silent = [
         (r.partition, r.offset) for r in dump.topics["transactions"]
         if (r.partition, r.offset) not in predicted and (r.partition, r.offset) not in lettered
@@ -151,8 +153,8 @@ def forget_rule(dump: Dump, rng: Random) -> None:
 def skip_letter(dump: Dump, rng: Random) -> None:
     """One dead letter is missing, with every copy of it."""
     letters = dump.topics["transactions.dlq"]
-    origin = _origin(letters[_any(letters, rng)])
-    dump.topics["transactions.dlq"] = [record for record in letters if _origin(record) != origin]
+    origin = origin_of(letters[_any(letters, rng)])
+    dump.topics["transactions.dlq"] = [record for record in letters if origin_of(record) != origin]
 
 
 def extra_letter(dump: Dump, rng: Random) -> None:
@@ -173,7 +175,7 @@ def wrong_code(dump: Dump, rng: Random) -> None:
 def changed_letter(dump: Dump, rng: Random) -> None:
     """One dead letter's bytes are not the record's."""
     letters = dump.topics["transactions.dlq"]
-    at = next(i for i in rng.permutation(len(letters)).tolist() if _header(letters[i], "stage") == "gate")
+    at = next(i for i in rng.permutation(len(letters)).tolist() if header(letters[i], "stage") == "gate")
     letters[at] = msgspec.structs.replace(letters[at], value=(letters[at].value or b"") + b" ")
 
 
@@ -188,7 +190,8 @@ def stale_row(dump: Dump, rng: Random) -> None:
 def flip_bit_in_row(dump: Dump, rng: Random) -> None:
     """The last bit of one value of one row of the store is flipped."""
     fields = _row(dump, rng)
-    name = next(name for name, value in fields.items() if len(name) == 4 and value[1:] != b"\0" * 8)
+    cells = {name: value for name, value in fields.items() if len(name) == 4 and len(value) == 9}
+    name = next(name for name, value in cells.items() if not math.isnan(struct.unpack("<d", value[1:])[0]))
     fields[name] = fields[name][:1] + bytes([fields[name][1] ^ 1]) + fields[name][2:]
 
 
@@ -297,15 +300,6 @@ def _change_one(
 def _row(dump: Dump, rng: Random) -> dict[bytes, bytes]:
     keys = sorted(key for key in dump.store if not key.startswith(b"headrace:"))
     return dump.store[keys[int(rng.integers(len(keys)))]]
-
-
-def _header(record: Record, name: str) -> str:
-    facts = dict(record.headers)
-    return (facts.get(f"headrace.dlq.{name}") or b"").decode()
-
-
-def _origin(record: Record) -> tuple[int, int]:
-    return int(_header(record, "partition")), int(_header(record, "offset"))
 
 
 def _relettered(record: Record, about: dict[str, Any]) -> Record:
