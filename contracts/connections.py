@@ -11,6 +11,10 @@ SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+# A broker that comes back is found within a second; librdkafka by itself waits up to ten.
+RECONNECT: dict[str, object] = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1000}
+
+
 class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     """A Kafka cluster and the credentials for it.
 
@@ -35,7 +39,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
             "sasl.password": self.sasl_password,
             "ssl.ca.location": self.ssl_ca_location,
         }
-        return {key: value for key, value in named.items() if value}
+        return {**RECONNECT, **{key: value for key, value in named.items() if value}}
 
     def __repr__(self) -> str:
         user = f", sasl_username={self.sasl_username!r}, sasl_password='***'" if self.sasl_username else ""

@@ -2,7 +2,8 @@
 
 Both are off unless a variable of the environment asks for them, and then cost one comparison.
 
-HEADRACE_CRASH_AT=point:3        ends the process, as SIGKILL does, when it reaches the point the third time
+HEADRACE_CRASH_AT=point:3        ends the process, as SIGKILL does, when it reaches the point the third time;
+                                 point:3:STOP stops its clock there, as SIGSTOP does, until somebody wakes it
 HEADRACE_CRASH_AT=@folder        the same for what a file named after the worker (HEADRACE_WORKER) says in
                                  that folder while it is there; the file is renamed to `<name>.hit` first
 HEADRACE_PLANTED_FAULT=name      makes the service wrong on purpose, for tests of the oracle alone
@@ -28,8 +29,8 @@ _reached: Counter[str] = Counter()
 
 def reach(point: str) -> None:
     """Say that the process is at a point; it may end here."""
-    if _WHEN and _is_meant(point):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if _WHEN and (number := _signal_due(point)):
+        os.kill(os.getpid(), number)
 
 
 def planted(fault: str) -> bool:
@@ -41,26 +42,29 @@ def planted(fault: str) -> bool:
     return fault == _PLANTED
 
 
-def _is_meant(point: str) -> bool:
+def _signal_due(point: str) -> int:
+    """Return the signal to end or stop with, 0 when nothing is meant for this passage."""
     if not _WHEN.startswith("@"):
         return _counts_down(_WHEN, point)
     path = Path(_WHEN[1:]) / os.environ.get("HEADRACE_WORKER", "")
     try:
         wanted = path.read_text()
     except OSError:  # not armed at the moment
-        return False
-    if not _counts_down(wanted, point):
-        return False
-    path.replace(path.with_name(path.name + ".hit"))
-    return True
+        return 0
+    number = _counts_down(wanted, point)
+    if number:
+        path.replace(path.with_name(path.name + ".hit"))
+    return number
 
 
-def _counts_down(wanted: str, point: str) -> bool:
-    name, _, count = wanted.partition(":")
+def _counts_down(wanted: str, point: str) -> int:
+    name, count, how = [*wanted.split(":"), "", ""][:3]
     if name != point:
-        return False
+        return 0
     _reached[wanted] += 1
-    return _reached[wanted] >= int(count or 1)
+    if _reached[wanted] != int(count or 1):
+        return 0
+    return signal.SIGSTOP if how == "STOP" else signal.SIGKILL
 
 
 _WHEN = os.environ.get("HEADRACE_CRASH_AT", "")

@@ -15,6 +15,8 @@ import msgspec
 import redis
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from contracts.errors import ClusterError, ConfigError, HeadraceError
 from headrace import environment, topics_admin
@@ -22,6 +24,9 @@ from headrace.processes import alive_pid
 from headrace.run import Run
 from headrace.servers import java
 from headrace.servers.redis import find as find_redis_server
+from inference.scorer_settings import ScorerSettings
+from streams.gate_settings import GateSettings
+from streams.stage_settings import StageSettings
 
 State = Literal["ok", "note", "wrong"]
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -48,6 +53,7 @@ def examine() -> list[Finding]:
         "contracts": _contracts,
         "run": lambda: str(environment.current_run().home),
         "kafka": _kafka,
+        "sessions": _sessions,
         "topics": _topics,
         "redis": _redis,
         "workers": _workers,
@@ -138,6 +144,40 @@ def _kafka() -> str:
             "run `headrace up`, or check the address and the credentials",
         ) from error  # fmt: skip
     return f"{connection.bootstrap_servers}, {len(brokers)} broker(s)"
+
+
+def _sessions() -> str:
+    connection = environment.kafka_connection()
+    admin = AdminClient({**connection.librdkafka(), "log_level": 0})  # type: ignore[dict-item]
+    shortest_ms, ours_ms = _shortest_session_ms(admin), _session_ms()
+    if shortest_ms > ours_ms:
+        raise ClusterError(
+            "E_KAFKA_SESSION", f"workers ask for sessions of {ours_ms} ms, brokers take {shortest_ms}",
+            connection.bootstrap_servers,
+            "lower group.min.session.timeout.ms, or raise HEADRACE_GATE_SESSION_TIMEOUT_MS,"
+            " HEADRACE_STAGE_SESSION_TIMEOUT_S and HEADRACE_SCORER_SESSION_TIMEOUT_MS",
+        )  # fmt: skip
+    return f"of {ours_ms} ms, the brokers take {shortest_ms} and more"
+
+
+def _shortest_session_ms(admin: AdminClient) -> int:
+    """Return the shortest session that a broker takes, 0 where it does not say (a managed one may not)."""
+    try:
+        broker = next(iter(admin.list_topics(timeout=5.0).brokers))
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        settings = admin.describe_configs([resource])[resource].result(5.0)
+    except KafkaException:
+        return 0
+    found = settings.get("group.min.session.timeout.ms")
+    return int(found.value) if found and found.value else 0
+
+
+def _session_ms() -> int:
+    """Return the shortest session that any worker would ask for."""
+    gate = environment.settings_of(GateSettings).session_timeout_ms
+    scorer = environment.settings_of(ScorerSettings).session_timeout_ms
+    stage = environment.settings_of(StageSettings, data_folder=Path()).session_timeout_s
+    return min(gate, scorer, round(stage * 1000))
 
 
 def _topics() -> str:

@@ -128,6 +128,10 @@ class Observed:
         if letter.topic == "transactions" and letter.transaction_id in self.slot_of:
             self.done[self.slot_of[letter.transaction_id]] = True
 
+    def readable_s(self, rows: slice) -> NDArray[np.float64]:
+        """Return when the payments of some rows could be read as predictions, NaN for those that were not."""
+        return self.outcomes.readable_s[self.slots[rows]]
+
     def through(self) -> int:
         """Return how many leading rows have their prediction or were refused."""
         while self._through < len(self.slots):

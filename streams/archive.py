@@ -9,6 +9,7 @@ readers, with its lane numbers in the offset's metadata.
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -20,7 +21,7 @@ from streams.archive_frames import OWN
 from streams.archive_metrics import ArchiveMetrics
 from streams.archive_partition import ARCHIVED, PartitionBuffer, holder_for
 from streams.archive_settings import ArchiveSettings
-from streams.parquet_files import file_path, remove, remove_unfinished, write_whole
+from streams.parquet_files import file_path, publish, remove, remove_unfinished, write_part
 
 log = structlog.get_logger("headrace.archive")
 COMMITTED_TIMEOUT_S = 10.0
@@ -101,23 +102,36 @@ class Archive:
         if not filled:
             return
         with self._metrics.flush_seconds.time():
-            offsets = [self._write(buffer) for buffer in filled]
+            begins = [buffer.begin for buffer in filled]
+            offsets, files = zip(*[self._write(buffer) for buffer in filled], strict=True)
+            reach("archive.in_write")
+            self._fence(begins)
+            for path, part in itertools.chain.from_iterable(files):
+                if part is None:
+                    remove(path)
+                else:
+                    publish(part, path)
             reach("archive.before_commit")
-            self._commit(offsets)
+            self._commit(list(offsets))
             reach("archive.after_commit")
         for offset in offsets:
             self._metrics.next_offset.labels(offset.topic, offset.partition).set(offset.offset)
 
-    def _write(self, buffer: PartitionBuffer) -> TopicPartition:
+    def _write(self, buffer: PartitionBuffer) -> tuple[TopicPartition, list[tuple[Path, Path | None]]]:
+        """Write what is buffered under names of our own; return what is then done, and (path, file to be)."""
         first, tables = buffer.drain()
+        files: list[tuple[Path, Path | None]] = []
         for dataset in buffer.holder.datasets:
             path = file_path(self._settings.lake, dataset, buffer.partition, first)
             if dataset in tables:
-                write_whole(tables[dataset], path, first, buffer.next_offset, tables)
+                files.append((path, write_part(tables[dataset], path, first, buffer.next_offset, tables)))
                 self._metrics.rows.labels(dataset).inc(tables[dataset].num_rows)
                 self._metrics.files.labels(dataset).inc()
             else:
-                remove(path)
+                files.append((path, None))
+        return self._reached(buffer), files
+
+    def _reached(self, buffer: PartitionBuffer) -> TopicPartition:
         return TopicPartition(
             buffer.topic,
             buffer.partition,
@@ -125,7 +139,18 @@ class Archive:
             metadata=buffer.holder.metadata(),
         )
 
+    def _fence(self, begins: list[TopicPartition]) -> None:
+        """Commit what is committed already: refused when the group has given the partition to another.
+
+        A worker that was paused for longer than its session would else replace its successor's file, which
+        begins at the same offset and may hold more, by its own.
+        """
+        self._commit_now(begins)
+
     def _commit(self, offsets: list[TopicPartition]) -> None:
+        self._commit_now(offsets)
+
+    def _commit_now(self, offsets: list[TopicPartition]) -> None:
         try:
             done = self._consumer.commit(offsets=offsets, asynchronous=False) or []
         except KafkaException as error:

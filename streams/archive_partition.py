@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from contracts import topics
 from contracts.frame import Columns, Frame, FrameError, Kind, decode, length
@@ -144,6 +144,12 @@ class PartitionBuffer:
         self.first_offset: int | None = None
         self.next_offset = 0
         self.since_ms = 0.0
+        self._metadata = holder.metadata()
+
+    @property
+    def begin(self) -> TopicPartition:
+        """Return where what is held begins: what is committed by now."""
+        return TopicPartition(self.topic, self.partition, self.first_offset or 0, metadata=self._metadata)
 
     def add(self, messages: Sequence[Message], now_ms: float) -> None:
         """Take records in, at least one, in log order."""
@@ -156,5 +162,5 @@ class PartitionBuffer:
         """Return the first offset and the rows by dataset, and begin anew."""
         first = self.first_offset if self.first_offset is not None else self.next_offset
         tables = self.holder.drain()
-        self.rows, self.first_offset = 0, None
+        self.rows, self.first_offset, self._metadata = 0, None, self.holder.metadata()
         return first, tables

@@ -48,6 +48,7 @@ class ChangelogReader:
                 "group.id": "headrace-changelog-reader",  # never joined: it only assigns
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "log_level": 2,  # a broker that is away would fill the log, twenty lines a second
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 10,
                 "fetch.error.backoff.ms": 5,
@@ -58,8 +59,15 @@ class ChangelogReader:
         )
 
     def warm(self, topic: str) -> int:
-        """Connect, and return how many partitions the topic has (0 when it is not there)."""
-        found = self._consumer.list_topics(topic, self._timeout_s).topics[topic]
+        """Connect, and return how many partitions the topic has (0 when it is not there).
+
+        Raises:
+            Stop: E_CLUSTER_UNREACHABLE, Kafka does not answer: it may be restarting.
+        """
+        try:
+            found = self._consumer.list_topics(topic, self._timeout_s).topics[topic]
+        except KafkaException as error:
+            raise Stop(75, "E_CLUSTER_UNREACHABLE", str(error), topic) from error
         return len(found.partitions)
 
     def read(self, topic: str, partition: int) -> dict[bytes, bytes]:

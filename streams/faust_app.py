@@ -30,6 +30,8 @@ from streams.stage_store import store_target
 from streams.stage_warm_up import warm_up
 from streams.stage_worker import Servers, StageWorker, Watch, now_ms
 
+CRASHED = 70  # the exit code that a supervisor starts again after
+
 log = structlog.get_logger("streams.faust_app")
 
 
@@ -101,8 +103,9 @@ class StageProcess:
         try:
             _Worker(self).execute_from_commandline()
         except SystemExit as end:
-            # Threads of clients may still wait for Kafka; nothing of theirs is wanted any more.
-            os._exit(end.code if isinstance(end.code, int) else 1)
+            # Threads of clients may still wait for Kafka; nothing of theirs is wanted any more. Faust crashes
+            # with 1 when Kafka is away as it starts: its successor may find it.
+            os._exit(CRASHED if end.code else 0)
 
     def fail(self, error: HeadraceError) -> None:
         """End this incarnation at once, from any thread: nothing more may leave it."""

@@ -287,16 +287,15 @@ class GateWorker:
         """Ask the cluster how many partitions the frames' topics have.
 
         Raises:
-            ClusterError: E_TOPIC_MISSING, E_CLUSTER_UNREACHABLE.
+            Stop: E_CLUSTER_UNREACHABLE, Kafka does not answer: it may be restarting.
+            ClusterError: E_TOPIC_MISSING.
         """
         found = {}
         try:
             topics = self._producer.list_topics(timeout=CLUSTER_TIMEOUT_S).topics
         except KafkaException as error:
             servers = self._settings.kafka.bootstrap_servers
-            raise ClusterError(
-                "E_CLUSTER_UNREACHABLE", str(error), servers, "start it, or name another"
-            ) from error
+            raise Stop(75, "E_CLUSTER_UNREACHABLE", str(error), servers) from error
         for name, _ in ROUTES.values():
             full = self._settings.topic_prefix + name
             if full not in topics or not topics[full].partitions:

@@ -7,8 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.crash_points import reach
-
 FIRST, NEXT = b"headrace.first_offset", b"headrace.next_offset"
 DATASETS = b"headrace.datasets"
 
@@ -25,7 +23,14 @@ def file_path(lake: Path, dataset: str, partition: int, first_offset: int) -> Pa
 def write_whole(
     table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = ()
 ) -> None:
-    """Write `table`, durable and at once: a reader sees the old file, no file, or all of the new one.
+    """Write `table`, durable and at once: a reader sees the old file, no file, or all of the new one."""
+    publish(write_part(table, path, first_offset, next_offset, datasets), path)
+
+
+def write_part(
+    table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = ()
+) -> Path:
+    """Write `table` durably under a hidden name beside `path`, and return that; `publish` makes it the file.
 
     Args:
         table: rows of the log's offsets [first_offset, next_offset), in log order.
@@ -41,7 +46,11 @@ def write_whole(
         pq.write_table(marked, sink, compression="zstd", use_dictionary=_repeating(table.schema))
         sink.flush()
         os.fsync(sink.fileno())
-    reach("archive.in_write")
+    return part
+
+
+def publish(part: Path, path: Path) -> None:
+    """Let a file written by `write_part` take its place, in one step."""
     part.replace(path)
     _sync_folder(path.parent)
 

@@ -10,6 +10,7 @@ from contracts.connections import KafkaConnection
 from contracts.yaml_file import load as read_yaml
 from features.aggregations import Aggregation
 from features.catalog import ENTITIES, SERVICE
+from inference.lake import Lake
 from inference.manifest import MANIFEST_FILE, MODEL_FILE, digest
 from inference.scorer_settings import PolicySettings
 from load.chaos.settle import client
@@ -20,6 +21,11 @@ TOPICS = (
     "transactions", "labels", "transactions.dlq", "labels.dlq", "events.customer", "events.terminal",
     "features.log", "predictions",
 )  # fmt: skip
+LAKE = {
+    "transactions": ["partition", "offset"], "labels": ["partition", "offset"],
+    "predictions": ["partition", "offset"], "transactions_dlq": ["partition", "offset"],
+    "features": ["raw_partition", "raw_offset"], "label_log": ["raw_partition", "raw_offset"],
+}  # fmt: skip
 SILENCE_S = 30.0
 
 
@@ -34,6 +40,7 @@ def collect(stand: Stand, seen: list[tuple[int, int, bytes]]) -> Dump:
         store=rows,
         models=models(stand.run.models),
         seen=seen,
+        lake=lake(stand.run.lake),
     )
 
 
@@ -66,6 +73,15 @@ def models(folder: Path) -> dict[str, ModelText]:
         text = (manifest.parent / MODEL_FILE).read_bytes()
         limits = msgspec.json.decode(manifest.read_bytes())["thresholds"]
         found[digest(text)] = ModelText(text.decode(), limits["review"], limits["decline"])
+    return found
+
+
+def lake(folder: Path) -> dict[str, list[tuple[int, int]]]:
+    """Return the places of the rows of each dataset that is judged, as the lake's readers see them."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for dataset, columns in LAKE.items():
+        table = Lake(folder).read(dataset, columns)
+        found[dataset] = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
     return found
 
 

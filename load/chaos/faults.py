@@ -15,6 +15,7 @@ import numpy as np
 from contracts import crash_points
 from contracts.errors import ConfigError
 from headrace.supervisor import WORKERS, Worker, numbered
+from inference.registry import Change, Registry
 from load.chaos.settle import client
 from load.chaos.stand import Kind, Stand
 
@@ -30,22 +31,54 @@ POINTS_OF: dict[str, tuple[Kind, ...]] = {  # which workers reach the points of 
     "gate": (("gate",),), "stage": (("stream", "customer"), ("stream", "terminal")), "scorer": (("score",),),
     "archive": (("archive",),),
 }  # fmt: skip
+ZOMBIE_POINTS = (
+    "gate.after_produce", "gate.before_commit", "stage.after_store", "stage.before_checkpoint",
+    "stage.in_checkpoint", "scorer.after_produce", "scorer.after_send_offsets", "archive.in_write",
+)  # fmt: skip
 AT_A_START = ("stage.take_over",)  # reached by a successor alone
 
 
 class Site:
-    """What a fault may do: the stand, and the worker names that are armed."""
+    """What a fault may use: the stand, the folder of armed workers, and what is known of the load.
 
-    def __init__(self, stand: Stand, armed: Path) -> None:
-        self.stand, self.armed = stand, armed
+    Args:
+        sent: how many records were sent so far.
+        predicted_by: how many predictions a model's version made so far.
+    """
+
+    def __init__(
+        self, stand: Stand, armed: Path, sent: Callable[[], int], predicted_by: Callable[[str], int]
+    ) -> None:
+        self.stand, self.armed, self._sent, self.predicted_by = stand, armed, sent, predicted_by
+        self.struck_s, self.first_record = 0.0, 0
         armed.mkdir(exist_ok=True)
         self.rebalances = 0
         self.code_points: dict[str, int] = {}
+
+    def strike(self) -> None:
+        """Say that a fault strikes now: what is sent from here on may feel it."""
+        self.struck_s, self.first_record = time.monotonic(), self._sent()
 
     def any_of(self, kind: Kind, rng: Random) -> Worker | None:
         """Return a ready worker of a kind, None while there is none."""
         ready = [worker for worker in self.stand.supervisor.of_kind(kind) if self.stand.process_of(worker)]
         return ready[int(rng.integers(len(ready)))] if ready else None
+
+    def arm(self, worker: Worker, order: str) -> bool:
+        """Have a worker obey an order at a point of its code; return whether it came there in time."""
+        armed = self.armed / worker.name
+        hit = armed.with_name(armed.name + ".hit")
+        armed.write_text(order)
+        struck = self.stand.until(hit.exists, POINT_WAIT_S)
+        armed.unlink(missing_ok=True)
+        struck = struck or hit.exists()  # it may have been reached between the two lines
+        self.strike()
+        hit.unlink(missing_ok=True)
+        return struck
+
+    def count_point(self, point: str) -> None:
+        """Count a point of the code that was reached and obeyed."""
+        self.code_points[point] = self.code_points.get(point, 0) + 1
 
 
 def kill(kind: Kind, site: Site, rng: Random) -> bool:
@@ -76,6 +109,7 @@ def pause(kind: Kind, site: Site, rng: Random) -> bool:
         if not grown or worker is None or worker.process is None:
             return False
         victim = worker.process
+        site.strike()
         victim.signal(signal.SIGSTOP)
         stopped = state_of(victim.pid)
         stand.let_pass(float(rng.uniform(1.5, 2.5)) * SESSION_S)
@@ -153,21 +187,44 @@ def at_point(point: str, site: Site, rng: Random) -> bool:
     worker = site.any_of(kind, rng)
     if worker is None or worker.process is None:
         return False
-    victim, armed = worker.process, site.armed / worker.name
+    victim = worker.process
     if point in AT_A_START:
         victim.kill()
         passages = 1
     else:
         passages = int(rng.integers(1, 4))
-    armed.write_text(f"{point}:{passages}")
-    hit = armed.with_name(armed.name + ".hit")
-    struck = site.stand.until(hit.exists, POINT_WAIT_S)
-    armed.unlink(missing_ok=True)
-    struck = struck or hit.exists()  # it may have been reached between the two lines
-    hit.unlink(missing_ok=True)
+    struck = site.arm(worker, f"{point}:{passages}")
     if struck:
-        site.code_points[point] = site.code_points.get(point, 0) + 1
+        site.count_point(point)
     return struck and site.stand.until(lambda: not victim.alive(), END_WAIT_S)
+
+
+def zombie_at(point: str, site: Site, rng: Random) -> bool:
+    """Stop a worker's clock at a point until another owns its partitions, then let it go on from there."""
+    kinds, stand = POINTS_OF[point.partition(".")[0]], site.stand
+    kind = kinds[int(rng.integers(len(kinds)))]
+    with more(kind, site, 2) as grown:
+        worker = site.any_of(kind, rng)
+        if not grown or worker is None or worker.process is None:
+            return False
+        victim = worker.process
+        if not site.arm(worker, f"{point}:{int(rng.integers(1, 4))}:STOP"):
+            return False
+        stopped = state_of(victim.pid)
+        stand.let_pass(float(rng.uniform(1.5, 2.5)) * SESSION_S)
+        victim.signal(signal.SIGCONT)
+        stand.let_pass(1.0)
+        site.count_point(point)
+        return stopped == "T"
+
+
+def promote(site: Site, _rng: Random) -> bool:
+    """Make another model the champion while the scorers work; they are seen to use it."""
+    registry = Registry(site.stand.run.models)
+    other = next(entry for entry in registry.entries() if entry.stage != "champion")
+    before = site.predicted_by(other.version)
+    registry.promote(other.id, Change(who="chaos", at_ms=time.time_ns() // 1_000_000, why="a chaos run"))
+    return site.stand.until(lambda: site.predicted_by(other.version) > before, READY_WAIT_S)
 
 
 def state_of(pid: int) -> str:
@@ -184,9 +241,10 @@ def catalogue() -> dict[str, Fault]:
         for group, fault in (("kill", kill), ("term", term), ("pause", pause), ("scale", scale)):
             found[f"{group}:{name}"] = partial(fault, kind)
     found |= {f"point:{point}": partial(at_point, point) for point in crash_points.POINTS}
+    found |= {f"zombie:{point}": partial(zombie_at, point) for point in ZOMBIE_POINTS}
     found |= {
         "broker:kill": kill_broker, "broker:stall": stall_broker, "redis:kill": kill_redis,
-        "redis:flush": flush_redis, "redis:stall": stall_redis,
+        "redis:flush": flush_redis, "redis:stall": stall_redis, "model:promote": promote,
     }  # fmt: skip
     return found
 

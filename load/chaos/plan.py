@@ -15,6 +15,8 @@ class ChaosPlan:
         minutes: how long the load lasts; starting, settling and judging come on top.
         rate: records a second, payments and labels together, whatever happens downstream.
         faults: kinds of fault to draw from; all of them when empty.
+        faults_max: strike no more than these, and end the load once they are over.
+        patience_s: how long a run may stand still before it is given up and judged as it is.
         partitions: of each topic.
         hostile_ratio: broken records, as a share of the payments.
         conflict_ratio: payments that come again with other content under their id.
@@ -26,6 +28,8 @@ class ChaosPlan:
     minutes: float = 3.0
     rate: float = 400.0
     faults: tuple[str, ...] = ()
+    faults_max: int | None = None
+    patience_s: float = 90.0
     partitions: int = 3
     hostile_ratio: float = 0.03
     conflict_ratio: float = 0.01

@@ -18,6 +18,11 @@ class Reader(Watcher):
         self.newest_s = time.monotonic()
         self.longest_silence_s = 0.0
 
+    @property
+    def newest(self) -> dict[int, int]:
+        """Return the newest offset in each partition of `predictions`."""
+        return {partition: offset for partition, offset, _ in self.seen}
+
     def note(self, topic: str, message: Message) -> None:
         """Keep a prediction."""
         if topic == "predictions":

@@ -20,6 +20,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "chaos"
 MUST_BE_ZERO = (
     "lost", "duplicate", "phantom", "feature_mismatch", "score_mismatch", "store_mismatch", "order",
     "dlq_missing", "dlq_extra", "aborted_read", "conservation",
+    "lake_mismatch",
 )  # fmt: skip
 PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "lightgbm", "numba", "numpy")
 
@@ -32,9 +33,9 @@ def as_json(plan: ChaosPlan, outcome: Outcome, verdict: Verdict, at: str) -> dic
         "events": verdict.looked_at["raw_payments"] + verdict.looked_at["raw_labels"],
         "faults": dict(sorted(Counter(struck.name for struck in outcome.struck).items())),
         **{name: verdict.counts[name] for name in MUST_BE_ZERO},
-        "recovery_s": spread([struck.recovered_s for struck in outcome.struck]),
+        "recovery_s": spread([struck.waited_s for struck in outcome.struck]),
         "stall_s": {
-            name: spread([struck.recovered_s for struck in outcome.struck if struck.name == name])
+            name: spread([struck.waited_s for struck in outcome.struck if struck.name == name])
             for name in sorted({struck.name for struck in outcome.struck})
         },
         "lane_holes": verdict.counts["lane_holes"],
@@ -65,8 +66,8 @@ def spread(seconds: Sequence[float]) -> dict[str, float | None]:
 
 
 def is_clean(report: dict[str, Any]) -> bool:
-    """Return whether every count that must be zero is."""
-    return not any(report[name] for name in MUST_BE_ZERO)
+    """Return whether every count that must be zero is, and the run did not stand still."""
+    return not (any(report[name] for name in MUST_BE_ZERO) or report["stalled"])
 
 
 def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:

@@ -3,12 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from contracts.errors import ClusterError
 from load.bench.quick_model import promote_quick_model
 from load.chaos.collect import collect
 from load.chaos.faults import Fault, Random, Site, chosen, draws
@@ -22,11 +22,11 @@ from load.observed import Observed
 from load.oracle.dump import Dump
 from load.producer import Outbox
 
-MODEL_ROWS, MODEL_TREES = 4_000, 30
+MODEL_ROWS, MODEL_TREES = 4_000, (20, 30)
 WARM_RECORDS = 300  # through the whole before the load begins
-RECOVERY_TIMEOUT_S = 90.0
 SOON_S = 0.25  # payments sent within this of a fault are those that feel it
 LEFT_S = 3.0  # of load, that a fault may still be proven to have struck while input remained
+READ_ON_S = 0.5  # what comes after the last prediction would be a duplicate
 GAP_S = (0.3, 2.5)
 ARMED = "armed"
 _FAULTS = 102  # the seed's branch of the faults
@@ -35,13 +35,24 @@ _FAULTS = 102  # the seed's branch of the faults
 Tell = Callable[[str], None]
 
 
-class Struck(NamedTuple):
-    """A fault that was proven to have struck while input remained."""
+class Strike(NamedTuple):
+    """A fault proven to have struck while input remained, and the records [first, behind) that felt it.
+
+    Those are the records from the strike until a moment after the fault's cause was over.
+    """
 
     name: str
-    at_s: float
     lasted_s: float
-    recovered_s: float
+    first: int
+    behind: int
+
+
+class Struck(NamedTuple):
+    """A fault, how long its cause lasted, and the longest wait of a payment of that time."""
+
+    name: str
+    lasted_s: float
+    waited_s: float
 
 
 class Outcome(NamedTuple):
@@ -60,82 +71,108 @@ class ChaosRun:
         self._rng = np.random.default_rng([plan.seed, _FAULTS])
         self._given = make_input(plan)
         self._observed = Observed.of(self._given.payment_ids())
-        self._site = Site(stand, stand.folder / ARMED)
         self._sender = Sender(
             Outbox(stand.kafka), stand.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
         )
+        self._site = Site(
+            stand, stand.folder / ARMED, lambda: self._sender.sent, self._observed.models.__getitem__
+        )
         self._reader = Reader(stand.kafka, stand.run.topic_prefix, self._observed)
         self._unproven: Counter[str] = Counter()
+        self._stalled = ""
 
     def run(self) -> Outcome:
         """Send and strike, come to rest, stop, and collect what is there.
 
+        A run that stands still is not struck again; it is judged as it is, and `stalled` says after what.
+
         Raises:
-            ClusterError: E_CHAOS_STALLED, E_CHAOS_RESTLESS, or a worker ended in a way that nothing cures.
+            ClusterError: a worker ended in a way that nothing cures.
         """
         stand = self._stand
-        self._tell("a first model")
-        promote_quick_model(stand.run.models, self._given.made, MODEL_ROWS, MODEL_TREES)
+        self._tell("two models")
+        for trees in MODEL_TREES:
+            promote_quick_model(stand.run.models, self._given.made, MODEL_ROWS, trees)
         self._tell("workers")
         stand.start_workers()
         self._reader.start()
         self._sender.start()
         try:
-            self._await_through(self._sender.payments_among(WARM_RECORDS), "the first payments")
-            self._tell(f"load: {len(self._given.records):,} records, {self._plan.rate:g} a second")
-            self._sender.go()
-            struck = list(self._strikes())
-            stand.until(lambda: not self._sender.is_alive(), self._sender.left_s + RECOVERY_TIMEOUT_S)
-            self._raise_failures()
-            self._await_through(self._sender.payments_sent, "the last payments")
+            self._is_through(self._sender.payments_among(WARM_RECORDS), "the first payments")
+            strikes = self._load()
+            self._is_through(self._sender.payments_sent, "the last payments")
             self._tell("coming to rest")
-            settle(stand)
+            if not settle(stand, self._reader):
+                self._stalled = self._stalled or "the last payments"
             restarts = stand.supervisor.restarts
             stand.stop_workers()
-            time.sleep(0.5)
+            time.sleep(READ_ON_S)
         finally:
             self._sender.end()
             self._reader.stop()
         self._tell("collecting and judging")
+        struck = [self._struck(strike) for strike in strikes]
         return Outcome(collect(stand, self._reader.seen), struck, self._facts(restarts))
 
-    def _strikes(self) -> Iterator[Struck]:
+    def _load(self) -> list[Strike]:
+        """Send the load and strike meanwhile."""
+        self._tell(f"load: {len(self._given.records):,} records, {self._plan.rate:g} a second")
+        self._sender.go()
+        strikes = list(islice(self._strikes(), self._plan.faults_max))
+        if self._plan.faults_max is not None or self._stalled:
+            self._sender.end()
+        patience_s = self._sender.left_s + self._plan.patience_s
+        self._stand.until(lambda: not self._sender.is_alive(), patience_s)
+        self._raise_failures()
+        return strikes
+
+    def _strikes(self) -> Iterator[Strike]:
         for name, fault, rng in draws(chosen(self._plan.faults), self._rng):
             self._stand.let_pass(float(rng.uniform(*GAP_S)))
-            if self._sender.left_s < LEFT_S:
+            if self._sender.left_s < LEFT_S or self._stalled:
                 return
-            struck = self._strike(name, fault, rng)
-            if struck is not None:
-                yield struck
+            strike = self._strike(name, fault, rng)
+            if strike is not None:
+                yield strike
 
-    def _strike(self, name: str, fault: Fault, rng: Random) -> Struck | None:
-        at_s, sent_before = time.monotonic(), self._sender.sent
+    def _strike(self, name: str, fault: Fault, rng: Random) -> Strike | None:
+        self._site.strike()
         proven = fault(self._site, rng)
-        lasted_s = time.monotonic() - at_s
+        lasted_s = time.monotonic() - self._site.struck_s
         if not proven or not self._sender.unsent:
             self._unproven[name] += 1
             return None
-        touched = sent_before + int(SOON_S * self._plan.rate)
-        self._stand.until(lambda: self._sender.sent >= touched, RECOVERY_TIMEOUT_S)
-        self._await_through(self._sender.payments_among(touched), name)
-        struck = Struck(name, at_s, lasted_s, time.monotonic() - at_s)
-        self._tell(f"{name}: lasted {lasted_s:.1f} s, predictions caught up after {struck.recovered_s:.1f} s")
-        return struck
+        behind = self._sender.sent + int(SOON_S * self._plan.rate)
+        self._stand.until(
+            lambda: self._sender.sent >= behind or not self._sender.unsent, self._plan.patience_s
+        )
+        strike = Strike(name, lasted_s, self._site.first_record, min(behind, self._sender.sent))
+        if self._is_through(self._sender.payments_among(strike.behind), name):
+            struck = self._struck(strike)
+            self._tell(f"{name}: lasted {lasted_s:.1f} s, a payment waited {struck.waited_s:.1f} s at most")
+        return strike
 
-    def _await_through(self, payments: int, what: str) -> None:
+    def _is_through(self, payments: int, what: str) -> bool:
         """Wait until the first `payments` have their prediction or letter."""
 
         def through() -> bool:
             self._raise_failures()
             return self._observed.through() >= payments
 
-        if not self._stand.until(through, RECOVERY_TIMEOUT_S):
-            found = (
-                f"{self._observed.through()} of {payments} payments are through {RECOVERY_TIMEOUT_S:.0f} s"
-            )
-            raise ClusterError(
-                "E_CHAOS_STALLED", f"{found} after {what}", str(self._stand.run.logs), "read the logs there"
-            )
+        if self._stand.until(through, self._plan.patience_s):
+            return True
+        self._stalled = self._stalled or what
+        self._tell(
+            f"{self._observed.through()} of {payments} payments are through after {what}; going no further"
+        )
+        return False
+
+    def _struck(self, strike: Strike) -> Struck:
+        """Return the longest wait among the payments that felt a fault; what never came waited until now."""
+        rows = slice(*(self._sender.payments_among(at) for at in (strike.first, strike.behind)))
+        readable_s = self._observed.readable_s(rows)
+        waits_s = readable_s - self._sender.payments_sent_s(rows)
+        return Struck(strike.name, strike.lasted_s, float(np.nanmax(waits_s, initial=0.0)))
 
     def _raise_failures(self) -> None:
         for failure in (self._sender.failure, self._reader.failure):
@@ -144,7 +181,8 @@ class ChaosRun:
 
     def _facts(self, restarts: dict[str, int]) -> dict[str, Any]:
         return {
-            "sent": self._sender.sent, "restarts": restarts, "unproven": dict(self._unproven),
+            "sent": self._sender.sent, "stalled": self._stalled, "restarts": restarts,
+            "unproven": dict(self._unproven),
             "rebalances": self._site.rebalances, "code_points": self._site.code_points,
             "longest_silence_s": round(self._reader.longest_silence_s, 2),
         }  # fmt: skip

@@ -5,6 +5,7 @@ import time
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from load.chaos.input import Sent
 from load.pacing import Pacer, at_rate
@@ -26,6 +27,7 @@ class Sender(threading.Thread):
         self._rate, self._ahead = rate, ahead
         self._payments = np.concatenate([[0], np.cumsum([bool(sent.id) for sent in records])])
         self._going, self._ending = threading.Event(), threading.Event()
+        self._sent_s = np.full(len(records), np.nan)
         self.sent = 0
         self.failure: Exception | None = None
 
@@ -47,6 +49,10 @@ class Sender(threading.Thread):
     def payments_among(self, records: int) -> int:
         """Return how many of the first records are payments with an id."""
         return int(self._payments[min(records, len(self._records))])
+
+    def payments_sent_s(self, rows: slice) -> NDArray[np.float64]:
+        """Return when payments with an id were handed over, on the wall clock; `rows` counts those."""
+        return self._sent_s[np.flatnonzero(np.diff(self._payments))[rows]]
 
     def run(self) -> None:
         """Send all, then wait for the acknowledgements."""
@@ -77,6 +83,7 @@ class Sender(threading.Thread):
     def _send(self, low: int, high: int) -> None:
         for topic, some in groupby(self._records[low:high], lambda sent: sent.topic):
             self._outbox.send(self._prefix + topic, [sent.record for sent in some])
+        self._sent_s[low:high] = time.time()
         self.sent = high
 
     def _pause(self, seconds: float) -> None:

@@ -62,6 +62,8 @@ class Dump(msgspec.Struct, kw_only=True):
         store: the online store's hashes by key.
         models: by the digest that predictions name.
         seen: what a reader that was there all the time read of `predictions`, committed: place and value.
+        lake: the places of the rows of each dataset: of the raw record for the feature log's two, else of the
+            row's own record.
     """
 
     declared: Declared
@@ -69,6 +71,7 @@ class Dump(msgspec.Struct, kw_only=True):
     store: dict[bytes, dict[bytes, bytes]]
     models: dict[str, ModelText]
     seen: list[tuple[int, int, bytes]]
+    lake: dict[str, list[Place]]
 
     def save(self, path: Path) -> None:
         """Write it to a file."""
@@ -87,4 +90,5 @@ class Dump(msgspec.Struct, kw_only=True):
             store={key: dict(fields) for key, fields in self.store.items()},
             models=dict(self.models),
             seen=list(self.seen),
+            lake={name: list(rows) for name, rows in self.lake.items()},
         )

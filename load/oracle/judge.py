@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from load.oracle.decisions import Scores
 from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import LABELS, PAYMENTS, Intake, Origin, intake
+from load.oracle.lake import check_lake
 from load.oracle.stages import Customers, Judged, Terminals, customers, feature_log, terminals
 from load.oracle.store import check_store
 from load.oracle.vectors import vector
@@ -34,12 +35,28 @@ class Verdict(msgspec.Struct, kw_only=True):
         return not any(self.counts.values())
 
 
-def judge(dump: Dump) -> Verdict:
-    """Judge a run."""
-    began_s, found = time.monotonic(), Findings()
+class Expected(NamedTuple):
+    """What must come of the raw topics and the order between the stages, and what was wrong there already."""
+
+    taken: Intake
+    known: Customers
+    made: Terminals
+    found: Findings
+
+
+def expect(dump: Dump) -> Expected:
+    """Recompute a run: most of a judgement's time."""
+    found = Findings()
     taken = intake(dump)
     known = customers(dump, taken, found)
-    made = terminals(dump, taken, known, found)
+    return Expected(taken, known, terminals(dump, taken, known, found), found)
+
+
+def judge(dump: Dump, expected: Expected | None = None) -> Verdict:
+    """Judge a run; `expected` saves the recomputation where raw topics and order are the same."""
+    began_s, found = time.monotonic(), Findings()
+    taken, known, made, earlier = expected or expect(dump)
+    found.merge(earlier)
     order = feature_log(dump, taken, (known, made), found)
     predictions = _predictions(dump, taken, (known, made), found)
     _check_order(predictions, order, found)
@@ -48,6 +65,7 @@ def judge(dump: Dump) -> Verdict:
     _check_lost(taken, known, order, predictions.keys(), found)
     _check_conservation(dump, known, predictions.keys(), found)
     _check_seen(dump, found)
+    check_lake(dump, order, found)
     check_store(dump, {"customer": known.store, "terminal": made.store}, found)
     looked_at = {
         "raw_payments": len(dump.topics[PAYMENTS]), "raw_labels": len(dump.topics[LABELS]),

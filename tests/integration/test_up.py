@@ -76,3 +76,11 @@ def test_doctor_says_what_is_wrong_and_what_to_do(run: Run, monkeypatch: pytest.
     assert answer.exit_code == 1
     assert "WRONG kafka         E_KAFKA_UNREACHABLE" in answer.output
     assert "next: run `headrace up`" in answer.output
+
+
+def test_doctor_refuses_a_session_that_the_brokers_refuse(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_GATE_SESSION_TIMEOUT_MS", "500")
+    answer = CliRunner().invoke(cli, ["doctor"])
+    assert answer.exit_code == 1
+    assert "WRONG sessions      E_KAFKA_SESSION" in answer.output
+    assert "group.min.session.timeout.ms" in answer.output

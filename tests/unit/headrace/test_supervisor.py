@@ -1,5 +1,6 @@
 """The supervisor: a fault is followed by a restart, an answer is not."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from contracts.errors import ClusterError
 from headrace.run import Run
-from headrace.supervisor import Supervisor
+from headrace.supervisor import Supervisor, numbered
 from tests.waiting import until
 
 READY = (
@@ -73,3 +74,36 @@ def test_a_worker_that_is_never_ready_is_named(run: Run) -> None:
     with pytest.raises(ClusterError, match="E_WORKER_SLOW"):
         workers.await_ready(timeout_s=0.3)
     workers.stop()
+
+
+ENDS_WELL = READY + (
+    "import signal\n"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+    "time.sleep(60)\n"
+)  # fmt: skip
+
+
+def test_a_worker_that_was_asked_to_end_is_started_again(run: Run) -> None:
+    workers = supervisor(run, ENDS_WELL)
+    workers.start()
+    workers.ask_to_end(workers.workers[0])
+    until(lambda: polled(workers, 1), timeout_s=20, what="the restart")
+    workers.await_ready(20)
+    workers.workers[0].process.signal(signal.SIGTERM)  # nobody asked: an answer
+    with pytest.raises(ClusterError, match="gate ended with exit code 0"):
+        until(lambda: polled(workers, 9), timeout_s=20, what="the end")
+    workers.stop()
+
+
+def test_workers_of_a_kind_come_and_go_under_names_of_their_own(run: Run) -> None:
+    workers = supervisor(run, READY + "time.sleep(60)")
+    one, two = (workers._worker(("gate",)) for _ in range(2))
+    assert (one.name, two.name) == ("gate-1", "gate-1")  # the number is taken once a worker is added
+    added = [workers.add(("score",)) for _ in range(2)]
+    assert [worker.name for worker in added] == ["score", "score-1"]
+    assert added[1].command[-2:] == ["--slot", "1"]
+    assert [worker.name for worker in workers.of_kind(("score",))] == ["score", "score-1"]
+    workers.remove(added[0])
+    assert workers._worker(("score",)).name == numbered(("score",), 0)
+    workers.stop()
+    assert workers.pids() == {}

@@ -1,0 +1,78 @@
+"""The page docs/chaos.md: what is done, and the tables of all that was stored in load/results/chaos/."""
+
+from pathlib import Path
+
+import orjson
+
+from load.chaos.report import RESULTS, table
+from load.oracle.planted import Planted
+from load.oracle.planted import table as planted_table
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "chaos.md"
+PLANTED = "planted.json"
+TEXT = """<!-- made by `python -m load.chaos page`; edit load/chaos/page.py instead -->
+
+# Chaos runs
+
+`headrace chaos --seed N` brings up Kafka, Redis and every worker for itself, sends payments and labels at a
+`headrace chaos --seed N` brings up Kafka, Redis and every worker for itself, sends payments and labels at a
+to rest, and has an oracle judge every value. It exits with 1 when a count that must be zero is not.
+
+The load holds repeats (same bytes, other bytes), ids used again for other content, late, out-of-order and
+ancient payments, and broken records with the code that must be on each. The faults, each drawn once before
+any comes again:
+
+| group | what |
+|---|---|
+| `kill` | SIGKILL of a gate, customer stage, terminal stage, scorer or archive |
+| `term` | SIGTERM of one, as an orchestrator restarts it |
+| `pause` | SIGSTOP of one for longer than its session while another takes over, then SIGCONT: a zombie |
+| `scale` | one worker of a kind becomes three and one again |
+| `point` | the process ends at a named point of its code (`contracts/crash_points.py`) |
+| `zombie` | the process stops at such a point until another owns its partitions, and goes on from there |
+| `model` | another version becomes champion, and the scorers are seen to use it |
+| `broker` | SIGKILL of Kafka and restart on its log; SIGSTOP of Kafka |
+| `redis` | SIGKILL and an empty restart; FLUSHALL; SIGSTOP |
+
+A fault counts when it is proven to have struck (the process is dead or stopped, the point was reached)
+while input remained; what is not proven is struck out and another is drawn. *Recovery* is the
+longest that a payment waited for its prediction, of those sent from the strike until a quarter of a second
+after the fault's cause was over; so it holds a broker's restart.
+
+## The oracle
+`load/oracle/` shares no code with the service; import-linter keeps it so. It takes the raw topics for what
+was said, the topics between the stages for the order in which it came (folding lanes by its own reader),
+and the features' declarations and the model as data. From these it computes, in plain integers and the
+written formulas: every verdict and dead letter, every repeat, every feature of every payment and label,
+every vector, every score with the model that the prediction names, rules and decisions, and every row of
+Redis, read by its own reader of Feast's format. All are compared bit for bit. Then it counts:
+
+| count | what it means |
+|---|---|
+| `lost` | a good payment without prediction, or a good label that is not in `features.log` |
+| `duplicate` | a second prediction, or a row that a reader of a lane takes twice |
+| `phantom` | a prediction or row of what was never sent, or should have fallen out |
+| `feature_mismatch` | a value, late flag or copied field with other bits |
+| `score_mismatch` | score, rule, decision or model that the vector does not give |
+| `store_mismatch` | a row of Redis with other values, moment or position; a row too many or too few |
+| `order` | a row or prediction out of its lane's order, or in a partition not its own |
+| `dlq_missing`, `dlq_extra` | a refused record without letter; a letter too many, or with other content |
+| `aborted_read` | what a subscriber that was there all the time read is not what is there at the end |
+| `lake_mismatch` | a row of a topic that is not in the lake once |
+| `conservation` | raw payments are not predictions + letters + repeats, in some partition |
+
+Batch views are not filled in these runs. Ten clean seeds do not prove "never": with no failure in n runs
+the share of runs that fail is below 3/n with 95 % confidence.
+"""
+
+
+def page(folder: Path = RESULTS) -> str:
+    """Return the page's text from what is stored in a folder."""
+    parts = [TEXT]
+    seeds = sorted(folder.glob("seed-*.json"))
+    if seeds:
+        parts += ["## Runs\n", table(orjson.loads(path.read_bytes()) for path in seeds)]
+    if (folder / PLANTED).exists():
+        planted = [Planted(**row) for row in orjson.loads((folder / PLANTED).read_bytes())]
+        parts += ["## Faults planted to prove the oracle\n", planted_table(planted)]
+    return "\n".join(parts)
