@@ -18,7 +18,7 @@ from streams.changelog import Changelog, ChangelogReader
 from streams.stage import Marker, Snapshot
 from streams.stage_definition import StageDefinition
 
-CUSTOMERS, EVENTS = 1_000_000, 6_000_000
+CUSTOMERS, EVENTS = 1_000_000, 3_000_000
 CHECKPOINTS_AT = (0.9, 1.0)  # shares of the events: what is paid between is in the log twice
 SAMPLE = 2_000
 

@@ -8,7 +8,7 @@ import numpy as np
 from contracts.frame import Columns, Kind, position
 from features.aggregations.distinct import ITEMS_MAX
 from features.catalog import CUSTOMER
-from features.definition import DAY_MS, MINUTE_MS
+from features.definition import DAY_MS
 from features.state import EntityState
 from load.bench.activity import Activity, numbered
 from load.bench.apart import apart
@@ -17,7 +17,7 @@ from load.bench.outcome import Outcome
 from load.plan import START_MS
 
 CUSTOMERS, EVENTS = 1_000_000, 6_000_000
-FULL_CUSTOMERS = 200
+FULL_CUSTOMERS = 20_000
 LATER_CUSTOMERS = 50_000
 ORDINARY_TERMINALS = 30
 PAGE_KIB = 4
@@ -38,8 +38,8 @@ def run() -> Outcome:
         seed=Activity(1, 1).seed,
         notes=[
             f"{CUSTOMERS:,} customers, {EVENTS:,} payments over 30 days, default features",
-            "then 50,000 of them go on for 40 days: `keys_after_idle` is who is left",
-            f"full windows: a payment every 4 minutes for 31 days, {ORDINARY_TERMINALS} terminals",
+            "then 50,000 of them go on for 90 days: `keys_after_idle` is who is left",
+            f"full windows: a payment in every tile of every window, {ORDINARY_TERMINALS} terminals",
             f"and terminals: more of them than the {ITEMS_MAX} a sketch keeps",
         ],
     )
@@ -57,7 +57,7 @@ def million() -> Figures:
     held |= {"rss_mib": _rss_mib(), "rss_before_mib": before_mib}
     figures = meter.read(EVENTS, **held)
     later = Activity(
-        LATER_CUSTOMERS, 20 * LATER_CUSTOMERS, days=40.0, seed=32, start_ms=START_MS + 30 * DAY_MS
+        LATER_CUSTOMERS, 20 * LATER_CUSTOMERS, days=90.0, seed=32, start_ms=START_MS + 30 * DAY_MS
     )
     for rows in later.chunks():
         state.apply(rows, Kind.EVENT)
@@ -68,11 +68,11 @@ def million() -> Figures:
 
 
 def full_windows(terminals: int) -> Figures:
-    """Fold payments so dense that every tile of every window of every key is there."""
+    """Fold payments so that every tile of every window of every key is there."""
     state = EntityState(CUSTOMER)
     meter = Meter()
-    times = np.arange(START_MS, START_MS + 31 * DAY_MS, 4 * MINUTE_MS)
-    for number, time_ms in enumerate(times.tolist()):
+    times = _moments()
+    for number, time_ms in enumerate(times):
         state.apply(_everyone(number, time_ms, terminals), Kind.EVENT)
     keys = numbered(b"c", np.arange(FULL_CUSTOMERS), 7)
     packed = sum(map(len, state.export(keys))) / FULL_CUSTOMERS
@@ -82,6 +82,14 @@ def full_windows(terminals: int) -> Figures:
         state_bytes_per_key=state.nbytes / len(state),
         packed_bytes_per_key=packed,
     )
+
+
+def _moments() -> list[int]:
+    """Return, ascending, moments in every tile of every window, and enough of them for a full sketch."""
+    end_ms = START_MS + 32 * DAY_MS
+    steps = [(w.length_ms, w.hop_ms) for view in CUSTOMER.views for w in view.windows]
+    found = {end_ms - back for length, hop in steps for back in range(0, length + hop, hop // 4)}
+    return sorted(found)
 
 
 def _everyone(number: int, time_ms: int, terminals: int) -> Columns:
