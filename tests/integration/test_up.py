@@ -18,7 +18,7 @@ from headrace.run import Run
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-WORKERS = ["archive", "gate", "scorer-0", "stream-customer", "stream-terminal"]
+WORKERS = ["archive", "gate", "score", "stream-customer", "stream-terminal"]
 
 
 def pids(run: Run) -> dict[str, int]:

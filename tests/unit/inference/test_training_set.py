@@ -71,7 +71,7 @@ def test_nothing_to_train_on_is_an_error_with_a_code(made: Made) -> None:
 
 def test_validation_never_judges_what_the_trained_rows_knew(made: Made) -> None:
     data = training_set.build(made.lake, NoProfileHistory(), training_set.newest_ms(made.lake))
-    parts = split(data.event_ms, data.label_ms, data.fraud, 0.3)
+    parts = split(data.event_ms, data.label_ms, data.fraud, 0.3, 0.0)
     assert parts.embargo
     assert data.label_ms[parts.train].max() <= parts.begin_ms < data.event_ms[parts.validation].min()
     assert not (parts.train & parts.validation).any()
@@ -79,7 +79,7 @@ def test_validation_never_judges_what_the_trained_rows_knew(made: Made) -> None:
 
 def test_a_history_shorter_than_the_delay_says_that_it_has_no_embargo() -> None:
     event_ms = np.arange(400) * (DAY_MS // 40)
-    parts = split(event_ms, event_ms + 30 * DAY_MS, np.ones(400, np.int64), 0.3)
+    parts = split(event_ms, event_ms + 30 * DAY_MS, np.ones(400, np.int64), 0.3, 0.0)
     assert not parts.embargo
     assert event_ms[parts.train].max() < event_ms[parts.validation].min()
 
