@@ -30,6 +30,7 @@ check: $(READY)  ## lint, format, types and import directions
 bench: $(READY)  ## the benchmark scenarios, or one: make bench NAME=gate
 	@set -e; for name in $(or $(NAME),$$($(BIN)/headrace bench list | cut -d' ' -f1)); do \
 		$(BIN)/headrace bench run $$name $(ARGS); done
+	$(BIN)/python -m load.bench.report
 
 contracts: $(READY)  ## write the Python types anew from contracts/*.yaml
 	$(BIN)/python -m contracts.generate

@@ -20,6 +20,7 @@ from feature_repo.customer_profile import newest_payment_ms, snapshot_days, writ
 from feature_repo.entities import entities
 from feature_repo.online_store import RunOnlineStore
 from feature_repo.repository import open_store
+from feature_repo.request_time import request_time
 from feature_repo.run_home import RunHome
 from feature_repo.services import services
 from feature_repo.views import BATCH_VIEWS, feature_views
@@ -36,16 +37,19 @@ def apply(store: FeatureStore, home: RunHome) -> None:
     """Register what the repository declares, and take away what it declares no longer."""
     views = feature_views(home.lake)
     context, service = services(views)
-    both = [(view.batch_source, view.stream_source) for view in views.values()]
+    later = request_time(home.lake)
+    stored = [*views.values(), *later.tiles]
+    both = [(view.batch_source, view.stream_source) for view in stored]
+    requests = [*context.source_request_sources.values(), later.moment]
     contents = RepoContents(
         projects=[],
-        data_sources=[*context.source_request_sources.values(), *(s for pair in both for s in pair if s)],
-        feature_views=list(views.values()),
-        on_demand_feature_views=[context],
+        data_sources=[*requests, *(s for pair in both for s in pair if s)],
+        feature_views=stored,
+        on_demand_feature_views=[context, *later.now],
         stream_feature_views=[],
         label_views=[],
         entities=[*entities().values(), DUMMY_ENTITY],
-        feature_services=[service],
+        feature_services=[service, later.service],
         permissions=[],
     )
     with _quiet():

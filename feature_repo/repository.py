@@ -6,6 +6,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFea
 from feast.repo_config import RepoConfig, load_repo_config
 
 from feature_repo.entities import entities
+from feature_repo.request_time import request_time
 from feature_repo.run_home import RunHome
 from feature_repo.services import services
 from feature_repo.views import feature_views
@@ -20,8 +21,10 @@ def declared(home: RunHome) -> list[Declared]:
     """Return every Feast object, each once, with the run's lake behind the views."""
     views = feature_views(home.lake)
     context, service = services(views)
+    later = request_time(home.lake)
     requests = context.source_request_sources.values()  # Feast takes away what it is not shown
-    return [*entities().values(), *views.values(), *requests, context, service]
+    of_model: list[Declared] = [*views.values(), *requests, context, service]
+    return [*entities().values(), *of_model, *later.tiles, later.moment, *later.now, later.service]
 
 
 def open_store(home: RunHome) -> FeatureStore:

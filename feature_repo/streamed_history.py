@@ -18,7 +18,7 @@ from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import _read_data_source
 
 from contracts.errors import StateError
-from feature_repo.views import CREATED_TIME, EVENT_TIME, FEATURE_LOG
+from feature_repo.views import CREATED_TIME, EVENT_TIME, FEATURE_LOG, ONLINE_ONLY
 from features.backfilled import ABOUT, PARTS, Backfilled, folder_name
 from features.catalog import ENTITIES
 from features.definition import Entity, View
@@ -30,9 +30,15 @@ def read_source(source: DataSource, repo_path: str) -> Table:
     """Return the rows of a source: streamed views as described above, others as Feast reads them.
 
     Raises:
-        StateError: E_LAKE_DEFINITIONS, the log was made under other definitions and there is no backfill.
+        StateError: E_LAKE_DEFINITIONS, the log was made under other definitions and there is no backfill;
+            E_LAKE_ONLINE_ONLY, tiles have no history.
     """
     assert isinstance(source, FileSource)
+    if source.path.endswith(ONLINE_ONLY):
+        raise StateError(
+            "E_LAKE_ONLINE_ONLY", "tiles are kept online only", source.name,
+            "ask the streamed views for history: they hold the values as of each payment",
+        )  # fmt: skip
     streamed = _streamed_view(source)
     if streamed is None:
         return _read_data_source(source, repo_path)

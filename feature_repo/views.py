@@ -16,9 +16,11 @@ from features.catalog import CUSTOMER_PROFILE, ENTITIES
 from features.definition import BatchView, View
 from features.definition import Entity as Declared
 from features.feast_format import refuse_collisions
+from features.feast_tiles import TilesView
 
 EVENT_TIME, CREATED_TIME = "event_timestamp", "created_timestamp"
 FEATURE_LOG = "features/**/*.parquet"
+ONLINE_ONLY = "online-only/*.parquet"  # there are none: history has the values themselves
 BATCH_VIEWS = (CUSTOMER_PROFILE,)
 
 
@@ -29,20 +31,23 @@ def feature_views(lake: Path) -> dict[str, FeatureView]:
         ConfigError: E_FEATURE_COLLISION, two features of one entity would share a field of the store.
     """
     owners = entities()
-    streamed = [_streamed(view, e, owners[e.join_key], lake) for e in ENTITIES for view in e.views]
+    streamed = [streamed_view(view, e, owners[e.join_key], lake) for e in ENTITIES for view in e.views]
     batch = [_batch(view, owners[view.join_key], lake) for view in BATCH_VIEWS]
     for owner in owners.values():
         mine = [view for view in (*streamed, *batch) if view.entities == [owner.name]]
-        refuse_collisions([(view.name, [field.name for field in view.features]) for view in mine])
+        tiles = [TilesView.of(e).fields for e in ENTITIES if e.name == owner.name]
+        refuse_collisions([*((view.name, [f.name for f in view.features]) for view in mine), *tiles])
     return {view.name: view for view in (*streamed, *batch)}
 
 
-def _streamed(view: View, entity: Declared, owner: Entity, lake: Path) -> FeatureView:
+def streamed_view(view: View, entity: Declared, owner: Entity, lake: Path) -> FeatureView:
+    """Return the feature view that the stream writes, with a float for every column."""
     log = _lake_source(f"{view.name}_log", lake / FEATURE_LOG)
     return FeatureView(
         name=view.name,
         entities=[owner],
-        ttl=timedelta(milliseconds=entity.longest_ms),
+        # Feast keeps rows for ever at 0
+        ttl=timedelta(milliseconds=0 if entity.lasting else entity.longest_ms),
         schema=_schema(entity.join_key, view.columns),
         source=PushSource(name=f"{view.name}_stream", batch_source=log),
     )

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from contracts.errors import ContractError
 from features import feast_format as fmt
 from features import feast_reply as reply
-from features.feast_tiles import INT64_BYTES, Tiles, TilesView, arguments, int64_cells
+from features.feast_tiles import FOREVER_MS, INT64_BYTES, Tiles, TilesView, arguments, int64_cells
 
 ROWS_PER_CALL = 100  # a script blocks Redis while it runs: 100 rows are about 1 ms
+_NO_MOMENTS = np.empty(0, np.int64)
 _FIELDS_PER_HSET = 100  # Lua keeps the arguments of one call in at most 250 registers
 
 
@@ -32,6 +33,9 @@ class RowsRead(NamedTuple):
     failed: NDArray[np.bool_]  # (n,), an error reply, or bytes that are no row of Feast's
     error: str  # the first error reply, or ""
     packed: tuple[bytes, ...] = ()  # n packed states where they were asked for, b"" where there is none
+    valid_until_ms: NDArray[np.int64] = (
+        _NO_MOMENTS  # (n,) where tiles were asked for, -1 where there are none
+    )
 
 
 class _Keys:
@@ -212,6 +216,7 @@ class RowReaderCodec:
         names = [fmt.field_name(view, feature) for view, features in views for feature in features]
         of_rows = [view for view, _ in views] + ([tiles.name] if tiles else [])
         self._features, self._views, self._blobs = len(names), len(of_rows), 1 if tiles else 0
+        names += [fmt.field_name(tiles.name, tiles.valid_until_ms)] if tiles else []
         names += [fmt.timestamp_field(view) for view in of_rows]
         names += [fmt.stamp_field(view) for view in of_rows]
         names += [fmt.field_name(tiles.name, tiles.packed)] if tiles else []
@@ -232,7 +237,7 @@ class RowReaderCodec:
         """
         if len(buffer) < 5 * rows:  # the shortest reply is an error of a line
             return None
-        scanned = reply.empty(rows, self._features, self._views, self._blobs)
+        scanned = reply.empty(rows, self._features + self._blobs, self._views, self._blobs)
         end = reply.scan(np.frombuffer(buffer, np.uint8), scanned)
         if end == reply.MORE_BYTES:
             return None
@@ -240,7 +245,7 @@ class RowReaderCodec:
             raise ContractError("E_STORE_REPLY", f"{len(buffer)} bytes do not answer {rows} HMGETs", "read")
         failed = scanned.status != reply.OK
         return RowsRead(
-            scanned.values,
+            scanned.values[:, : self._features],
             scanned.time_ms,
             scanned.epoch,
             scanned.position,
@@ -248,7 +253,14 @@ class RowReaderCodec:
             failed,
             _first_error(buffer, scanned, failed),
             _blobs(buffer, scanned) if self._blobs else (),
+            _moments(scanned.values[:, self._features]) if self._blobs else _NO_MOMENTS,
         )
+
+
+def _moments(read: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return moments that were scanned as numbers: exact below 2**53, and what is beyond is for ever."""
+    known = np.where(np.isnan(read), -1.0, read)
+    return np.where(known < 2.0**53, known, 0.0).astype(np.int64) + np.where(known < 2.0**53, 0, FOREVER_MS)
 
 
 def _blobs(buffer: bytes | bytearray, scanned: reply.Scanned) -> tuple[bytes, ...]:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.aggregations.distinct import ITEMS_MAX, TWO_POW_MINUS_64
+from features.compiled import compiled
 from features.records import (
     ANY,
     ITEMS_REPLACE,
@@ -13,7 +14,6 @@ from features.records import (
     Ints,
     Plan,
     capacity,
-    compiled,
     enlarge,
     section_at,
     set_used,

@@ -2,8 +2,7 @@
 
 `features.records` says how a key's state lies in memory, `features.tiles` and `features.items` fold and read
 its parts, `features.packing` writes it down. Everything is plain loops over integers;
-`load/oracle/windows.py` is the definition it must equal. Numba keeps compiled code by the file that holds
-the function: after a change in one of these files run `touch features/*.py`.
+`load/oracle/windows.py` is the definition it must equal.
 """
 
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.aggregations.base import Op
 from features.aggregations.std import add, finalise_std, multiply
+from features.compiled import compiled
 from features.items import distinct, replace, see
 from features.records import (
     CLOCK,
@@ -28,7 +28,6 @@ from features.records import (
     Ints,
     Plan,
     Scratch,
-    compiled,
     drop,
     has_room,
     new_record,

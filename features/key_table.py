@@ -7,10 +7,10 @@ each and are asked in one compiled pass. Slots of removed keys are given out aga
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from contracts.keys import hash64
+from features.compiled import compiled
 
 Ints = NDArray[np.int64]
 UNKNOWN = -1
@@ -116,7 +116,7 @@ def _rows_of(keys: NDArray[np.bytes_]) -> NDArray[np.uint8]:
     return contiguous.view(np.uint8).reshape(len(contiguous), contiguous.dtype.itemsize)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _place_of(table: Table, key: NDArray[np.uint8], hashed: np.uint64) -> int:
     """Return the place that holds the key, or the empty one where it belongs."""
     mask = np.uint64(len(table.places) - 1)
@@ -128,23 +128,29 @@ def _place_of(table: Table, key: NDArray[np.uint8], hashed: np.uint64) -> int:
         place = (place + np.uint64(1)) & mask
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _is_same(name: NDArray[np.uint8], key: NDArray[np.uint8]) -> bool:
     """Compare two names, the shorter one padded with NUL."""
     width = min(len(name), len(key))
     for i in range(width):
         if name[i] != key[i]:
             return False
-    return not (np.any(name[width:]) or np.any(key[width:]))
+    for i in range(width, len(name)):
+        if name[i] != 0:
+            return False
+    for i in range(width, len(key)):  # noqa: SIM110  # no generators in compiled code
+        if key[i] != 0:
+            return False
+    return True
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _find(table: Table, keys: NDArray[np.uint8], hashes: NDArray[np.uint64], slots: Ints) -> None:
     for i in range(len(keys)):
         slots[i] = np.int64(table.places[_place_of(table, keys[i], hashes[i])]) - 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _add(table: Table, keys: NDArray[np.uint8], hashes: NDArray[np.uint64], slots: Ints) -> None:
     counts = table.counts
     for i in range(len(keys)):
@@ -164,7 +170,7 @@ def _add(table: Table, keys: NDArray[np.uint8], hashes: NDArray[np.uint64], slot
         slots[i] = slot
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _remove(table: Table, slots: Ints) -> None:
     """Empty the places, moving back what had been pushed on by them."""
     places, mask = table.places, np.uint64(len(table.places) - 1)
@@ -189,7 +195,7 @@ def _remove(table: Table, slots: Ints) -> None:
             hole = place
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _place_all(table: Table, slots: Ints) -> None:
     for i in range(len(slots)):
         slot = slots[i]

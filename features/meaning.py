@@ -21,18 +21,22 @@ def meaning_of(entity: Entity) -> Meaning:
     >>> meaning.columns == CUSTOMER.columns, len(meaning.hash)
     (True, 16)
     """
-    features = {f.name: feature_hash(view, f) for view in entity.views for f in view.features}
+    features = {
+        name: feature_hash(view, f) for view in entity.views for f in view.features for name in f.columns
+    }
     return Meaning(entity=entity.name, hash=definitions_hash(entity), features=features)
 
 
 def feature_hash(view: View, feature: Feature) -> str:
     """Return 16 hex digits that change when the values of a feature may: not when its neighbours do.
 
-    What has no window of its own is null past the view's longest, and a sketch keeps its items as long: both
-    change with a neighbour's longer window.
+    What has no window of its own, a window of the last rows and a session forget rows past the view's longest
+    window, and a sketch of distinct items past the longest of the tiles: they change with a neighbour's.
     """
     reach_ms = 0
-    if feature.window is None or isinstance(feature.aggregation, Distinct):
-        reach_ms = max(window.length_ms for window in view.windows)
+    if feature.window is None or feature.window.kind in ("last", "session"):
+        reach_ms = view.longest_ms
+    elif isinstance(feature.aggregation, Distinct):
+        reach_ms = max(f.window.length_ms for f in view.features if f.window is not None and f.in_tiles)
     source = (int(view.rows), view.measure, view.time, view.item, view.items, reach_ms)
     return definitions_hash(feature, *source)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.aggregations.std import multiply
+from features.compiled import compiled
 from features.items import items_at
 from features.records import (
     ANY,
@@ -37,7 +38,6 @@ from features.records import (
     Ints,
     Plan,
     Scratch,
-    compiled,
     drop,
     has_room,
     new_record,

@@ -12,15 +12,14 @@ the unit being the hops' greatest common divisor), then, for replaced rows, valu
 Bounds: 2^28 - 1 rows a tile, times under 2^32 units; both are far beyond what the contract lets through.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled
+
 Ints = NDArray[np.int64]
-F = TypeVar("F", bound=Callable[..., Any])
 NEVER = np.iinfo(np.int64).min
 ANY = np.uint64(0xFFFFFFFFFFFFFFFF)  # the threshold of a sketch that passes nothing over
 CLOCK, LAST_MS, LAST_VALUE, THRESHOLD, PASSED, SECTIONS = range(6)
@@ -29,18 +28,8 @@ COUNT_BITS = 28
 COUNT_MASK = (1 << COUNT_BITS) - 1
 ITEMS_NONE, ITEMS_DISTINCT, ITEMS_REPLACE = range(3)
 CLASSES = 256
-TOP, LARGEST = range(2)
+TOP, LARGEST, FREE = range(3)
 _LOW = 0xFFFFFFFF
-
-
-def compiled(function: F) -> F:
-    """Compile without reference counts: a call pays them for every array of its arguments, atomically.
-
-    They were half the time of a fold. So no such function makes an array: scratch comes with the arguments.
-    """
-    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
-    made: F = njit(**options)(function)
-    return made
 
 
 class Plan(NamedTuple):
@@ -63,7 +52,9 @@ class Arena(NamedTuple):
 
     words: Ints  # (capacity,)
     free: Ints  # (CLASSES,) first free block of a class, -1 for none
-    marks: Ints  # (2,) TOP: first word never used; LARGEST: words of the largest record so far
+    marks: (
+        Ints  # (3,) TOP: first word never used; LARGEST: words of the largest record; FREE: words given back
+    )
     capacities: Ints  # (levels + 1,) scratch: entries a section of the record being made
 
 
@@ -149,6 +140,7 @@ def take_block(arena: Arena, words: int) -> int:
     at = arena.free[size]
     if at >= 0:
         arena.free[size] = arena.words[at]
+        arena.marks[FREE] -= class_words(size)
         return int(at)
     at = arena.marks[TOP]
     arena.marks[TOP] = at + class_words(size)
@@ -164,6 +156,7 @@ def drop(plan: Plan, at: Ints, arena: Arena, slot: int) -> None:
         size = class_of(record_words(plan, arena.words, a))
         arena.words[a] = arena.free[size]
         arena.free[size] = a
+        arena.marks[FREE] += class_words(size)
         at[slot] = -1
 
 
@@ -234,3 +227,18 @@ def drop_all(plan: Plan, at: Ints, arena: Arena, slots: Ints) -> None:
     """Forget all that these slots hold."""
     for i in range(len(slots)):
         drop(plan, at, arena, slots[i])
+
+
+@compiled
+def compact(plan: Plan, at: Ints, arena: Arena, slots: Ints) -> None:
+    """Move all records to the arena's beginning; `slots` are those that have one, in order of place."""
+    words, top = arena.words, 0
+    for i in range(len(slots)):
+        a = at[slots[i]]
+        count = class_words(class_of(record_words(plan, words, a)))
+        for word in range(count):
+            words[top + word] = words[a + word]
+        at[slots[i]] = top
+        top += count
+    arena.free[:] = -1
+    arena.marks[TOP], arena.marks[FREE] = top, 0

@@ -13,6 +13,7 @@ from features.idle import NEVER, arrive, idle_slots
 from features.key_table import UNKNOWN, KeyTable
 from features.meaning import meaning_of
 from features.packing import pack_numbers, unpack_numbers
+from features.view_parts import ViewParts, view_state
 from features.view_state import ViewState, grown_to
 
 Ints = NDArray[np.int64]
@@ -20,6 +21,7 @@ Floats = NDArray[np.float64]
 PACKED_VERSION = 2  # the first byte of a packed key; the definitions hash follows, then numbers and values
 _NUMBERS = 3  # position, as-of time, last arrival
 _VARINT_BYTES = 10
+_NO_REST_MS = 1 << 60  # no key is ever idle as long
 _KEYS_AT_ONCE = 8192  # packed at once: room is reserved for the worst case
 
 
@@ -44,7 +46,8 @@ class EntityState:
     """Windows of all keys of one entity that one partition owns.
 
     Rows come in log order with their position in this stage's input as `pos`. A row moves its key's clock
-    to the newest event time so far and is judged at that moment. Not safe for use by two threads.
+    to the newest event time so far and is judged at that moment. Not safe for use by two threads. With
+    `forgets` false no key is idle, whatever other keys have seen: their states may come from anywhere.
 
     >>> from features.catalog import CUSTOMER
     >>> state = EntityState(CUSTOMER)
@@ -58,11 +61,11 @@ class EntityState:
     [1.0, 2.0]
     """
 
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: Entity, forgets: bool = True) -> None:
         self.entity = entity
         self._head = bytes([PACKED_VERSION]) + bytes.fromhex(meaning_of(entity).hash)
-        self._views = [ViewState(view) for view in entity.views]
-        self._idle_ms = max(view.idle_ms for view in self._views)
+        self._views = [view_state(view) for view in entity.views]
+        self._idle_ms = max(view.idle_ms for view in self._views) if forgets else _NO_REST_MS
         self._keys = KeyTable()
         self._values = np.empty((0, len(entity.columns)))
         self._position = np.empty(0, np.int64)
@@ -193,7 +196,11 @@ class EntityState:
         )
 
     def _fold(
-        self, views: Sequence[ViewState], where: tuple[Ints, NDArray[np.bool_]], rows: Columns, kind: int
+        self,
+        views: Sequence[ViewState | ViewParts],
+        where: tuple[Ints, NDArray[np.bool_]],
+        rows: Columns,
+        kind: int,
     ) -> Applied:
         """Fold rows into the views' slots (beginning anew or not); return all views' columns side by side."""
         kind = Kind.PAYMENT if kind == Kind.EVENT else kind

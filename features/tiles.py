@@ -3,6 +3,7 @@
 import numpy as np
 
 from features.aggregations.std import add, multiply
+from features.compiled import compiled
 from features.records import (
     COUNT_BITS,
     COUNT_MASK,
@@ -17,7 +18,6 @@ from features.records import (
     Ints,
     Plan,
     capacity,
-    compiled,
     enlarge,
     section_at,
     set_used,
@@ -173,35 +173,25 @@ def _empty(windows: Ints, w: int) -> None:
 @compiled
 def _walk(plan: Plan, words: Ints, place: tuple[int, int, int], first: int, windows: Ints, w: int) -> int:
     """Add tiles to a window, from `place` (tile, the level's begin, level) back to number `first`."""
-    newest, begin, level = place
-    size = plan.levels[level, TILE_WORDS]
-    t, bound, count = newest, first << COUNT_BITS, 0
+    t, begin, level = place
+    size, bound = plan.levels[level, TILE_WORDS], first << COUNT_BITS
+    part, squares = plan.levels[level, SUM], plan.levels[level, SQUARES]
+    least_part, greatest_part = plan.levels[level, LEAST], plan.levels[level, GREATEST]
+    count, total = windows[w, W_COUNT], windows[w, W_SUM]
+    high, low = np.uint64(windows[w, W_HIGH]), np.uint64(windows[w, W_LOW])
+    least, greatest = windows[w, W_LEAST], windows[w, W_GREATEST]
     while t >= begin and words[t] >= bound:
         count += words[t] & COUNT_MASK
+        if part:
+            total += words[t + part]
+        if squares:
+            high, low = add(high, low, np.uint64(words[t + squares + 1]), np.uint64(words[t + squares]))
+        if least_part:
+            least = min(least, words[t + least_part])
+        if greatest_part:
+            greatest = max(greatest, words[t + greatest_part])
         t -= size
-    windows[w, W_COUNT] += count
-    part = plan.levels[level, SUM]
-    if part:
-        total = 0
-        for i in range(t + size + part, newest + part + 1, size):
-            total += words[i]
-        windows[w, W_SUM] += total
-    part = plan.levels[level, SQUARES]
-    if part:
-        high, low = np.uint64(windows[w, W_HIGH]), np.uint64(windows[w, W_LOW])
-        for i in range(t + size + part, newest + part + 1, size):
-            high, low = add(high, low, np.uint64(words[i + 1]), np.uint64(words[i]))
-        windows[w, W_HIGH], windows[w, W_LOW] = np.int64(high), np.int64(low)
-    part = plan.levels[level, LEAST]
-    if part:
-        least = windows[w, W_LEAST]
-        for i in range(t + size + part, newest + part + 1, size):
-            least = min(least, words[i])
-        windows[w, W_LEAST] = least
-    part = plan.levels[level, GREATEST]
-    if part:
-        greatest = windows[w, W_GREATEST]
-        for i in range(t + size + part, newest + part + 1, size):
-            greatest = max(greatest, words[i])
-        windows[w, W_GREATEST] = greatest
+    windows[w, W_COUNT], windows[w, W_SUM] = count, total
+    windows[w, W_HIGH], windows[w, W_LOW] = np.int64(high), np.int64(low)
+    windows[w, W_LEAST], windows[w, W_GREATEST] = least, greatest
     return int(t)

@@ -29,7 +29,7 @@ class ViewState:
         self.plan = _plan(view)
         self._at = np.full(1, -1, np.int64)
         self._arena = records.Arena(
-            np.empty(16_384, np.int64), np.full(records.CLASSES, -1, np.int64), np.zeros(2, np.int64),
+            np.empty(16_384, np.int64), np.full(records.CLASSES, -1, np.int64), np.zeros(3, np.int64),
             np.empty(len(self.plan.levels) + 1, np.int64),
         )  # fmt: skip
         self._scratch = records.Scratch(
@@ -75,7 +75,7 @@ class ViewState:
             done = kernel.apply(self.plan, self._at, self._arena, batch, done, answers, self._scratch)
             if done == count:
                 return answers
-            self._grow_arena()
+            self._make_room()
 
     def at(self, slots: Ints, now_ms: Ints) -> NDArray[np.float64]:
         """Return the values of each slot as of a moment (not before its clock), all rows so far counted."""
@@ -123,7 +123,7 @@ class ViewState:
             )
             if done == len(slots):
                 return
-            self._grow_arena()
+            self._make_room()
 
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` slots; the new ones are empty."""
@@ -131,11 +131,20 @@ class ViewState:
         self._at = grown_to(self._at, capacity)
         self._at[old:] = -1
 
-    def _grow_arena(self) -> None:
-        """Grow in place by a quarter, where the operating system can: a copy would hold the state twice."""
-        words = self._arena.words
+    def _make_room(self) -> None:
+        """Close the gaps when they are a sixth of the arena; otherwise enlarge it by an eighth.
+
+        Keys that grow together leave blocks behind that none of them fits any more. The arena is resized in
+        place, where the operating system can: a copy would hold the state twice.
+        """
+        words, marks = self._arena.words, self._arena.marks
+        if 6 * marks[records.FREE] > marks[records.TOP]:
+            slots = np.flatnonzero(self._at >= 0)
+            slots = slots[np.argsort(self._at[slots])]
+            records.compact(self.plan, self._at, self._arena, slots)
+            return
         need = 16 * int(self._arena.marks[records.LARGEST]) + 16_384
-        words.resize(len(words) + max(len(words) // 4, need), refcheck=False)
+        words.resize(len(words) + max(len(words) // 8, need), refcheck=False)
 
 
 def _plan(view: View) -> records.Plan:

@@ -1,17 +1,23 @@
-"""The reference pages, made from the code: features, topics, settings, commands. A test compares them.
+"""The reference pages, made from the code, from features to commands. A test compares them.
 
 python -m headrace.reference          write docs/reference/
 """
 
+import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import get_args
 
 import click
 
 from contracts.topics import DAY_MS, TOPICS
+from features import aggregations
+from features.aggregations import Aggregation, Kept
 from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, SERVICE
-from features.definition import Feature, View
+from features.definition import Feature, View, Window
 from headrace import environment
 from headrace.__main__ import cli
 
@@ -23,6 +29,7 @@ def pages() -> dict[str, str]:
     """Return every page's text by file name."""
     return {
         "features.md": NOTE + "\n".join(_features()) + "\n",
+        "aggregations.md": NOTE + "\n".join(_aggregations()) + "\n",
         "topics.md": NOTE + "\n".join(_topics()) + "\n",
         "settings.md": NOTE + "\n".join(_settings()) + "\n",
         "commands.md": NOTE + "\n".join(_commands()) + "\n",
@@ -56,10 +63,49 @@ def _view(join_key: str, view: View) -> Iterator[str]:
 def _feature(view: View, feature: Feature) -> str:
     window, hop = "longest of the view", ""
     if feature.window is not None:
-        window, hop = feature.window.label, f"{feature.window.hop_ms // 60_000} min"
-    of = view.item if feature.aggregation.name == "distinct" else view.measure
+        window = feature.window.label
+        hop = (
+            f"{feature.window.hop_ms // 60_000} min" if feature.window.kind in ("sawtooth", "delayed") else ""
+        )
+    of = view.item if feature.aggregation.of_item else view.measure
     name = feature.aggregation.name.replace("_", " ")
-    return f"| `{feature.name}` | {name} | {of} | {window} | {hop} | {'yes' if feature.current else 'no'} |"
+    columns = ", ".join(f"`{column}`" for column in feature.columns)
+    return f"| {columns} | {name} | {of} | {window} | {hop} | {'yes' if feature.current else 'no'} |"
+
+
+def _aggregations() -> Iterator[str]:
+    yield "# Aggregations and windows\n"
+    yield "Each aggregation is one file in `features/aggregations/`, whose page this is. `t` is the moment a"
+    yield "row is judged at or a reader asks for; values are integers that are not negative. What cannot be"
+    yield "declared (a session of quantiles, say) is refused with a code when it is tried.\n"
+    yield "## Windows\n"
+    yield _text(Window).partition("    >>> ")[0].partition("\n\n")[2].replace("\n    ", "\n").strip() + "\n"
+    yield "| aggregation | no window | sawtooth | delayed | lifetime | session | last n |"
+    yield "|---|---|---|---|---|---|---|"
+    for aggregation in _declarable():
+        kept = ("yes" if kind in aggregation.kept_over else "" for kind in (None, *get_args(Kept)))
+        yield f"| {aggregation.__name__} | {' | '.join(kept)} |"
+    for page in sorted({aggregation.__module__ for aggregation in _declarable()}):
+        yield from _page(import_module(page))
+
+
+def _declarable() -> list[type[Aggregation]]:
+    found = [getattr(aggregations, name) for name in aggregations.__all__]
+    return [each for each in found if isinstance(each, type) and hasattr(each, "op")]
+
+
+def _page(module: ModuleType) -> Iterator[str]:
+    title, _, body = _text(module).partition("\n\n")
+    yield f"\n## {title.rstrip('.')}\n"
+    facts = re.split(r"\n(?=[A-Z][a-z]+: )", body.strip())
+    for fact in facts:
+        name, _, text = " ".join(fact.split()).partition(": ")
+        escaped = text.replace("*", "\\*")
+        yield f"- **{name}**: {escaped}"
+
+
+def _text(thing: object) -> str:
+    return thing.__doc__ or ""
 
 
 def _topics() -> Iterator[str]:

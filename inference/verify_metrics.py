@@ -14,6 +14,7 @@ class VerifyMetrics:
         def gauge(name: str, about: str, *labels: str) -> Gauge:
             return Gauge(f"headrace_verify_{name}", about, labels, registry=registry)
 
+        self._shown: set[Gauge] = set()
         self._runs = Counter("headrace_verify_runs", "Verifications done", registry=registry)
         self._finished = gauge("finished_seconds", "When the newest verification ended, epoch seconds")
         self._mismatches = gauge("mismatches", "Rows that are wrong for a reason other than lag")
@@ -27,9 +28,9 @@ class VerifyMetrics:
         self._behind = gauge("store_rows_behind_max", "Rows the most belated stored row missed", "entity")
 
     def show(self, report: Report, now_s: float) -> None:
-        """Take up a report; features that differed before and no longer do are gone."""
-        self._values.clear()
-        self._error.clear()
+        """Take up a report; features that differed before and no longer do are told as 0."""
+        for shown in self._shown:
+            shown.set(0)
         for entity in ("customer", "terminal"):
             part = getattr(report, entity)
             self._rows.labels(entity).set(part.rows)
@@ -50,5 +51,9 @@ class VerifyMetrics:
     def _features(self, where: str, entity: str, features: dict[str, dict[str, object]]) -> None:
         for name, found in features.items():
             for how in ("missing", "extra", "mismatch"):
-                self._values.labels(where, entity, name, how).set(float(str(found[how])))
-            self._error.labels(where, entity, name).set(float(str(found["symmetric_error"])))
+                self._tell(self._values.labels(where, entity, name, how), found[how])
+            self._tell(self._error.labels(where, entity, name), found["symmetric_error"])
+
+    def _tell(self, gauge: Gauge, value: object) -> None:
+        gauge.set(float(str(value)))
+        self._shown.add(gauge)

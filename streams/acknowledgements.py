@@ -49,6 +49,17 @@ class Acknowledgements:
 
         return delivered
 
+    def again(self, places: Places) -> None:
+        """Take back offsets whose commit did not come through, unless later ones are safe by now.
+
+        >>> acks = Acknowledgements()
+        >>> acks.again({("transactions", 0): 5})
+        >>> acks.safe()
+        {('transactions', 0): 5}
+        """
+        for place, offset in places.items():
+            self._safe[place] = max(offset, self._safe.get(place, 0))
+
     def safe(self) -> Places:
         """Return the offsets that became safe to commit since the last call.
 

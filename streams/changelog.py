@@ -19,6 +19,13 @@ from streams.stage import Marker, Snapshot
 
 MARKER = b"M"
 RECORDS_A_READ = 10_000
+# A take-over waits for this reader, so it asks for much at once and keeps much; a worker has one of it.
+FETCH_MUCH = {
+    "fetch.message.max.bytes": 16 << 20,
+    "fetch.max.bytes": 64 << 20,
+    "queued.min.messages": 1_000_000,
+    "queued.max.messages.kbytes": 131_072,
+}
 QUICK_RETRY = {"retry.backoff.ms": 2, "retry.backoff.max.ms": 20}  # the default's 100 ms is most of a commit
 
 
@@ -46,6 +53,7 @@ class ChangelogReader:
                 "fetch.wait.max.ms": 10,
                 "fetch.error.backoff.ms": 5,
                 "topic.metadata.refresh.fast.interval.ms": 10,
+                **FETCH_MUCH,
                 **QUICK_RETRY,
             }
         )

@@ -79,6 +79,7 @@ class GateWorker:
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": settings.session_timeout_ms // 4,
                 "allow.auto.create.topics": False,
+                "on_commit": self._on_commit,
                 "check.crcs": True,
                 # The broker gathers: an answer is what came while it waited, and a backlog comes at once.
                 "fetch.min.bytes": GATHERED_BYTES,
@@ -237,6 +238,18 @@ class GateWorker:
             if high >= 0:
                 topic = place.topic.removeprefix(prefix)
                 self._metrics.lag_records.labels(topic, place.partition).set(max(0, high - place.offset))
+
+    def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """Try again what the coordinator did not take: without new records nobody else would."""
+        prefix = self._settings.topic_prefix
+        missed = {
+            (place.topic.removeprefix(prefix), place.partition): place.offset
+            for place in places
+            if error is not None or place.error is not None
+        }
+        if missed:
+            log.warning("commit refused; it is tried again", error=str(error), places=len(missed))
+            self._acks.again({place: at for place, at in missed.items() if self._core.owns(*place)})
 
     def _finish(self) -> None:
         """Wait for the acknowledgements of everything sent, then commit."""

@@ -5,6 +5,7 @@ import numpy as np
 from contracts.frame import Columns, position, strings
 from contracts.lanes import LaneWriter
 from features.catalog import CUSTOMER
+from features.feast_tiles import arguments
 from streams.stage import Marker, StageCore
 from streams.stage_definition import StageDefinition
 
@@ -17,7 +18,9 @@ def warm_up(definition: StageDefinition) -> None:
         core.batch([(offset, lane.emit(kind, nobody(), np.zeros(1, np.int32), position(1))[0][1])])
     again = definition.rows(0)
     again.load({key: blob for key, blob in core.snapshot().entries if blob is not None}, {})
-    again.latest()
+    rows = again.latest()
+    if rows.tiles is not None:
+        arguments(np.zeros((1, 1), np.uint8), rows.tiles.packed)
 
 
 def nobody() -> Columns:

@@ -8,10 +8,15 @@ keeps the same integers as words of a tile and calls the same formulas.
 
 from abc import ABC, abstractmethod
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 State = tuple[int, ...]
 NULL = float("nan")
+
+Kept = Literal["sawtooth", "delayed", "lifetime", "session", "last"]
+WINDOWS: frozenset[Kept | None] = frozenset({"sawtooth", "delayed", "lifetime", "session", "last"})
+TILES: frozenset[Kept | None] = frozenset({"sawtooth", "delayed", "lifetime"})
+NO_WINDOW: frozenset[Kept | None] = frozenset({None})
 
 
 class Op(IntEnum):
@@ -26,23 +31,42 @@ class Op(IntEnum):
     LAST = 6
     SINCE_LAST = 7
     DISTINCT = 8
+    FIRST = 9
+    SINCE_FIRST = 10
+    LAST_K = 11
+    QUANTILE = 12
+    TOP_SHARE = 13
+    DECAYED_SUM = 14
 
 
 class Aggregation(ABC):
     """One way to fold the values of a window.
 
     `words` says how much of a tile the kernel must keep: 2 count, 3 and sum, 5 and sum of squares,
-    7 and least and greatest.
+    7 and least and greatest; 0 for one that is kept elsewhere. `kept_over` names the kinds of window it can
+    be kept over, None for no window at all; `replaces` says whether a row's value can be taken back;
+    `of_item` that it is of the view's item, not of its measure. `width` is the number of columns it makes,
+    0 for one of the feature's own name; `reach_ms` how long a row may count that no window bounds.
     """
 
     op: ClassVar[Op]
     words: ClassVar[int] = 0
     unit: ClassVar[str] = ""
+    kept_over: ClassVar[frozenset[Kept | None]] = WINDOWS
+    replaces: ClassVar[bool] = False
+    of_item: ClassVar[bool] = False
+    width: int = 0
+    reach_ms: int = 0
 
     @property
     def name(self) -> str:
         """The word for it in feature names and docs."""
         return self.op.name.lower()
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether the tiles of a sawtooth window keep it."""
+        return self.words > 0
 
     @abstractmethod
     def prepare(self, value: int) -> State:

@@ -1,4 +1,13 @@
-"""Count: how many rows. State: the count; exact to 2^53. Empty window: 0."""
+"""Count: how many rows there are.
+
+State: the count n.
+Formula: float64(n).
+Empty: 0.
+Bound: exact to n = 2^53.
+Error: none.
+Order: any order of the rows gives the same bits.
+Source: plain counting.
+"""
 
 from features.aggregations.base import Aggregation, Op, State
 
@@ -13,6 +22,7 @@ class Count(Aggregation):
     op = Op.COUNT
     words = 2
     unit = "rows"
+    replaces = True
 
     def prepare(self, value: int) -> State:
         return (1,)

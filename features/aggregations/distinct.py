@@ -1,16 +1,18 @@
-"""Approximate distinct count: exact up to a bound, estimated beyond it.
+"""Distinct: an approximate count of different items, exact up to a bound and estimated beyond it.
 
-State of a key: a list of (hash64 of the item, newest event time it was seen at), one list for all windows
-of the key, and a threshold. While the list has fewer than `ITEMS_MAX` live items every item is in it and a
-window's count is exact. When it would grow past that, the threshold falls to the greatest hash in the list,
-which is dropped; items whose hash is not under the threshold are passed over from then on. The kept items
-are then a uniform sample by hash, and a window's value is
-
-    float64(items of the window in the list) / (float64(threshold) * 2^-64)
-
-with a relative standard error of 1/sqrt(ITEMS_MAX - 1), about 9 %. When the newest item that was passed over
-or dropped has left the longest window, the threshold is lifted again. Same log order, same bits; below the
-bound, any order.
+State: a list of (hash64 of the item, newest event time it was seen at), one list for all windows of the key,
+and a threshold. While the list has fewer than `ITEMS_MAX` = 128 live items every item is in it. When it would
+grow past that, the threshold falls to the greatest hash in the list, which is dropped; items whose hash is
+not under the threshold are passed over from then on. The kept items are then a uniform sample by hash. When
+the newest item that was passed over or dropped has left the longest window, the threshold is lifted again.
+Formula: float64(k) for k items of the window in the list; with a threshold T, float64(k) / (float64(T) *
+2^-64).
+Empty: 0.
+Bound: 128 items a key, whatever the window.
+Error: none up to 128 live items of a key; beyond, a relative standard error of 1/sqrt(127), about 9 %.
+Order: the same order gives the same bits; below the bound any order does.
+Source: the k minimum values sketch (Bar-Yossef and others, Counting Distinct Elements in a Data Stream,
+2002).
 """
 
 from features.aggregations.base import Aggregation, Op, State
@@ -28,6 +30,13 @@ class Distinct(Aggregation):
 
     op = Op.DISTINCT
     unit = "items"
+    kept_over = frozenset({"sawtooth"})
+    of_item = True
+
+    @property
+    def in_tiles(self) -> bool:
+        """Its list of items stands beside the tiles, in the same state."""
+        return True
 
     def prepare(self, value: int) -> State:
         return (value,)

@@ -1,7 +1,13 @@
-"""The newest value, and the time since it.
+"""Last, and since last: the newest value, and the time since it.
 
-State: event time and value of the newest row; of two rows of one time the later in the log is newer. Both
-are null when there is no such row within the entity's longest window, so that an idle key can be forgotten.
+State: event time and value (ts, v) of the newest row.
+Formula: float64(v), or float64(t - ts) at the moment t asked for.
+Empty: null; also when the newest row is older than the longest window of the view, so that an idle key can be
+forgotten.
+Bound: exact to 2^53.
+Error: none.
+Order: any order of rows with different event times; of two rows of one time the later in the log is newer.
+Source: plain comparing.
 """
 
 from features.aggregations.base import NULL, Aggregation, Op, State
@@ -16,6 +22,7 @@ class Last(Aggregation):
 
     op = Op.LAST
     unit = "the measure's"
+    kept_over = frozenset({None, "delayed", "lifetime", "session"})
 
     def prepare(self, value: int, event_ms: int = 0) -> State:
         return (event_ms, value)

@@ -1,4 +1,13 @@
-"""Mean. State: count and sum. Formula: float64(sum) / float64(count). Empty window: null."""
+"""Mean: the sum over the count.
+
+State: count n and sum S.
+Formula: float64(S) / float64(n).
+Empty: null.
+Bound: S stays under 2^63.
+Error: S and the quotient are each rounded once.
+Order: any order of the rows gives the same bits.
+Source: the arithmetic mean.
+"""
 
 from features.aggregations.base import NULL, Aggregation, Op, State
 
@@ -13,6 +22,7 @@ class Mean(Aggregation):
     op = Op.MEAN
     words = 3
     unit = "the measure's"
+    replaces = True
 
     def prepare(self, value: int) -> State:
         return (1, value)

@@ -1,4 +1,13 @@
-"""The least value. State: the value. Empty window: null."""
+"""Min: the least value.
+
+State: the value m.
+Formula: float64(m).
+Empty: null.
+Bound: exact to 2^53.
+Error: none.
+Order: any order of the rows gives the same bits.
+Source: plain comparing.
+"""
 
 from features.aggregations.base import NULL, Aggregation, Op, State
 

@@ -1,9 +1,13 @@
-"""Population standard deviation from integers, so that cancellation cannot spoil it.
+"""Std: population standard deviation from integers, so that cancellation cannot spoil it.
 
-State: count n, sum S, sum of squares Q. Formula: sqrt(float64(n*Q - S*S)) / float64(n), where n*Q - S*S
-is an exact integer rounded once. Bound: n times the largest value stays under 2^63 (the integer then has
-at most 126 bits; the kernel keeps Q as two 64-bit words). Values are not negative. Empty window: null;
-one row: 0.
+State: count n, sum S and sum of squares Q.
+Formula: sqrt(float64(n*Q - S*S)) / float64(n), where n*Q - S*S is an exact integer, rounded once.
+Empty: null; one row: 0.
+Bound: n times the largest value stays under 2^63 (the integer then has at most 126 bits; Q is kept as two
+64-bit words). Values are not negative.
+Error: three roundings: of the integer, of the root, of the quotient.
+Order: any order of the rows gives the same bits.
+Source: the textbook formula of the sum of squares, which is exact on integers.
 """
 
 import math

@@ -1,4 +1,13 @@
-"""Sum of minor units. State: the sum; it must stay under 2^63, and is exact as a float to 2^53. Empty: 0."""
+"""Sum: the values added up, in minor units.
+
+State: the sum S.
+Formula: float64(S).
+Empty: 0.
+Bound: S stays under 2^63; it is exact as a float to 2^53 and rounded once beyond.
+Error: none in the state.
+Order: any order of the rows gives the same bits.
+Source: plain adding of integers.
+"""
 
 from features.aggregations.base import Aggregation, Op, State
 
@@ -13,6 +22,7 @@ class Sum(Aggregation):
     op = Op.SUM
     words = 3
     unit = "the measure's"
+    replaces = True
 
     def prepare(self, value: int) -> State:
         return (value,)

@@ -1,12 +1,13 @@
 """A backfill from beginning to end: how far the lake is whole, the tasks, and what they came to."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from socket import gethostname
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pyarrow.parquet as pq
@@ -254,7 +255,10 @@ def _rows(file: LakeFile) -> int:
 @contextmanager
 def _work_folder(lake: Lake) -> Iterator[Path]:
     """A hidden folder in the lake, which every worker sees; gone at the end, whatever happened."""
-    work = lake.folder / FOLDER / f".work-{uuid4().hex[:12]}"
+    for left in (lake.folder / FOLDER).glob(f".work-{gethostname()}-*"):
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)  # its process was killed
+    work = lake.folder / FOLDER / f".work-{gethostname()}-{os.getpid()}"
     work.mkdir(parents=True)
     try:
         yield work

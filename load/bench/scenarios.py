@@ -50,6 +50,18 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="w1-json", about="the same with one JSON record an event, as the peers send",
         module="load.bench.w1.scenario", function="run_json",
     ),
+    Scenario(
+        name="state", about="memory of a million customers, and of one whose windows are full",
+        module="load.bench.state", servers=False,
+    ),
+    Scenario(
+        name="restore", about="a take-over from a changelog of a million customers",
+        module="load.bench.restore",
+    ),
+    Scenario(
+        name="growth", about="cost of an event as keys, windows and partitions grow",
+        module="load.bench.growth",
+    ),
     Scenario(name="gate", about="JSON judged and sent on as record batches", module="load.bench.gate"),
     Scenario(
         name="features", about="windows of the customer entity, in memory", module="load.bench.features",

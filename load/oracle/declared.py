@@ -24,5 +24,16 @@ def _thing(data: Any) -> Any:
 
 
 def columns(of: Any) -> list[str]:
-    """Return the names of an entity's features, view after view."""
-    return [feature.name for view in of.views for feature in view.features]
+    """Return the names of an entity's columns, view after view."""
+    return [name for view in of.views for name in view_columns(view)]
+
+
+def view_columns(view: Any) -> list[str]:
+    """Return the names of a view's columns; the last k values are columns name_1 to name_k."""
+    return [
+        name for f in view.features
+        for name in (
+            [f"{f.name}_{i + 1}" for i in range(f.aggregation.width)]
+            if type(f.aggregation).__name__ == "LastK" else [f.name]
+        )
+    ]  # fmt: skip

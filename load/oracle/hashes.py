@@ -1,4 +1,4 @@
-"""Two murmur hashes after their published definitions: Kafka's partitioner and Feast's fields."""
+"""Hashes after their published definitions: Kafka's partitioner, Feast's fields, and ours of an item."""
 
 MASK = 0xFFFFFFFF
 
@@ -39,3 +39,14 @@ def murmur3(data: bytes) -> int:
     h = (h ^ h >> 16) * 0x85EBCA6B & MASK
     h = (h ^ h >> 13) * 0xC2B2AE35 & MASK
     return h ^ h >> 16
+
+
+def fnv_splitmix(text: bytes) -> int:
+    """Return the written-down 64-bit hash of an item: FNV-1a, then the SplitMix64 finaliser."""
+    mask = 2**64 - 1
+    h = 0xCBF29CE484222325
+    for byte in text:
+        h = ((h ^ byte) * 0x100000001B3) & mask
+    h = ((h ^ (h >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    h = ((h ^ (h >> 27)) * 0x94D049BB133111EB) & mask
+    return h ^ (h >> 31)

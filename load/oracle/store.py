@@ -42,7 +42,8 @@ def differences(fields: Mapping[bytes, bytes], entity: Any, row: StoreRow, decla
     """Return what is wrong in a row, for people; empty when nothing is."""
     wrong = []
     names = declarations.columns(entity)
-    cells = [fields.get(_field(view.name, f.name)) for view in entity.views for f in view.features]
+    columns = [(view.name, name) for view in entity.views for name in declarations.view_columns(view)]
+    cells = [fields.get(_field(view, name)) for view, name in columns]
     values = [number(cell) for cell in cells]
     if not same(values, row.values):
         wrong.append(where(values, row.values, names))

@@ -8,18 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from load.oracle import parts
+from load.oracle.hashes import fnv_splitmix
+
+TILED = ("Count", "Sum", "Mean", "Std", "Min", "Max", "Distinct")
 NULL = float("nan")
-
-
-def fnv_splitmix(text: bytes) -> int:
-    """The written-down 64-bit hash: FNV-1a, then the SplitMix64 finaliser."""
-    mask = 2**64 - 1
-    h = 0xCBF29CE484222325
-    for byte in text:
-        h = ((h ^ byte) * 0x100000001B3) & mask
-    h = ((h ^ (h >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    h = ((h ^ (h >> 27)) * 0x94D049BB133111EB) & mask
-    return h ^ (h >> 31)
 
 
 class KeyOracle:
@@ -31,6 +24,7 @@ class KeyOracle:
         self.newest_ms: int | None = None
         self.folded: dict[str, list[dict[str, Any]]] = {view.name: [] for view in entity.views}
         self.sketch: dict[str, Sketch] = {view.name: Sketch(items_max) for view in entity.views}
+        self.longest_ms = {view.name: longest_ms(view) for view in entity.views}
         self.late = False
         self.asked: dict[Any, list[dict[str, Any]]] = {}  # what was found since the last row
 
@@ -49,58 +43,81 @@ class KeyOracle:
         """Return all columns as of a moment, every row so far counted."""
         now = now_ms if self.newest_ms is None else max(self.newest_ms, now_ms)
         return [
-            self._feature(view, feature, self.folded[view.name], now)
-            for view in self.entity.views
-            for feature in view.features
-        ]
+            value for view in self.entity.views for f in view.features
+            for value in self._columns(view, f, self.folded[view.name], now)
+        ]  # fmt: skip
 
     def _view(self, view: Any, row: Mapping[str, Any] | None) -> list[float]:
         now = self.newest_ms
         assert now is not None
-        horizon = min(begin(w, now) for w in view.windows)
+        horizon = min(parts.horizon_ms(f, self.longest_ms[view.name], now) for f in view.features)
         before = list(self.folded[view.name])
         if row is not None and row[view.time] < horizon:
             self.late = True
             row = None
         if row is not None:
-            self._fold(view, row, horizon)
+            tiles = [begin(f.window, now) for f in view.features if tiled(f)]
+            self._fold(view, row, min(tiles, default=now))
         after = self.folded[view.name]
-        return [self._feature(view, f, after if f.current else before, now) for f in view.features]
+        return [
+            value for f in view.features
+            for value in self._columns(view, f, after if f.current else before, now)
+        ]  # fmt: skip
 
     def _fold(self, view: Any, row: Mapping[str, Any], horizon: int) -> None:
         rows = self.folded[view.name]
-        entry = {"ms": row[view.time], "value": int(row[view.measure]), "item": row.get(view.item)}
+        entry = {
+            "ms": row[view.time], "value": int(row[view.measure]), "item": row.get(view.item),
+            "now": self.newest_ms,
+        }  # fmt: skip
         if view.items == "replace":
             for i, earlier in enumerate(rows):
                 if earlier["item"] == entry["item"] and earlier["ms"] >= horizon:
                     self.folded[view.name] = [*rows[:i], {**earlier, "value": entry["value"]}, *rows[i + 1 :]]
                     return
-        if view.items == "distinct":
+        if view.items == "distinct" and entry["ms"] >= horizon:
             self.sketch[view.name].see(fnv_splitmix(entry["item"]), entry["ms"], horizon)
         self.folded[view.name] = [*rows, entry]
 
-    def _feature(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> float:
-        name = type(feature.aggregation).__name__
-        if name in ("Last", "SinceLast"):
-            newest = None
-            for row in rows:
-                if newest is None or row["ms"] >= newest["ms"]:
-                    newest = row
-            if newest is None or now - newest["ms"] > max(w.length_ms for w in view.windows):
-                return NULL
-            return float(newest["value"]) if name == "Last" else float(now - newest["ms"])
-        inside = self._inside(view, feature.window, rows, now)
-        if name == "Distinct":
-            return self.sketch[view.name].count(begin(feature.window, now))
-        return fold(name, [row["value"] for row in inside])
+    def _columns(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> list[float]:
+        aggregation = feature.aggregation
+        if type(aggregation).__name__ == "LastK":
+            return parts.last_k(rows, aggregation.width, self.longest_ms[view.name], now)
+        return [self._feature(view, feature, rows, now)]
 
-    def _inside(self, view: Any, window: Any, rows: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
-        """Return the rows of a window; features of one window ask for the same ones."""
-        asked = (view.name, window.label, len(rows), now)
+    def _feature(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> float:
+        name, window, longest = type(feature.aggregation).__name__, feature.window, self.longest_ms[view.name]
+        if name == "DecayedSum":
+            return parts.decayed_sum(rows, feature.aggregation.half_life_ms, now)
+        if window is None:
+            young = [row for row in sorted(rows, key=lambda row: row["ms"]) if now - row["ms"] <= longest]
+            return parts.ENDS[name](young, now)
+        if name == "Distinct":
+            return self.sketch[view.name].count(begin(window, now))
+        asked = (id(rows), window.label, window.hop_ms, now)
         if asked not in self.asked:
-            first = begin(window, now)
-            self.asked[asked] = [row for row in rows if first <= row["ms"] <= now]
-        return self.asked[asked]
+            self.asked[asked] = parts.inside(window, rows, longest, now)
+        counted = self.asked[asked]
+        if name in parts.ENDS:
+            return parts.ENDS[name](counted, now)
+        if name == "Quantile":
+            return parts.quantile([row["value"] for row in counted], feature.aggregation.per_mille)
+        if name == "TopShare":
+            found = {id(row) for row in counted}
+            in_log_order = [row for row in rows if id(row) in found]
+            return parts.top_share(in_log_order, window, feature.aggregation.k)
+        return fold(name, [row["value"] for row in counted])
+
+
+def longest_ms(view: Any) -> int:
+    """How long a row of the view may count."""
+    return max(parts.reach_ms(feature) for feature in view.features)
+
+
+def tiled(feature: Any) -> bool:
+    """Whether a feature reads sawtooth tiles."""
+    window = feature.window
+    return window is not None and window.kind == "sawtooth" and type(feature.aggregation).__name__ in TILED
 
 
 class PartitionOracle:
@@ -110,7 +127,10 @@ class PartitionOracle:
 
     def __init__(self, entity: Any) -> None:
         self.entity = entity
-        self.idle_ms = self.day_ms + max(w.length_ms + w.hop_ms for v in entity.views for w in v.windows)
+        reaches = [
+            parts.reach_ms(f) + (f.window.hop_ms if f.window else 0) for v in entity.views for f in v.features
+        ]
+        self.idle_ms = self.day_ms + max(reaches)
         self.newest_ms = -(2**63)
         self.arrival_ms: dict[Any, int] = {}
         self.keys: dict[Any, KeyOracle] = {}

@@ -13,6 +13,7 @@ from features.catalog import CUSTOMER, TERMINAL
 from features.feast_row import RowReaderCodec
 from headrace.run import Run
 from streams.customer import CustomerRows
+from streams.entity_rows import concat_rows
 from streams.redis_socket import RedisSocket
 from streams.stage import StageCore, StageRows, StoreRows
 from streams.terminal import TerminalRows
@@ -67,7 +68,7 @@ def expected_rows(kafka: KafkaConnection, run: Run) -> dict[str, StoreRows]:
             core = StageCore(f"{topic.name}/{partition}", rows, START)
             core.batch(log)
             parts.append(rows.latest())
-        found[name] = StoreRows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        found[name] = concat_rows(parts)
     return found
 
 

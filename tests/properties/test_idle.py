@@ -86,4 +86,4 @@ def test_memory_of_forgotten_keys_is_used_again():
         )
         sizes.append(state.nbytes)
     assert len(state) == len(state.latest().keys) == 500
-    assert sizes[-1] == sizes[1]
+    assert max(sizes[2:]) <= sizes[1]

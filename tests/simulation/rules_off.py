@@ -26,7 +26,7 @@ from streams.stage import Snapshot, StageCore
 from streams.stage_partition import StagePartition
 from streams.stage_worker import StageWorker
 from tests.simulation.clients import SimConsumer
-from tests.simulation.simulation import Simulation
+from tests.simulation.simulation import Aim, Simulation
 
 Patches = list[Any]
 RULES: dict[str, Callable[[Simulation], Patches]] = {}
@@ -42,14 +42,27 @@ def rule(name: str) -> Callable[[Callable[[Simulation], Patches]], Callable[[Sim
     return register
 
 
+AIMS = {"B2": Aim.CHECKPOINT, "B6": Aim.STORE, "D2": Aim.SCORER, "D3": Aim.SCORER}
+
+
+@contextmanager
+def aimed(name: str, simulation: Simulation) -> Iterator[None]:
+    """Leave all rules as they are, but aim the faults as if the rule were taken away."""
+    simulation.aim = AIMS.get(name)
+    if simulation.aim is not None:
+        simulation.faults.budget = max(6, simulation.faults.budget)
+    yield
+
+
 @contextmanager
 def without(name: str, simulation: Simulation) -> Iterator[None]:
     """Take a rule away for the length of a run."""
-    patches = RULES[name](simulation) if name else []
+    patches = RULES[name](simulation)
     for patch in patches:
         patch.start()
     try:
-        yield
+        with aimed(name, simulation):
+            yield
     finally:
         for patch in patches:
             patch.stop()
@@ -175,7 +188,7 @@ def no_fence_first(simulation: Simulation) -> Patches:
 
     def take_over(self: Any, reader: Any, definitions_hash: str) -> Any:
         entries = reader.read(self._topic, self._partition)
-        simulation.world.wait(simulation.world.rng.random() * 10)
+        simulation.world.wait(simulation.world.rng.random() * 40)
         self._producer.init_transactions(30)
         return changelog.restored(entries, definitions_hash, "unfenced")
 

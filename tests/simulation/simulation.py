@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from enum import Enum
 from typing import NamedTuple
 from unittest import mock
 
@@ -36,6 +37,14 @@ class Stalled(Exception):
     """Nothing moves any more, or too much does."""
 
 
+class Aim(Enum):
+    """Where faults are made likelier, for rules that are missed once in hundreds of runs."""
+
+    CHECKPOINT = 1  # a stage in the middle of its transaction lives on beside its successor
+    SCORER = 2  # so does a scorer
+    STORE = 3  # stages die while the store is away
+
+
 class Simulation:
     """The plant of a seed and its supervisor."""
 
@@ -58,6 +67,7 @@ class Simulation:
         self.to_publish: list[Published] = self.workload.records(rng.randint(4, 16))
         self.published = 0
         self.slots = {role: rng.choice((1, 2)) for role in ROLES}
+        self.aim: Aim | None = None
         self.plant: Plant
         self.live: dict[tuple[str, int], Worker] = {}
 
@@ -138,6 +148,8 @@ class Simulation:
                 self._publish(self.to_publish.pop(0))
             if self.faults.strikes(self.faults.weather.step, "step"):
                 self._strike()
+            if self.aim is not None:
+                self._strike_aimed(self.aim)
             if not self.to_publish:
                 quiet += 1
             world.step()
@@ -182,6 +194,18 @@ class Simulation:
         )[0]
         self.faults.struck[strike.__name__.strip("_")] += 1
         strike()
+
+    def _strike_aimed(self, aim: Aim) -> None:
+        """Strike where it hurts one rule most: the same faults, only likelier there and then."""
+        if aim is Aim.STORE:
+            if self.world.now_ms > self.store.down_until_ms and self.faults.strikes(0.02, "aimed"):
+                self._store_down(crashes=True)
+            return
+        for txn in list(self.broker.open.values()):
+            worker = self.live.get((txn.by.role, txn.by.slot))
+            hit = worker is txn.by and (txn.offsets if aim is Aim.SCORER else worker.role != "scorer")
+            if worker is not None and hit and not worker.zombie and self.faults.strikes(0.2, "aimed"):
+                self._zombie(worker)
 
     def _crash(self) -> None:
         self._crash_one(self._pick())
@@ -246,13 +270,18 @@ class Simulation:
         kind = rng.choice(("flush", "down", "down", "restart"))
         self.world.trace(f"store {kind}")
         if kind != "flush":
-            for_ms = 30 + rng.random() * 120
-            store.down_until_ms = self.world.now_ms + for_ms
-            if rng.random() < 0.5:  # one dies while it is away, with rows that the store has not got
-                self.world.after(rng.uniform(0.5, 1.0) * for_ms, lambda: self._crash_one(self._pick_stage()))
+            self._store_down(crashes=rng.random() < 0.5)
         if kind != "down":
             store.flush()
             store.server_id += kind == "restart"
+
+    def _store_down(self, *, crashes: bool) -> None:
+        """The store is away for a while; perhaps a stage dies with rows that the store has not got."""
+        rng = self.world.rng
+        for_ms = 30 + rng.random() * 120
+        self.store.down_until_ms = self.world.now_ms + for_ms
+        if crashes:
+            self.world.after(rng.uniform(0.5, 1.0) * for_ms, lambda: self._crash_one(self._pick_stage()))
 
     def _pick(self) -> Worker | None:
         """Return a worker to hurt: rather often one with an open transaction, where it hurts most."""

@@ -1,12 +1,14 @@
 """The oracle itself, on planted faults: it must see each of them in what a good run left behind."""
 
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.simulation import judgement, simulation
+from tests.simulation.oracle_frames import read_batch
 from tests.simulation.oracle_pipeline import Durable
 
 SEED = 4
@@ -27,11 +29,12 @@ def other_score(left: Durable) -> Durable:
 
 
 def flip_a_bit(left: Durable) -> Durable:
-    """The last bit of the last as-of value of a record of features.log."""
+    """The lowest bit of an as-of value in a record of features.log."""
     place = next(p for p, log in sorted(left.frames.items()) if p[0] == "features.log" and log)
     log = list(left.frames[place])
-    values = log[0].rindex(b"<f8") and len(log[0]) - 9
-    log[0] = log[0][:values] + bytes([log[0][values] ^ 1]) + log[0][values + 1 :]
+    values = read_batch(log[0]).rows[0]["terminal_values"]
+    at = log[0].index(struct.pack(f"<{len(values)}d", *values))
+    log[0] = log[0][:at] + bytes([log[0][at] ^ 1]) + log[0][at + 1 :]
     return left._replace(frames={**left.frames, place: log})
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from contracts.errors import ConfigError, ContractError
 from features import feast_format as fmt
 from features.feast_row import ROWS_PER_CALL, RowReaderCodec, RowWriterCodec
+from features.feast_tiles import FOREVER_MS, Tiles, TilesView, int64_cells
 
 VIEWS = [("payments", ["count", "sum"]), ("labels", ["frauds"])]
 FEATURES, TIMES, STAMPS = 3, 2, 2
@@ -249,3 +250,58 @@ def number_of(value: Value | None) -> float:
 @given(doubles.filter(lambda x: not math.isnan(x)))
 def test_a_value_is_the_bytes_feast_writes(number: float) -> None:
     assert Value(double_val=number).SerializeToString() == value_bytes(number)
+
+
+TILES = TilesView("id_tiles", "id_packed", "id_valid_until_ms")
+states_and_moments = st.tuples(st.binary(max_size=300), st.integers(0, FOREVER_MS))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(key_bytes, doubles, states_and_moments), min_size=1, max_size=230))
+def test_tiles_follow_the_row_as_feast_writes_them(
+    rows: list[tuple[bytes, float, tuple[bytes, int]]],
+) -> None:
+    codec = RowWriterCodec("headrace", "id", [("v", ["f"])], TILES)
+    packed = np.empty(len(rows), np.object_)
+    packed[:] = [state for _, _, (state, _) in rows]
+    tiles = Tiles(packed, np.array([moment for _, _, (_, moment) in rows]))
+    values, ones = np.array([[value] for _, value, _ in rows]), np.ones(len(rows), np.int64)
+    data = codec.encode(np.array([key for key, _, _ in rows]), values, ones, ones, 7, tiles)
+    found = [argument for _, _, count, *rest in parsed(data) for argument in rest[int(count) :]]
+    for argument, (_, value, (state, moment)) in zip(found, rows, strict=True):
+        assert argument[42:51] == value_bytes(value)
+        assert Value.FromString(argument[51:61]).int64_val == moment
+        assert Value.FromString(argument[61:]).bytes_val == state
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | states_and_moments, min_size=1, max_size=20))
+def test_tiles_come_back_as_they_were_written(rows: list[tuple[bytes, int] | None]) -> None:
+    codec = RowReaderCodec("headrace", "id", [("v", ["f"])], TILES)
+    replies = []
+    for row in rows:
+        stamp, time = fmt.stamps(np.array([5]), 7)[0].tobytes(), fmt.timestamps(np.array([9]))[0].tobytes()
+        cells: list[bytes | None] = [value_bytes(1.0), None, time, None, stamp, None, None]
+        if row is not None:
+            cells[1] = int64_cells(np.array([row[1]]))[0].tobytes()
+            cells[3], cells[5] = time, stamp
+            cells[6] = Value(bytes_val=row[0]).SerializeToString()
+        replies.append(hmget(cells))
+    read = codec.decode(b"".join(replies), len(rows))
+    assert read is not None
+    assert not read.failed.any()
+    assert list(read.packed) == [b"" if row is None else row[0] for row in rows]
+    exact = [-1 if row is None else row[1] if row[1] < 2**53 else FOREVER_MS for row in rows]
+    assert read.valid_until_ms.tolist() == exact
+    assert read.present.tolist() == [[True, row is not None] for row in rows]
+    assert read.values.tolist() == [[1.0]] * len(rows)
+
+
+def test_tiles_of_a_strange_type_fail_their_row_alone() -> None:
+    codec = RowReaderCodec("headrace", "id", [("v", ["f"])], TILES)
+    cells: list[bytes | None] = [value_bytes(1.0), None, None, None, None, None]
+    cut = Value(bytes_val=b"abc").SerializeToString()[:-1]
+    read = codec.decode(hmget([*cells, value_bytes(1.0)]) + hmget([*cells, cut]) + hmget([*cells, b""]), 3)
+    assert read is not None
+    assert read.failed.tolist() == [True, True, False]
+    assert read.packed == (b"", b"", b"")

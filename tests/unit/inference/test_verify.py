@@ -107,8 +107,12 @@ def test_metrics_say_what_the_report_says(copied: Path) -> None:
     damage(copied, "features", "customer_count_7d", 987654.0)
     registry = CollectorRegistry()
     metrics = VerifyMetrics(registry)
-    metrics.show(verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW), now_s=5.0)
+    told = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
+    metrics.show(told, now_s=5.0)
     asked = {"where": "log", "entity": "customer", "feature": "customer_count_7d", "how": "mismatch"}
     assert registry.get_sample_value("headrace_verify_values_wrong", asked) == 1
     assert registry.get_sample_value("headrace_verify_mismatches") == 1
     assert registry.get_sample_value("headrace_verify_finished_seconds") == 5
+    told.customer.features = {}
+    metrics.show(told, now_s=6.0)
+    assert registry.get_sample_value("headrace_verify_values_wrong", asked) == 0
