@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from load.oracle.dump import Record
-
 EVENT, PAYMENT, LABEL, FEATURE = 1, 2, 3, 4
 HEAD = struct.Struct("<4sBBBHqqI")
 ROW_BITS = 20
@@ -76,12 +74,12 @@ class LaneReader:
         self._next: dict[str, int] = {}
         self.holes = 0
 
-    def fold(self, records: Iterable[Record]) -> Iterator[Placed]:
-        """Yield each row once, in the log's order."""
-        for record in records:
-            frame = read_frame(record.value or b"")
+    def fold(self, records: Iterable[tuple[int, bytes]]) -> Iterator[Placed]:
+        """Yield each row of records (offset, bytes) once, in the log's order."""
+        for offset, data in records:
+            frame = read_frame(data)
             for number, row in enumerate(self._fresh(frame)):
-                yield Placed(frame.src, frame.kind, (record.offset << ROW_BITS) + number, row)
+                yield Placed(frame.src, frame.kind, (offset << ROW_BITS) + number, row)
 
     def _fresh(self, frame: Frame) -> list[Row]:
         expected = self._next.get(frame.src, 0)

@@ -176,7 +176,7 @@ class Topic:
         once: set[Origin] = set()
         for partition, records in sorted(self._records.items()):
             reader, lanes = LaneReader(), dict[str, int]()
-            for placed in reader.fold(records):
+            for placed in reader.fold((record.offset, record.value or b"") for record in records):
                 topic = kinds.get(placed.kind, "")
                 origin = Origin(topic, placed.row["raw_partition"], placed.row["raw_offset"])
                 if self._is_expected(origin, placed, taken, once):

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from load.oracle.frames import EVENT, FEATURE, LABEL, PAYMENT, ROW_BITS, LaneReader, Placed, read_frame
 from load.oracle.verdict import code_of
 from load.oracle.windows import PartitionOracle
-from tests.simulation.oracle_frames import EVENT, FEATURE, LABEL, PAYMENT, ROW, Placed, read_batch, taken
 
 DAY_MS = 86_400_000
 Origin = tuple[str, int, int]  # raw topic, partition, offset
@@ -107,7 +107,7 @@ class Judge:
         found = Counter(
             _origin(kind, placed.row)
             for _, log in self._logs(topic)
-            for placed in taken(log)
+            for placed in LaneReader().fold(enumerate(log))
             if placed.kind == kind
         )
         for origin, count in (found - Counter(due)).items():
@@ -119,7 +119,7 @@ class Judge:
     def _judge_events(self, partition: int, log: Sequence[bytes]) -> None:
         clock, seen, keys = 0, dict[bytes, tuple[Any, int]](), PartitionOracle(self.entities["customer"])
         before: dict[str, int] = {}
-        for placed in taken(log):
+        for placed in LaneReader().fold(enumerate(log)):
             row, origin = placed.row, _origin(EVENT, placed.row)
             self._same_content(origin, row)
             if before.get(placed.src, -1) >= row["pos"]:
@@ -160,18 +160,18 @@ class Judge:
         values = keys.row(kind, placed.row)
         oracle = keys.keys[key]
         assert oracle.newest_ms is not None
-        state = KeyState(values, placed.position, oracle.newest_ms)
+        state = KeyState(values, placed.pos, oracle.newest_ms)
         self.latest[entity, key] = state
         return state
 
     # events.terminal: the customer's answers, and the terminal's windows
     def _judge_payments(self, partition: int, log: Sequence[bytes]) -> None:
         for data in log:  # every copy, taken or not, has the same bits
-            batch = read_batch(data)
-            for row in batch.rows if batch.kind == PAYMENT else []:
+            frame = read_frame(data)
+            for row in frame.rows if frame.kind == PAYMENT else []:
                 self._same_answer("customer", row, self.customer_rows)
         keys = PartitionOracle(self.entities["terminal"])
-        for placed in taken(log):
+        for placed in LaneReader().fold(enumerate(log)):
             origin = _origin(placed.kind, placed.row)
             self._same_content(origin, placed.row)
             self.terminal_rows[origin] = self._fold("terminal", keys, placed.kind, placed)
@@ -195,9 +195,9 @@ class Judge:
     def _judge_features(self) -> None:
         for number, log in self._logs("features.log"):
             for data in log:
-                for row in read_batch(data).rows:
+                for row in read_frame(data).rows:
                     self._same_answer("terminal", row, self.terminal_rows)
-            order = [placed.row["terminal_pos"] for placed in taken(log)]
+            order = [placed.row["terminal_pos"] for placed in LaneReader().fold(enumerate(log))]
             if order != sorted(order):
                 self.wrong.append(f"features.log/{number}: out of order")
         payments = [o for o in self.terminal_rows if o[0] == "transactions"]
@@ -296,7 +296,7 @@ def taken_letters(log: Sequence[Letter]) -> list[Letter]:
             begin = max(begin, frm)
         if frm > begin:
             continue
-        row = to - ROW if facts["stage"] == "gate" else to - 1
+        row = to - (1 << ROW_BITS) if facts["stage"] == "gate" else to - 1
         if row >= begin:
             found.append(letter)
         reached[src] = max(begin, to)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from load.oracle.frames import read_frame
 from tests.simulation import judgement, simulation
-from tests.simulation.oracle_frames import read_batch
 from tests.simulation.oracle_pipeline import Durable
 
 SEED = 4
@@ -32,7 +32,7 @@ def flip_a_bit(left: Durable) -> Durable:
     """The lowest bit of an as-of value in a record of features.log."""
     place = next(p for p, log in sorted(left.frames.items()) if p[0] == "features.log" and log)
     log = list(left.frames[place])
-    values = read_batch(log[0]).rows[0]["terminal_values"]
+    values = read_frame(log[0]).rows[0]["terminal_values"]
     at = log[0].index(struct.pack(f"<{len(values)}d", *values))
     log[0] = log[0][:at] + bytes([log[0][at] ^ 1]) + log[0][at + 1 :]
     return left._replace(frames={**left.frames, place: log})
