@@ -196,3 +196,34 @@ class BlockStore:
     def drop(self, slots: Ints) -> None:
         """Empty the lists of the slots."""
         drop(self.blocks, slots)
+
+
+class BlockPart:
+    """What every part that keeps its rows in a `BlockStore` does with them; see `features.part`."""
+
+    store: BlockStore
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use."""
+        return self.store.nbytes
+
+    def packed_words(self, slots: Ints) -> Ints:
+        """Return how many words `pack` writes for each slot."""
+        return self.store.packed_words(slots)
+
+    def pack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
+        """Write each slot's state at its offset."""
+        self.store.pack(slots, data, offsets)
+
+    def unpack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
+        """Read what `pack` wrote, moving `offsets` behind it."""
+        self.store.unpack(slots, data, offsets)
+
+    def drop(self, slots: Ints) -> None:
+        """Forget the slots' state."""
+        self.store.drop(slots)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` slots."""
+        self.store.grow(capacity)

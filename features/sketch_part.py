@@ -12,7 +12,7 @@ from features import blocks
 from features.aggregations import Op, Quantile, TopShare
 from features.aggregations.quantile import BUCKETS, bucket_of, middle_of, rank_of
 from features.aggregations.top_share import ITEMS_A_TILE, K_MAX
-from features.blocks import Blocks, BlockStore
+from features.blocks import BlockPart, Blocks, BlockStore
 from features.definition import Feature
 from features.part import Batch, Bools, Columns, Floats, Ints, Told, columns_of
 from features.span_part import Spans, bounds, spans_of, valid_until
@@ -21,7 +21,7 @@ _WIDTH = 3
 _QUANTILE = int(Op.QUANTILE)
 
 
-class SketchPart:
+class SketchPart(BlockPart):
     """The part that keeps counts of buckets and items; see the module."""
 
     def __init__(self, features: tuple[Feature, ...]) -> None:
@@ -37,11 +37,6 @@ class SketchPart:
             self.of_items[self.spans.level[window]] = kind != _QUANTILE
         self.store = BlockStore(len(self.spans.hop_ms), _WIDTH)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes in use."""
-        return self.store.nbytes
-
     def apply(self, batch: Batch, told: Told) -> None:
         """Fold the rows in and write each one's answers."""
         done = 0
@@ -55,26 +50,6 @@ class SketchPart:
     def valid_until_ms(self, slots: Ints, at_ms: Ints, out: Ints) -> None:
         """Lower `out` to the first moment at which a tile enters or leaves a window."""
         valid_until(self.spans, self.store.blocks, _WIDTH, (slots, at_ms), out)
-
-    def packed_words(self, slots: Ints) -> Ints:
-        """Return how many words `pack` writes for each slot."""
-        return self.store.packed_words(slots)
-
-    def pack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
-        """Write each slot's state at its offset."""
-        self.store.pack(slots, data, offsets)
-
-    def unpack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
-        """Read what `pack` wrote, moving `offsets` behind it."""
-        self.store.unpack(slots, data, offsets)
-
-    def drop(self, slots: Ints) -> None:
-        """Forget the slots' state."""
-        self.store.drop(slots)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` slots."""
-        self.store.grow(capacity)
 
 
 def _parameter(feature: Feature) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from features import blocks, summary
-from features.blocks import Blocks, BlockStore
+from features.blocks import BlockPart, Blocks, BlockStore
 from features.definition import FOREVER_MS, Feature
 from features.part import Batch, Columns, Floats, Ints, Told, columns_of
 
@@ -28,7 +28,7 @@ class Spans(NamedTuple):
     delay_ms: Ints  # (windows,)
 
 
-class SpanPart:
+class SpanPart(BlockPart):
     """The part that keeps summaries of tiles; see the module."""
 
     def __init__(self, features: tuple[Feature, ...]) -> None:
@@ -37,11 +37,6 @@ class SpanPart:
         self.features = tuple(features[i] for i in order)
         self.columns = columns_of(self.features, [windows[i] for i in order], [0] * len(order))
         self.store = BlockStore(len(self.spans.hop_ms), _WIDTH)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in use."""
-        return self.store.nbytes
 
     def apply(self, batch: Batch, told: Told) -> None:
         """Fold the rows in and write each one's answers."""
@@ -55,26 +50,6 @@ class SpanPart:
     def valid_until_ms(self, slots: Ints, at_ms: Ints, out: Ints) -> None:
         """Lower `out` to the first moment at which a tile enters or leaves a window."""
         valid_until(self.spans, self.store.blocks, _WIDTH, (slots, at_ms), out)
-
-    def packed_words(self, slots: Ints) -> Ints:
-        """Return how many words `pack` writes for each slot."""
-        return self.store.packed_words(slots)
-
-    def pack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
-        """Write each slot's state at its offset."""
-        self.store.pack(slots, data, offsets)
-
-    def unpack(self, slots: Ints, data: Ints, offsets: Ints) -> None:
-        """Read what `pack` wrote, moving `offsets` behind it."""
-        self.store.unpack(slots, data, offsets)
-
-    def drop(self, slots: Ints) -> None:
-        """Forget the slots' state."""
-        self.store.drop(slots)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` slots."""
-        self.store.grow(capacity)
 
 
 def spans_of(features: tuple[Feature, ...], group: list[int]) -> tuple[Spans, list[int]]:
