@@ -45,6 +45,7 @@ from features.records import (
     set_used,
     used,
 )
+from features.tiles import dead_tiles
 
 Bytes = NDArray[np.uint8]
 _7 = np.uint64(7)
@@ -163,15 +164,7 @@ def _put_head(plan: Plan, words: Ints, a: int, data: Bytes, o: int) -> int:
 
 @compiled
 def _live_tiles(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
-    begin, size, count = (
-        section_at(plan, words, a, level),
-        plan.levels[level, TILE_WORDS],
-        used(words, a, level),
-    )
-    dead = 0
-    while dead < count and words[begin + dead * size] >> COUNT_BITS < first:
-        dead += 1
-    return count - dead
+    return used(words, a, level) - dead_tiles(plan, words, a, level, first)
 
 
 @compiled

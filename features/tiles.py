@@ -93,8 +93,8 @@ def _open_tile(
 
 
 @compiled
-def _drop_dead(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
-    """Drop the tiles that no window sees any more; return how many."""
+def dead_tiles(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
+    """Return how many of a level's tiles are numbered under `first`: no window sees them any more."""
     begin, size, count = (
         section_at(plan, words, a, level),
         plan.levels[level, TILE_WORDS],
@@ -103,6 +103,18 @@ def _drop_dead(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
     dead = 0
     while dead < count and words[begin + dead * size] >> COUNT_BITS < first:
         dead += 1
+    return dead
+
+
+@compiled
+def _drop_dead(plan: Plan, words: Ints, a: int, level: int, first: int) -> int:
+    """Drop the tiles that no window sees any more; return how many."""
+    begin, size, count = (
+        section_at(plan, words, a, level),
+        plan.levels[level, TILE_WORDS],
+        used(words, a, level),
+    )
+    dead = dead_tiles(plan, words, a, level, first)
     if dead:
         for word in range(begin, begin + (count - dead) * size):
             words[word] = words[word + dead * size]

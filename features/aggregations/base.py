@@ -42,15 +42,14 @@ class Op(IntEnum):
 class Aggregation(ABC):
     """One way to fold the values of a window.
 
-    `words` says how much of a tile the kernel must keep: 2 count, 3 and sum, 5 and sum of squares,
-    7 and least and greatest; 0 for one that is kept elsewhere. `kept_over` names the kinds of window it can
+    `in_tiles` says that the tiles of a sawtooth window keep it. `kept_over` names the kinds of window it can
     be kept over, None for no window at all; `replaces` says whether a row's value can be taken back;
     `of_item` that it is of the view's item, not of its measure. `width` is the number of columns it makes,
     0 for one of the feature's own name; `reach_ms` how long a row may count that no window bounds.
     """
 
     op: ClassVar[Op]
-    words: ClassVar[int] = 0
+    in_tiles: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     kept_over: ClassVar[frozenset[Kept | None]] = WINDOWS
     replaces: ClassVar[bool] = False
@@ -62,11 +61,6 @@ class Aggregation(ABC):
     def name(self) -> str:
         """The word for it in feature names and docs."""
         return self.op.name.lower()
-
-    @property
-    def in_tiles(self) -> bool:
-        """Whether the tiles of a sawtooth window keep it."""
-        return self.words > 0
 
     @abstractmethod
     def prepare(self, value: int) -> State:

@@ -20,7 +20,7 @@ class Count(Aggregation):
     """
 
     op = Op.COUNT
-    words = 2
+    in_tiles = True
     unit = "rows"
     replaces = True
 

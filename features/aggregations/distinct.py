@@ -32,11 +32,7 @@ class Distinct(Aggregation):
     unit = "items"
     kept_over = frozenset({"sawtooth"})
     of_item = True
-
-    @property
-    def in_tiles(self) -> bool:
-        """Its list of items stands beside the tiles, in the same state."""
-        return True
+    in_tiles = True  # its list of items stands beside the tiles, in the same state
 
     def prepare(self, value: int) -> State:
         return (value,)

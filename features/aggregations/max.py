@@ -20,7 +20,7 @@ class Max(Aggregation):
     """
 
     op = Op.MAX
-    words = 7
+    in_tiles = True
     unit = "the measure's"
 
     def prepare(self, value: int) -> State:

@@ -20,7 +20,7 @@ class Mean(Aggregation):
     """
 
     op = Op.MEAN
-    words = 3
+    in_tiles = True
     unit = "the measure's"
     replaces = True
 

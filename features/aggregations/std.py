@@ -32,7 +32,7 @@ class Std(Aggregation):
     """
 
     op = Op.STD
-    words = 5
+    in_tiles = True
     unit = "the measure's"
 
     def prepare(self, value: int) -> State:

@@ -20,7 +20,7 @@ class Sum(Aggregation):
     """
 
     op = Op.SUM
-    words = 3
+    in_tiles = True
     unit = "the measure's"
     replaces = True
 
