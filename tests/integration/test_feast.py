@@ -2,22 +2,18 @@
 
 import json
 import math
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import redis
 from click.testing import CliRunner
 from feast import FeatureStore
 from numpy.typing import NDArray
@@ -33,8 +29,7 @@ from features.feast_row import RowReaderCodec, RowsRead, RowWriterCodec
 from features.vector import assemble
 from headrace.commands.materialize import command
 from headrace.run import Run
-from headrace.servers.ports import free, from_environment
-from headrace.servers.redis import Redis
+from tests.integration.feast_place import Place, place_with_redis
 
 pytestmark = [
     pytest.mark.integration,
@@ -43,54 +38,17 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 BEGIN_MS = 1_525_132_800_000  # 2018-05-01
 END_MS = BEGIN_MS + 45 * DAY_MS
 KEYS, PAYMENTS = 300, 4_000
 MICROSECONDS = pa.timestamp("us", tz="UTC")
 
 
-class Place(NamedTuple):
-    """A run with a lake, and its Redis."""
-
-    root: Path
-    home: RunHome
-    url: str
-
-    def environment(self) -> dict[str, str]:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        return ours | {"HEADRACE_ROOT": str(self.root), "PYTHONPATH": str(CHECKOUT)}
-
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url)
-
-    def feast(self, *words: str) -> str:
-        """Run the `feast` command in feature_repo/, as a user would."""
-        command = [str(Path(sys.executable).with_name("feast")), *words]
-        done = subprocess.run(
-            command, cwd=CHECKOUT / "feature_repo", env=self.environment(), text=True, timeout=300,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    root = tmp_path_factory.mktemp("feast")
-    run = Run.create(root, "feast")
-    server = Redis(root / ".headrace" / "servers" / "redis", tethered=True)
-    running = server.launch((next(free(from_environment())),))
-    server.await_ready(running)
-    address = f"redis://127.0.0.1:{running.ports[0]}"
-    (root / ".headrace" / "servers.json").write_text(json.dumps({"redis_url": address}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("HEADRACE_REDIS_URL", raising=False)
-        patch.delenv("HEADRACE_RUN", raising=False)
-        patch.setenv("HEADRACE_ROOT", str(root))
-        write_feature_log(run.lake)
-        yield Place(root, RunHome(run.home), f"{address}/{run.redis_db}")
-    server.stop()
+    with place_with_redis(tmp_path_factory.mktemp("feast"), "feast") as made:
+        write_feature_log(made.home.lake)
+        yield made
 
 
 @pytest.fixture(scope="module")

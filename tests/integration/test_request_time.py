@@ -1,6 +1,5 @@
 """Values as of a moment, from tiles in Redis through the stock SDK: equal to the definition, bit for bit."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,17 +12,13 @@ from feast import FeatureStore
 from contracts.connections import RedisConnection
 from contracts.errors import StateError
 from feature_repo.repository import open_store
-from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER, ENTITIES, TERMINAL
 from features.definition import DAY_MS, HOUR_MS, Entity
 from features.feast_format import entity_key, field_name
 from features.feast_tiles import TilesView
 from features.state import EntityState
-from headrace.run import Run
-from headrace.servers.ports import free, from_environment
-from headrace.servers.redis import Redis
+from tests.integration.feast_place import Place, place_with_redis
 from tests.integration.request_time_store import BEGIN_MS, History, history, same_bits, write
-from tests.integration.test_feast import Place
 
 pytestmark = [
     pytest.mark.integration,
@@ -46,19 +41,8 @@ MOMENTS = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    root = tmp_path_factory.mktemp("request-time")
-    run = Run.create(root, "later")
-    server = Redis(root / ".headrace" / "servers" / "redis", tethered=True)
-    running = server.launch((next(free(from_environment())),))
-    server.await_ready(running)
-    address = f"redis://127.0.0.1:{running.ports[0]}"
-    (root / ".headrace" / "servers.json").write_text(json.dumps({"redis_url": address}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("HEADRACE_REDIS_URL", raising=False)
-        patch.delenv("HEADRACE_RUN", raising=False)
-        patch.setenv("HEADRACE_ROOT", str(root))
-        yield Place(root, RunHome(run.home), f"{address}/{run.redis_db}")
-    server.stop()
+    with place_with_redis(tmp_path_factory.mktemp("request-time"), "later") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
