@@ -43,4 +43,4 @@ def _send(stand: Stand, outbox: Outbox, parts: list[list[Record]]) -> None:
     for part in parts:
         outbox.send(stand.topic("transactions"), part)
     outbox.flush()
-    stand.await_group("gate", ["transactions"])
+    stand.await_group("gate", stand.ends(["transactions"]))

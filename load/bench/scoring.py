@@ -40,8 +40,8 @@ def run_scorer(root: Path, servers: Servers) -> Outcome:
         stand.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
         _send(stand, _ready(made))
         for group, topics in (("gate", ["transactions"]), ("stage-customer", ["events.customer"])):
-            stand.await_group(group, topics)
-        stand.await_group("stage-terminal", ["events.terminal"])
+            stand.await_group(group, stand.ends(topics))
+        stand.await_group("stage-terminal", stand.ends(["events.terminal"]))
         pids = stand.start(("score",))
         count = TopicCount(stand.kafka, stand.topic("predictions"))
         count.wait(SCORER_EVENTS // 10, TIMEOUT_S)

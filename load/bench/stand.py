@@ -19,6 +19,7 @@ from headrace.supervisor import STOP_PATIENCE_S, Supervisor
 
 COMPILE_TIMEOUT_S = 300.0  # kernels of a fresh checkout, on a busy machine
 IDLE_S = 0.5  # without movement: what was sent is through
+Places = dict[tuple[str, int], int]  # offset by topic and partition
 
 
 @contextmanager
@@ -99,26 +100,50 @@ class Stand:
         """Return a topic's full name."""
         return self.run.topic_prefix + name
 
-    def await_group(self, group: str, topics: Sequence[str], timeout_s: float = 300.0) -> None:
+    def ends(self, topics: Sequence[str]) -> Places:
+        """Return the offset behind the last record of each partition, of transactions still open too."""
+        look = Consumer(
+            {
+                **self.kafka.librdkafka(),
+                "group.id": self.topic("bench-ends"),
+                "isolation.level": "read_uncommitted",
+            }
+        )
+        try:
+            return {
+                (name, partition): look.get_watermark_offsets(
+                    TopicPartition(self.topic(name), partition), timeout=10.0
+                )[1]
+                for name in topics
+                for partition in range(self.run.partitions)
+            }
+        finally:
+            look.close()
+
+    def await_group(self, group: str, ends: Places, timeout_s: float = 300.0) -> None:
         """Wait until a consumer group has committed the ends of topics.
+
+        Args:
+            group: its name without the run's prefix.
+            ends: from `ends`, taken before a transaction commits: the mark that ends one takes an offset
+                which no group commits before another record follows.
+            timeout_s: the patience.
 
         Raises:
             TimeoutError: it has not after `timeout_s`.
         """
-        places = [TopicPartition(self.topic(name), i) for name in topics for i in range(self.run.partitions)]
+        places = [TopicPartition(self.topic(name), i) for (name, i), end in ends.items() if end]
+        awaited = [end for end in ends.values() if end]
         look = Consumer(
             {**self.kafka.librdkafka(), "group.id": self.topic(group), "enable.auto.commit": False}
         )
         deadline_s = time.monotonic() + timeout_s
         try:
-            ends = [look.get_watermark_offsets(place, timeout=10.0)[1] for place in places]
             while any(
-                place.offset < end
-                for place, end in zip(look.committed(places, 10.0), ends, strict=True)
-                if end
+                place.offset < end for place, end in zip(look.committed(places, 10.0), awaited, strict=True)
             ):
                 if time.monotonic() > deadline_s:
-                    raise TimeoutError(f"group {group} is not at the end of {topics} after {timeout_s:.0f} s")
+                    raise TimeoutError(f"group {group} is not at {ends} after {timeout_s:.0f} s")
                 time.sleep(0.02)
         finally:
             look.close()

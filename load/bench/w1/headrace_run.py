@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from contracts.frame import decode
 from contracts.lanes import Lanes, accept
 from load.bench.measure import Figures, TreeMeter
-from load.bench.stand import Stand
+from load.bench.stand import Places, Stand
 from load.bench.w1.backlog import Backlog
 from load.generator import Generated, generate
 from load.producer import Outbox
@@ -65,8 +65,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 def measure(stand: Stand, work: Work, asked: Asked) -> dict[str, Figures]:
     """Return figures of `headrace` (both processes), `gate` and `stage`.
 
-    The measured payments are written in one transaction, so that both processes find them all at once; one
-    more payment behind it moves the group's offset over the transaction's own mark.
+    The measured payments are written in one transaction, so that both processes find them all at once.
     """
     pids = {
         **stand.start(("gate",)),
@@ -75,28 +74,30 @@ def measure(stand: Stand, work: Work, asked: Asked) -> dict[str, Figures]:
         ),
     }
     outbox = Outbox(stand.kafka)
-    _send(stand, outbox, work.records[: work.warm])
+    outbox.send(stand.topic("transactions"), work.records[: work.warm])
+    outbox.flush()
+    outbox.close()
+    _await(stand, stand.ends(["transactions"]))
     backlog = Backlog(stand.kafka, stand.topic("transactions"))
-    backlog.add(work.records[work.warm : -1])
+    backlog.add(work.records[work.warm :])
     backlog.hide()
+    ends = stand.ends(["transactions"])
     time.sleep(CHECKPOINTS_S)
     whole = TreeMeter(pids.values())
     parts = {name: TreeMeter([pid]) for name, pid in pids.items()}
     backlog.show()
-    _send(stand, outbox, work.records[-1:])
+    _await(stand, ends)
     figures = {"headrace": whole.read(work.events)}
-    outbox.close()
     if asked.profile:
         os.kill(pids["stage"], signal.SIGRTMIN)
         time.sleep(CHECKPOINTS_S)
     return figures | {name: meter.read(work.events) for name, meter in parts.items()}
 
 
-def _send(stand: Stand, outbox: Outbox, records: list[Record]) -> None:
-    outbox.send(stand.topic("transactions"), records)
-    outbox.flush()
-    stand.await_group("gate", ["transactions"])
-    stand.await_group("stage-customer", ["events.customer"])
+def _await(stand: Stand, ends: Places) -> None:
+    """Wait until the gate has passed `ends`, and the stage what the gate made of it."""
+    stand.await_group("gate", ends)
+    stand.await_group("stage-customer", stand.ends(["events.customer"]))
 
 
 def answers(stand: Stand, columns: tuple[str, ...], *, json: bool) -> Iterator[Answer]:
