@@ -54,7 +54,7 @@ class Kafka(Server):
             java.find(),
             f"-Xms{heap}",
             f"-Xmx{heap}",
-            "-XX:TieredStopAtLevel=1",  # docs/decisions/0047: the second compiler costs more than it brings here
+            "-XX:TieredStopAtLevel=1",  # docs/decisions/0047
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
             "-XX:+ExitOnOutOfMemoryError",
