@@ -1,0 +1,148 @@
+"""The last day of event time against a reference: panes of counts, and the statistics over their sum."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.drift.reference import Counts, Reference
+from inference.drift.season import slots
+from inference.drift.statistics import STATISTICS, limits, share_limits
+from inference.drift_settings import DriftSettings, words
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NULLS = "null_rate"  # the detector's name where the share of null values has moved
+KEEP_LEVEL = 0.8  # an alert is cleared under so much of its limit, so that it does not flicker
+
+
+class Finding(NamedTuple):
+    """One column over its limit at a look, or back under it; shares are those of null values, else NaN."""
+
+    feature: str
+    detector: str
+    over: bool
+    statistic: float
+    limit: float
+    since_ms: int
+    rows: int
+    expected: float
+    observed: float
+
+
+class ReferenceWindow:
+    """Columns over the newest `window_ms` of event time, further back where that holds too few rows.
+
+    >>> from inference.drift.baseline import measure
+    >>> chance, hours = np.random.default_rng(1), np.arange(4000) * 60_000
+    >>> usual = Reference(measure(["a"], chance.normal(size=(4000, 1)), hours).columns)
+    >>> window = ReferenceWindow(usual, DriftSettings())
+    >>> window.feed(chance.normal(size=(2000, 1)), hours[:2000])
+    >>> window.look()
+    []
+    >>> window.feed(chance.normal(1, size=(2000, 1)), hours[2000:])
+    >>> [(finding.detector, finding.over) for finding in window.look()]
+    [('psi', True)]
+    """
+
+    def __init__(self, reference: Reference, settings: DriftSettings) -> None:
+        self.reference, self._settings = reference, settings
+        self._names = words(settings.statistics)
+        self._panes: dict[int, Counts] = {}
+        self._total = self._empty()
+        self._newest = 0
+        self._since_look = 0
+
+    def feed(self, matrix: Floats, event_ms: Ints) -> None:
+        """Take rows (m, k) of event times (m,) in; what is older than the window is passed over."""
+        pane = event_ms // self._settings.pane_ms
+        slot = slots(event_ms)
+        for number in np.unique(pane).tolist():
+            if self._panes and number < min(self._panes):
+                continue
+            which = pane == number
+            rows = self.reference.count(matrix[which], slot[which])
+            self._panes.setdefault(number, self._empty()).add(rows)
+            self._total.add(rows)
+        self._newest = max(self._newest, int(pane.max(initial=0)))
+        self._since_look += len(matrix)
+        self._drop_old()
+
+    @property
+    def due(self) -> bool:
+        """Return whether enough rows have come since the last look, and for a look at all."""
+        return self._since_look >= self._settings.look_rows and self._total.rows >= self._settings.rows_min
+
+    def look(self, open_alerts: Collection[tuple[str, str]] = ()) -> list[Finding]:
+        """Return what is over its limit now, and which (detector, feature) asked for are back under it."""
+        self._since_look = 0
+        settings, reference, total = self._settings, self.reference, self._total
+        observed, (expected, null) = reference.observed(total), reference.expected(total)
+        nothing = np.full(len(reference.names), np.nan)
+        found: list[Finding] = []
+        for name in self._names:
+            statistic = STATISTICS[name](observed, expected)
+            limit = limits(
+                name, settings.effect_min, settings.chance_max, total.rows, reference.rows, reference.bins
+            )
+            found += self._findings(name, (statistic, limit, nothing, nothing), open_alerts)
+        share = total.nulls / max(1, total.rows)
+        limit = share_limits(
+            settings.null_share_min, settings.chance_max, total.rows, reference.rows_all, null
+        )
+        return found + self._findings(NULLS, (np.abs(share - null), limit, null, share), open_alerts)
+
+    def _findings(
+        self, name: str, figures: tuple[Floats, Floats, Floats, Floats], asked: Collection[tuple[str, str]]
+    ) -> list[Finding]:
+        """Make findings of statistic, limit, expected and observed, (k,) each, where there is one."""
+        statistic, limit, expected, observed = figures
+        found = []
+        for i, feature in enumerate(self.reference.names):
+            over = bool(statistic[i] > limit[i])
+            back = bool(statistic[i] < KEEP_LEVEL * limit[i])
+            if over or (back and (name, feature) in asked):
+                found.append(
+                    Finding(
+                        feature, name, over, float(statistic[i]), float(limit[i]),
+                        self._since(i, name) if over else 0, self._total.rows, float(expected[i]),
+                        float(observed[i]),
+                    )
+                )  # fmt: skip
+        return found
+
+    def _since(self, column: int, name: str) -> int:
+        """Return where the unbroken row of panes begins that differ each by itself, up to the newest."""
+        since = self._newest
+        for number in sorted(self._panes, reverse=True):
+            if number < self._newest and not self._pane_differs(self._panes[number], column, name):
+                break
+            since = number
+        return since * self._settings.pane_ms
+
+    def _pane_differs(self, pane: Counts, column: int, name: str) -> bool:
+        expected, null = self.reference.expected(pane)
+        if name == NULLS:
+            moved = abs(pane.nulls[column] / max(1, pane.rows) - null[column])
+            return bool(moved > self._settings.null_share_min)
+        statistic = STATISTICS[name](self.reference.observed(pane)[column], expected[column])
+        some = slice(column, column + 1)
+        limit = limits(
+            name, self._settings.effect_min, 0.05, pane.rows, self.reference.rows[some],
+            self.reference.bins[some],
+        )  # fmt: skip
+        return bool(statistic > limit[0])
+
+    def _drop_old(self) -> None:
+        panes = -(-self._settings.window_ms // self._settings.pane_ms)
+        for number in sorted(self._panes):
+            old = self._panes[number]
+            if number > self._newest - panes or self._total.rows - old.rows < self._settings.rows_min:
+                return
+            self._total.add(old, -1)
+            del self._panes[number]
+
+    def _empty(self) -> Counts:
+        return Counts(len(self.reference.names), self.reference.edges.shape[1] + 1)
