@@ -69,6 +69,7 @@ def train(
     provenance: Provenance,
     champion: Predict | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
+    champion_until_ms: int = 0,
 ) -> Trained:
     """Return a trained model: choices on validation, figures on the holdout, the shipped trees on all.
 
@@ -78,6 +79,8 @@ def train(
     Args:
         champion: the present champion's calibrated scores of vectors (n, f), to compare with.
         tell: told how many of the search's trials are done.
+        champion_until_ms: the champion was trained on labels known by then, so judged payments of before may
+            flatter it; the report says how many they are.
 
     Raises:
         ModelError: E_TRAIN_FRAUDS, too few frauds to train on or to judge by.
@@ -86,6 +89,9 @@ def train(
     fitted = _choose(data, parts, settings, tell)
     judge = _fit(data, parts.known, fitted)
     report = _report(data, parts, fitted, judge, settings, champion)
+    if champion is not None:
+        learnt = data.label_ms[parts.judged] <= champion_until_ms
+        report["comparison"]["champion"]["learnt_share"] = float(learnt.mean())
     text = _fit(data, np.ones(len(data), np.bool_), fitted).model_to_string()
     shipped = lightgbm.Booster(model_str=text)
     title = f"Evaluation, data {data.data_hash[:8]}, definitions {DEFINITIONS_HASH}"
