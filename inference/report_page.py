@@ -31,7 +31,8 @@ def page(title: str, report: dict[str, Any]) -> str:
         ),
         "<h2>Customers called a day</h2>", _records(report["capacity"]),
         "<h2>Calibration</h2>", _curve(quality["reliability"]),
-        f'<p class="note">Mean distance {quality["calibration_error"]:.4g}, Brier score {quality["brier"]:.4g}.</p>',
+        f'<p class="note">Mean distance {quality["calibration_error"]:.4g},'
+        f' Brier score {quality["brier"]:.4g}.</p>',
         "<h2>Money at thresholds</h2>", _records(report["money"]),
         "<h2>Segments</h2>", _records(report["segments"], bad="adverse"),
         "<h2>Missing and shifted inputs</h2>", _records(report["robustness"]),
