@@ -5,6 +5,8 @@ The defaults were chosen from the evaluation in docs/drift.md (`headrace bench r
 
 import msgspec
 
+from contracts.errors import ConfigError
+
 HOUR_MS = 3_600_000
 DETECTORS = ("adwin", "page_hinkley", "kswin", "ddm", "eddm", "hddm_a", "hddm_w")
 BINARY = ("ddm", "eddm", "hddm_a", "hddm_w")  # for 0 and 1 alone
@@ -27,9 +29,9 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
     before chance explains it only with a probability of `chance_max`. An alert is not repeated within
     `cooldown_ms` of event time. Without a baseline the first `first_rows` sampled rows are the reference.
 
-    >>> DriftSettings(statistics="psy")
+    >>> DriftSettings(statistics="psy")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: statistics: 'psy' is none of psi, ks, chi2, kl, js
+    contracts.errors.ConfigError: E_CONFIG_VALUE: 'psy' is none of psi, ks, chi2, kl, js ...
     """
 
     sample_every: int = 4
@@ -52,15 +54,15 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name, known in (("numbers", DETECTORS), ("shares", DETECTORS), ("statistics", STATISTICS)):
             for word in words(getattr(self, name)):
                 if word not in known:
-                    raise ValueError(f"{name}: {word!r} is none of {', '.join(known)}")
+                    raise _refused(name, f"{word!r} is none of {', '.join(known)}")
         for word in words(self.numbers):
             if word in BINARY:
-                raise ValueError(f"numbers: {word} is for 0 and 1 alone")
+                raise _refused("numbers", f"{word} is for 0 and 1 alone")
         for name in _SIZES:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise _refused(name, f"must be at least 1, not {getattr(self, name)}")
         if not 0 < self.chance_max < 1:
-            raise ValueError(f"chance_max must lie between 0 and 1, not {self.chance_max}")
+            raise _refused("chance_max", f"must lie between 0 and 1, not {self.chance_max}")
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -70,3 +72,7 @@ def words(text: str) -> tuple[str, ...]:
     ('psi', 'ks')
     """
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _refused(name: str, what: str) -> ConfigError:
+    return ConfigError("E_CONFIG_VALUE", what, f"HEADRACE_DRIFT_{name.upper()}", "see docs/drift.md")

@@ -17,6 +17,7 @@ from inference.drift.sample import Sample
 from inference.drift_settings import DriftSettings
 from load.bench.drift.judges import CONTESTANTS, Contestant, Judge
 from load.bench.drift.scenes import SCENES, Scene, Stream, handbook_scenes
+from load.bench.drift.watch_cost import watch_cost
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 
@@ -63,7 +64,8 @@ class Score(msgspec.Struct, kw_only=True):
 def run() -> Outcome:
     """Run all and report."""
     handbook = handbook_scenes(Path(os.environ.get("HANDBOOK_DATA", "data/handbook")))
-    return evaluate((*SCENES, *handbook), notes=[] if handbook else [NO_HANDBOOK])
+    outcome = evaluate((*SCENES, *handbook), notes=[] if handbook else [NO_HANDBOOK])
+    return msgspec.structs.replace(outcome, more=outcome.more | {"watch_cpu_us": watch_cost()})
 
 
 def evaluate(

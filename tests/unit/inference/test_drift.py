@@ -266,8 +266,9 @@ def test_a_feature_that_is_none_is_refused() -> None:
     "wrong", [{"numbers": "ddm"}, {"shares": "magic"}, {"window_ms": 0}, {"chance_max": 0.0}]
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ConfigError) as refused:
         DriftSettings(**wrong)
+    assert refused.value.code == "E_CONFIG_VALUE"
 
 
 def _bits(chance: float, rows: int, seed: int) -> Floats:

@@ -160,7 +160,7 @@ def test_a_report_has_all_its_parts_and_a_page_that_needs_nothing_else(
     assert set(report["comparison"]) == set(others)
     assert set(report["latency"]) == {"1_rows", "10_rows", "100_rows", "1000_rows"}
     assert all(f["p50_ms"] <= f["p95_ms"] <= f["p99_ms"] for f in report["latency"].values())
-    assert list(report["importance"])[0] == "amount_minor"
+    assert next(iter(report["importance"])) == "amount_minor"
     changes = {row["change"] for row in report["robustness"]}
     assert "without_amount_minor" in changes
     assert "without_customer_count_1h" not in changes  # the trees did not use it
