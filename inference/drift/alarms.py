@@ -25,6 +25,7 @@ class Alarms:
         self._cooldown_ms = cooldown_ms
         self._told_ms: dict[Key, int] = {}
         self._from_mean: dict[Key, float] = {}
+        self._since_ms: dict[Key, int] = {}
 
     @property
     def open(self) -> Collection[Key]:
@@ -46,7 +47,12 @@ class Alarms:
 
     def clears(self, key: Key) -> bool:
         """Take note that `key` is back; tell whether that is to be said."""
+        self._since_ms.pop(key, None)
         return self._from_mean.pop(key, None) is not None
+
+    def since(self, key: Key, since_ms: int) -> int:
+        """Return when the change behind an open alert began, as first told: a window forgets its own begin."""
+        return self._since_ms.setdefault(key, since_ms)
 
     def is_back(self, key: Key, before: float, now: float) -> bool:
         """Tell whether a further change of an open alert's mean led nearer to where the first came from."""

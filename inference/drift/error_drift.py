@@ -26,7 +26,7 @@ class ErrorDrift:
     >>> drift = ErrorDrift(DriftSettings(), model="fraud/1")
     >>> quiet = [event for at in range(2000) for event in drift.feed(at, 0)]
     >>> events = [event for at in range(2000, 2400) for event in drift.feed(at, 1)]
-    >>> quiet, events[0].kind, events[0].what, events[0].from_mean, 1990 < events[0].since < 2040
+    >>> quiet, events[0].kind, events[0].what, events[0].from_mean, 1900 < events[0].since < 2040
     ([], 'alert', 'error', 0.0, True)
     """
 

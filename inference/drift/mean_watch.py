@@ -29,7 +29,7 @@ class MeanWatch:
     """Detectors over one value; what is not finite is passed over and counted in `skipped`.
 
     >>> watch = MeanWatch("error", ("adwin",), as_it_is)
-    >>> _ = watch.feed(np.array([0.0] * 400 + [np.nan]), np.arange(401))
+    >>> _ = watch.feed(np.array([0.0] * 384 + [np.nan]), np.arange(385))
     >>> found = watch.feed(np.ones(300), np.arange(300))
     >>> found[0].detector, found[0].change.to_mean, watch.skipped
     ('adwin', 1.0, 1)

@@ -137,7 +137,7 @@ DETECTORS: dict[str, Detector] = {
         lambda: _module("kswin").KSWIN(alpha=1e-5, window_size=300, stat_size=100, seed=1),
         feed_one_by_one, lambda found: (float(found.p_value), float(found.alpha)),
     ),
-    "ddm": Detector(lambda: _module("binary/ddm").DDM(warm_start=100), feed_bits, _ddm),
+    "ddm": Detector(lambda: _module("binary/ddm").DDM(warm_start=500, drift_threshold=4.0), feed_bits, _ddm),
     "eddm": Detector(lambda: _module("binary/eddm").EDDM(alpha=0.8, beta=0.75), feed_bits, _eddm),
     "hddm_a": Detector(
         lambda: _module("binary/hddm_a").HDDMA(two_sided_test=True), feed_bits, _hddm_a

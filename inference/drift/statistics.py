@@ -57,7 +57,7 @@ _OF_PSI = {"psi": 1.0, "chi2": 1.0, "kl": 0.5, "js": 0.125}
 
 
 def limits(
-    name: str, effect: float, chance: float, rows: float, reference_rows: Floats, bins: NDArray[np.int64]
+    name: str, effect: float, chance: float, rows: Floats, reference_rows: Floats, bins: NDArray[np.int64]
 ) -> Floats:
     """Return from where on a statistic tells of a change, shape (k,).
 
@@ -65,12 +65,12 @@ def limits(
         effect: the smallest PSI that matters; the others' equivalent is used, and of KS a third of its
             root: a normal that moves by m deviations has a PSI of m^2 and a D of 0.4 m.
         chance: how likely a larger value may be where nothing has changed.
-        rows: rows in the window; reference_rows, bins: (k,) rows and bins behind what is expected.
+        rows, reference_rows, bins: (k,) rows in the window and in what is expected that are not null, bins.
 
-    >>> limits("psi", 0.1, 1e-6, 1e9, np.array([1e9]), np.array([10]))
+    >>> limits("psi", 0.1, 1e-6, np.array([1e9]), np.array([1e9]), np.array([10]))
     array([0.1])
     """
-    inverse = 1.0 / max(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
+    inverse = 1.0 / np.maximum(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
     if name == "ks":
         return np.maximum(np.sqrt(effect) / 3, kolmogi(chance) * np.sqrt(inverse))
     noise = chdtri(np.maximum(bins - 1, 1), chance) * inverse

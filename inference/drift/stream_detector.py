@@ -1,6 +1,5 @@
 """One of River's detectors over one value, and what it takes to say what changed: times, rows and means."""
 
-from bisect import bisect_right
 from math import log, sqrt
 from typing import NamedTuple
 
@@ -11,6 +10,8 @@ from inference.drift.river_detectors import CLOCK_ROWS, DELTA, DETECTORS, THINNE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+EDGE_ROWS = 16  # a mean of fewer says nothing of where it changed
 
 
 class Change(NamedTuple):
@@ -43,15 +44,14 @@ class StreamDetector:
     """A detector of `DETECTORS` over finite values, fed in log order.
 
     >>> detector = StreamDetector("adwin")
-    >>> detector.feed(np.zeros(500), np.arange(500))
+    >>> detector.feed(np.zeros(512), np.arange(512))
     []
-    >>> change = detector.feed(np.ones(500), 500 + np.arange(500))[0]
-    >>> change.from_mean, change.to_mean, 480 <= change.since_ms <= 530
-    (0.0, 1.0, True)
+    >>> change = detector.feed(np.ones(500), 512 + np.arange(500))[0]
+    >>> change.since_ms, change.from_mean, change.to_mean, change.statistic > change.limit
+    (512, 0.0, 1.0, True)
     """
 
     MARKS_MAX = 4096
-    RECENT_ROWS = 256  # what a detector other than ADWIN, which has no window to ask for, calls since then
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -98,9 +98,7 @@ class StreamDetector:
         return found
 
     def _change(self, now: _Mark, squares: float) -> Change:
-        count = now.fed - self._begin.fed
-        kept = int(self._detector.width) if self.name == "adwin" else min(self.RECENT_ROWS, count // 2)
-        mark = self._mark_at(now.fed - kept, now)
+        mark = self._likeliest(now)
         before, since = mark.fed - self._begin.fed, now.fed - mark.fed
         reading = self._kind.reading
         statistic, limit = self._cut(now, mark, squares) if reading is None else reading(self._detector)
@@ -109,6 +107,22 @@ class StreamDetector:
             from_mean=(mark.raw - self._begin.raw) / max(1, before), to_mean=(now.raw - mark.raw) / since,
             statistic=statistic, limit=limit,
         )  # fmt: skip
+
+    def _likeliest(self, now: _Mark) -> _Mark:
+        """Return the mark at which the mean most likely changed, since the detector last began anew.
+
+        Of all marks the one whose two sides' means lie furthest apart for their sizes: the likeliest one
+        change of a normal mean (Hinkley 1970). River's ADWIN drops its oldest bucket and then all, so its
+        own window says less.
+        """
+        inside = [m for m in self._marks if self._begin.fed + EDGE_ROWS <= m.fed <= now.fed - EDGE_ROWS]
+        if not inside:
+            return self._begin
+        before = np.array([m.fed for m in inside], np.float64) - self._begin.fed
+        since = (now.fed - self._begin.fed) - before
+        total = np.array([m.total for m in inside]) - self._begin.total
+        apart = total / before - (now.total - self._begin.total - total) / since
+        return inside[int(np.argmax(np.abs(apart) * np.sqrt(before * since)))]
 
     def _cut(self, now: _Mark, mark: _Mark, squares: float) -> tuple[float, float]:
         """Return how far the means around the mark are apart, and ADWIN's bound for that."""
@@ -135,9 +149,3 @@ class StreamDetector:
                 )  # fmt: skip
         if len(self._marks) > self.MARKS_MAX:
             del self._marks[: self.MARKS_MAX // 2]
-
-    def _mark_at(self, row: int, now: _Mark) -> _Mark:
-        """Return the mark nearest to a row, inside what was fed since the detector last began anew."""
-        at = max(0, bisect_right(self._marks, row, key=lambda mark: mark.fed) - 1)
-        inside = [m for m in self._marks[at : at + 2] if self._begin.fed < m.fed < now.fed]
-        return inside[0] if inside else self._begin

@@ -85,7 +85,12 @@ class ReferenceWindow:
         for name in self._names:
             statistic = STATISTICS[name](observed, expected)
             limit = limits(
-                name, settings.effect_min, settings.chance_max, total.rows, reference.rows, reference.bins
+                name,
+                settings.effect_min,
+                settings.chance_max,
+                total.rows - total.nulls,
+                reference.rows,
+                reference.bins,
             )
             found += self._findings(name, (statistic, limit, nothing, nothing), open_alerts)
         share = total.nulls / max(1, total.rows)
@@ -114,12 +119,18 @@ class ReferenceWindow:
         return found
 
     def _since(self, column: int, name: str) -> int:
-        """Return where the unbroken row of panes begins that differ each by itself, up to the newest."""
-        since = self._newest
+        """Return where the row of panes begins that differ each by itself, up to the newest.
+
+        One pane among them that does not may be chance, two are the end of it.
+        """
+        since, alike = self._newest, 0
         for number in sorted(self._panes, reverse=True):
-            if number < self._newest and not self._pane_differs(self._panes[number], column, name):
-                break
-            since = number
+            if self._pane_differs(self._panes[number], column, name):
+                since, alike = number, 0
+            else:
+                alike += 1
+                if alike > 1:
+                    break
         return since * self._settings.pane_ms
 
     def _pane_differs(self, pane: Counts, column: int, name: str) -> bool:
@@ -130,7 +141,7 @@ class ReferenceWindow:
         statistic = STATISTICS[name](self.reference.observed(pane)[column], expected[column])
         some = slice(column, column + 1)
         limit = limits(
-            name, self._settings.effect_min, 0.05, pane.rows, self.reference.rows[some],
+            name, self._settings.effect_min, 0.05, pane.rows - pane.nulls[some], self.reference.rows[some],
             self.reference.bins[some],
         )  # fmt: skip
         return bool(statistic > limit[0])

@@ -55,7 +55,7 @@ def test_limits_are_passed_by_chance_as_rarely_as_promised(name: str) -> None:
     rng = np.random.default_rng(3)
     q = np.full(10, 0.1)
     shares = rng.multinomial(2000, q, 10_000) / 2000
-    limit = limits(name, 0.0, 0.01, 2000, np.array([1e12]), np.array([10]))[0]
+    limit = limits(name, 0.0, 0.01, np.array([2000.0]), np.array([1e12]), np.array([10]))[0]
     passed = (STATISTICS[name](shares, q) > limit).mean()
     assert 0.001 < passed < 0.015 if name == "ks" else 0.007 < passed < 0.014  # KS over bins is careful
 
@@ -156,6 +156,15 @@ def test_a_window_says_since_when_and_null_values_apart() -> None:
     window.feed(chance.normal(size=(1440, 1)), times + DAY_MS)
     assert {(f.detector, f.over) for f in window.look(asked)} == {("psi", False), (NULLS, False)}
     assert window.look() == []
+
+
+def test_a_category_that_is_all_null_is_missing_and_nothing_else() -> None:
+    chance = np.random.default_rng(8)
+    hours = BEGIN_MS + np.arange(7 * 1440) * 60_000
+    usual = measure(["a"], (chance.random((len(hours), 1)) < 0.02).astype(float), hours)
+    window = ReferenceWindow(Reference(usual.columns), DriftSettings(statistics="psi,ks,chi2,kl,js"))
+    window.feed(np.full((1440, 1), np.nan), hours[:1440])
+    assert [finding.detector for finding in window.look()] == [NULLS]
 
 
 def _damaged(**fields: object) -> bytes:
