@@ -51,7 +51,7 @@ class Alarms:
         return self._from_mean.pop(key, None) is not None
 
     def since(self, key: Key, since_ms: int) -> int:
-        """Return when the change behind an open alert began, as first told: a window forgets its own begin."""
+        """Return when an open alert's change began, as first told: a window forgets its own begin."""
         return self._since_ms.setdefault(key, since_ms)
 
     def is_back(self, key: Key, before: float, now: float) -> bool:

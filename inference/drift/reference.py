@@ -1,6 +1,7 @@
 """A baseline as arrays: which bin a value is in, what a window of given hours should hold, a value's rank."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,19 @@ class Counts:
         self.rows += times * other.rows
 
 
+class Expected(NamedTuple):
+    """What rows of some hours should hold, and how many rows of the baseline say so.
+
+    Shares of bins (k, bins) among values, of null values (k,); `rows` (k,) that are not null and `rows_all`
+    are the sizes of a plain sample that would be as sure: a slot of few rows in a window of many counts.
+    """
+
+    shares: Floats
+    nulls: Floats
+    rows: Floats
+    rows_all: Floats
+
+
 class Reference:
     """What k columns of a baseline are expected to hold.
 
@@ -54,13 +68,12 @@ class Reference:
             counts[:, i, : len(column.edges) + 1] = column.counts
             nulls[:, i], rows[:, i] = column.nulls, column.rows
         self.bins = np.array([len(column.edges) + 1 for column in columns], np.int64)
-        self.rows = counts.sum(axis=(0, 2))  # not null
-        self.rows_all = rows.sum(axis=0)
         self._there = np.arange(width + 1) < self.bins[:, None]
         whole = self._smoothed(counts.sum(axis=0))
         known = counts.sum(axis=2, keepdims=True)
         self._shares = (counts + SLOT_PRIOR_ROWS * whole) / (known + SLOT_PRIOR_ROWS)
-        null = nulls.sum(axis=0) / np.maximum(self.rows_all, 1.0)
+        null = nulls.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
+        self._slot_rows, self._slot_rows_all = known[:, :, 0] + SLOT_PRIOR_ROWS, rows + SLOT_PRIOR_ROWS
         self._nulls = (nulls + SLOT_PRIOR_ROWS * null) / (rows + SLOT_PRIOR_ROWS)
         self._middles = np.cumsum(whole, axis=1) - whole / 2
         self._usual = (self._shares * self._middles).sum(axis=2)  # mean rank by slot and column
@@ -83,12 +96,17 @@ class Reference:
         """Return a window's shares of bins, (k, bins), with half a row in every bin."""
         return self._smoothed(counts.bins.astype(np.float64))
 
-    def expected(self, counts: Counts) -> tuple[Floats, Floats]:
-        """Return what rows of these hours should have: shares of bins (k, bins), of null values (k,)."""
+    def expected(self, counts: Counts) -> "Expected":
+        """Return what rows of these hours should hold."""
         weight = counts.slots[:, None] / max(1, counts.rows)
         known = weight * (1 - self._nulls)
-        known = known / np.maximum(known.sum(axis=0), 1e-12)
-        return (known[:, :, None] * self._shares).sum(axis=0), (weight * self._nulls).sum(axis=0)
+        whole = known.sum(axis=0)
+        known = np.where(whole > 0, known / np.where(whole > 0, whole, 1.0), weight)
+        return Expected(
+            (known[:, :, None] * self._shares).sum(axis=0), (weight * self._nulls).sum(axis=0),
+            1 / np.maximum((known**2 / self._slot_rows).sum(axis=0), 1e-12),
+            1 / np.maximum((weight**2 / self._slot_rows_all).sum(axis=0), 1e-12),
+        )  # fmt: skip
 
     def ranks(self, column: int, values: Floats, slot: Ints) -> Floats:
         """Return finite values' ranks among the baseline's, about one half, less what is usual in their slot.

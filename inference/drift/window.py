@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NULLS = "null_rate"  # the detector's name where the share of null values has moved
+PANE_CHANCE = 0.05  # a pane of a window that is over its limit is believed sooner
 KEEP_LEVEL = 0.8  # an alert is cleared under so much of its limit, so that it does not flicker
 
 
@@ -79,25 +80,21 @@ class ReferenceWindow:
         """Return what is over its limit now, and which (detector, feature) asked for are back under it."""
         self._since_look = 0
         settings, reference, total = self._settings, self.reference, self._total
-        observed, (expected, null) = reference.observed(total), reference.expected(total)
+        observed, expected = reference.observed(total), reference.expected(total)
         nothing = np.full(len(reference.names), np.nan)
         found: list[Finding] = []
         for name in self._names:
-            statistic = STATISTICS[name](observed, expected)
+            statistic = STATISTICS[name](observed, expected.shares)
             limit = limits(
-                name,
-                settings.effect_min,
-                settings.chance_max,
-                total.rows - total.nulls,
-                reference.rows,
+                name, settings.effect_min, settings.chance_max, total.rows - total.nulls, expected.rows,
                 reference.bins,
-            )
+            )  # fmt: skip
             found += self._findings(name, (statistic, limit, nothing, nothing), open_alerts)
-        share = total.nulls / max(1, total.rows)
+        share, usual = total.nulls / max(1, total.rows), expected.nulls
         limit = share_limits(
-            settings.null_share_min, settings.chance_max, total.rows, reference.rows_all, null
+            settings.null_share_min, settings.chance_max, total.rows, expected.rows_all, usual
         )
-        return found + self._findings(NULLS, (np.abs(share - null), limit, null, share), open_alerts)
+        return found + self._findings(NULLS, (np.abs(share - usual), limit, usual, share), open_alerts)
 
     def _findings(
         self, name: str, figures: tuple[Floats, Floats, Floats, Floats], asked: Collection[tuple[str, str]]
@@ -134,14 +131,13 @@ class ReferenceWindow:
         return since * self._settings.pane_ms
 
     def _pane_differs(self, pane: Counts, column: int, name: str) -> bool:
-        expected, null = self.reference.expected(pane)
+        expected, some = self.reference.expected(pane), slice(column, column + 1)
         if name == NULLS:
-            moved = abs(pane.nulls[column] / max(1, pane.rows) - null[column])
+            moved = abs(pane.nulls[column] / max(1, pane.rows) - expected.nulls[column])
             return bool(moved > self._settings.null_share_min)
-        statistic = STATISTICS[name](self.reference.observed(pane)[column], expected[column])
-        some = slice(column, column + 1)
+        statistic = STATISTICS[name](self.reference.observed(pane)[column], expected.shares[column])
         limit = limits(
-            name, self._settings.effect_min, 0.05, pane.rows - pane.nulls[some], self.reference.rows[some],
+            name, self._settings.effect_min, PANE_CHANCE, pane.rows - pane.nulls[some], expected.rows[some],
             self.reference.bins[some],
         )  # fmt: skip
         return bool(statistic > limit[0])

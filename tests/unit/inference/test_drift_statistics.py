@@ -14,7 +14,7 @@ from scipy.spatial.distance import jensenshannon
 from contracts.errors import ModelError
 from features.vector import event_features
 from inference.drift.baseline import Baseline, Column, decode, measure
-from inference.drift.reference import Reference, against
+from inference.drift.reference import SLOT_PRIOR_ROWS, Reference, against
 from inference.drift.season import SLOTS, slots
 from inference.drift.statistics import STATISTICS, chi2, js, kl, ks, limits, psi, share_limits
 from inference.drift.window import NULLS, ReferenceWindow
@@ -93,9 +93,9 @@ def test_every_row_is_in_one_bin_or_null_whatever_it_holds(values: list[float], 
             by_hand[sum(value >= edge for edge in edges)] += 1
     assert counts.bins[0].tolist() == by_hand
     assert counts.nulls[0] == len(others) - sum(by_hand)
-    (expected,), (null,) = reference.expected(counts)
-    assert expected.sum() == pytest.approx(1)
-    assert 0 <= null <= 1
+    expected = reference.expected(counts)
+    assert expected.shares[0].sum() == pytest.approx(1)
+    assert 0 <= expected.nulls[0] <= 1
     assert reference.observed(counts)[0].sum() == pytest.approx(1)
     finite = other[np.isfinite(other)]
     ranks = reference.ranks(0, finite, slot[np.isfinite(other)])
@@ -110,8 +110,8 @@ def test_expected_shares_are_those_of_the_windows_hours() -> None:
         measure(["a"], np.repeat(night.astype(float), 200)[:, None], np.repeat(hours, 200)).columns
     )
     some = np.concatenate([hours[~night][:20], hours[night][:10]])
-    shares, _ = reference.expected(reference.count(np.zeros((30, 1)), slots(some)))
-    assert shares[0].tolist() == pytest.approx([2 / 3, 1 / 3], abs=0.01)
+    expected = reference.expected(reference.count(np.zeros((30, 1)), slots(some)))
+    assert expected.shares[0].tolist() == pytest.approx([2 / 3, 1 / 3], abs=0.01)
     ranks = reference.ranks(0, night.astype(float), slots(hours))
     assert np.ptp(ranks) < 0.02  # what is usual for the hour is no news
 
@@ -156,6 +156,28 @@ def test_a_window_says_since_when_and_null_values_apart() -> None:
     window.feed(chance.normal(size=(1440, 1)), times + DAY_MS)
     assert {(f.detector, f.over) for f in window.look(asked)} == {("psi", False), (NULLS, False)}
     assert window.look() == []
+
+
+def test_a_window_of_hours_that_the_baseline_hardly_knows_is_less_sure() -> None:
+    night, day = BEGIN_MS, BEGIN_MS + 12 * HOUR_MS
+    times = np.array([night] * 100 + [day] * 9900)
+    reference = Reference(measure(["a"], np.random.default_rng(1).random((10_000, 1)), times).columns)
+    mixed, only_night = (
+        reference.expected(reference.count(np.zeros((len(some), 1)), slots(some)))
+        for some in (times, times[:100])
+    )
+    assert mixed.rows[0] == pytest.approx(10_000, rel=0.01)
+    assert only_night.rows[0] == pytest.approx(100 + SLOT_PRIOR_ROWS)
+
+
+def test_a_column_that_was_always_null_and_still_is_says_nothing() -> None:
+    hours = BEGIN_MS + np.arange(2000) * 60_000
+    usual = measure(["a"], np.full((2000, 1), np.nan), hours)
+    window = ReferenceWindow(Reference(usual.columns), DriftSettings(statistics="psi,ks,chi2,kl,js"))
+    window.feed(np.full((1440, 1), np.nan), hours[:1440])
+    assert window.look() == []
+    window.feed(np.ones((1440, 1)), hours[:1440])
+    assert [finding.detector for finding in window.look()] == [NULLS]
 
 
 def test_a_category_that_is_all_null_is_missing_and_nothing_else() -> None:
