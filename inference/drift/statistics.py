@@ -72,7 +72,7 @@ def limits(
     """
     inverse = 1.0 / np.maximum(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
     if name == "ks":
-        return np.maximum(np.sqrt(effect) / 3, kolmogi(chance) * np.sqrt(inverse))
+        return np.asarray(np.maximum(np.sqrt(effect) / 3, kolmogi(chance) * np.sqrt(inverse)))
     noise = chdtri(np.maximum(bins - 1, 1), chance) * inverse
     return np.asarray(_OF_PSI[name] * np.maximum(effect, noise))
 
@@ -85,4 +85,4 @@ def share_limits(least: float, chance: float, rows: float, reference_rows: Float
     inverse = 1.0 / max(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
     smoothed = (share * rows + 0.5) / (rows + 1.0)
     noise = np.sqrt(chdtri(1, chance) * smoothed * (1 - smoothed) * inverse) + 0.5 / max(rows, 1.0)
-    return np.maximum(least, noise)
+    return np.asarray(np.maximum(least, noise))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -25,6 +25,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 BEGIN_MS = 1_522_627_200_000  # a Monday
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(counts=COUNTS)
 def test_statistics_are_scipys(counts: list[tuple[int, int]]) -> None:
     a, b = (np.array(side, np.float64) for side in zip(*counts, strict=True))
@@ -34,7 +35,7 @@ def test_statistics_are_scipys(counts: list[tuple[int, int]]) -> None:
     expected = stats.chisquare(a, a.sum() * q).statistic / a.sum()
     assert chi2(p, q) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     codes = [np.repeat(np.arange(len(side)), side.astype(int)) for side in (a, b)]
-    assert ks(p, q) == pytest.approx(stats.ks_2samp(*codes).statistic, abs=1e-12)
+    assert ks(p, q) == pytest.approx(stats.ks_2samp(*codes, method="asymp").statistic, abs=1e-12)
     by_hand = sum((x - y) * np.log(x / y) for x, y in zip(p.tolist(), q.tolist(), strict=True))
     assert psi(p, q) == pytest.approx(by_hand, abs=1e-12)
     assert psi(p, q) == pytest.approx(kl(p, q) + kl(q, p), abs=1e-12)
@@ -73,6 +74,7 @@ def test_a_slot_is_what_the_models_own_features_call_it() -> None:
     assert slots(event_ms).tolist() == (said["is_night"] + 2 * said["is_weekend"]).tolist()
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=60),
     others=st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=60),
