@@ -5,13 +5,14 @@ from typing import Literal, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from contracts.events import Drift as DriftEvent
+from contracts.events import Drift
 from inference.drift.stream_detector import Change
 from inference.drift.window import NULLS, Finding
 
+DriftEvent = Drift  # as the contract has it
 What = Literal["input", "missingness", "score", "decision", "error"]
 
-ALL = "all"
+ALL: Literal["all"] = "all"
 _WHAT_TO_DO: dict[str, str] = {
     "input": "find out whether {feature} changed or a producer did (releases, units, `headrace verify`);"
     " if it is real, train on data that has it (`headrace train`) and compare (`headrace models compare`)",

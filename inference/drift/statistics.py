@@ -10,12 +10,14 @@ and one probability give every statistic its limit, and they can be compared.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, kolmogi, rel_entr
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
 
 
 def psi(p: Floats, q: Floats) -> Floats:
@@ -57,7 +59,7 @@ _OF_PSI = {"psi": 1.0, "chi2": 1.0, "kl": 0.5, "js": 0.125}
 
 
 def limits(
-    name: str, effect: float, chance: float, rows: Floats, reference_rows: Floats, bins: NDArray[np.int64]
+    name: str, effect: float, chance: float, rows: Floats | Ints, reference_rows: Floats, bins: Ints
 ) -> Floats:
     """Return from where on a statistic tells of a change, shape (k,).
 

@@ -25,7 +25,8 @@ def watch_cost(settings: DriftSettings | None = None) -> dict[str, float]:
     event_ms = MONDAY_MS + np.arange(ROWS) * 5000  # a week of it
     scores, refused = rng.beta(1, 20, ROWS), (rng.random(ROWS) < 0.01).astype(np.uint8)
     inputs = vectors[:, [SERVICE.columns.index(name) for name in names]]
-    usual = measure(names, inputs, event_ms, {"null_share": np.isnan(inputs).mean(axis=1)})
+    null = np.asarray(np.isnan(inputs).mean(axis=1), np.float64)
+    usual = measure(names, inputs, event_ms, {"null_share": null})
     usual = with_columns(usual, measure(["score"], scores[:, None], event_ms, {"refused": refused * 1.0}))
     partitions = np.zeros(ROWS, np.int32)
     found = {}
