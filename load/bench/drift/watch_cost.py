@@ -27,7 +27,8 @@ def watch_cost(settings: DriftSettings | None = None) -> dict[str, float]:
     inputs = vectors[:, [SERVICE.columns.index(name) for name in names]]
     null = np.asarray(np.isnan(inputs).mean(axis=1), np.float64)
     usual = measure(names, inputs, event_ms, {"null_share": null})
-    usual = with_columns(usual, measure(["score"], scores[:, None], event_ms, {"refused": refused * 1.0}))
+    shares = {"refused": refused.astype(np.float64)}
+    usual = with_columns(usual, measure(["score"], scores[:, None], event_ms, shares))
     partitions = np.zeros(ROWS, np.int32)
     found = {}
     for batch in BATCHES:
