@@ -35,7 +35,7 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sample_every: int = 4
-    chunk_rows: int = 128
+    chunk_rows: int = 256
     watched: str = "amount_minor,customer_count_24h,terminal_fraud_ratio_7d"
     numbers: str = "adwin"
     shares: str = "adwin"
@@ -45,7 +45,7 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
     rows_min: int = 1000
     look_rows: int = 512
     first_rows: int = 2000
-    effect_min: float = 0.1
+    effect_min: float = 0.05
     null_share_min: float = 0.03
     chance_max: float = 1e-6
     cooldown_ms: int = 24 * HOUR_MS

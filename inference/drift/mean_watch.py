@@ -40,16 +40,17 @@ class MeanWatch:
         self._bring = bring
         self._detectors = [StreamDetector(name) for name in detectors]
 
-    def feed(self, values: Floats, event_ms: Ints) -> list[Found]:
-        """Return the changes that n more values, in log order, made sure."""
+    def feed(self, values: Floats, event_ms: Ints, slot: Ints | None = None) -> list[Found]:
+        """Return the changes that n more values, in log order, made sure; `slot` is theirs, where known."""
+        slot = slots(event_ms) if slot is None else slot
         finite = np.isfinite(values)
         whole = bool(finite.all())
         if not whole:
             self.skipped += int((~finite).sum())
-            values, event_ms = values[finite], event_ms[finite]
+            values, event_ms, slot = values[finite], event_ms[finite], slot[finite]
         if not len(values):
             return []
-        brought = self._bring(values, slots(event_ms))
+        brought = self._bring(values, slot)
         raw = np.clip(values, -RAW_MAX, RAW_MAX)
         return [
             Found(detector.name, change)

@@ -12,7 +12,7 @@ from inference.drift.events import DriftEvent, Place, What, cleared, differs, wh
 from inference.drift.mean_watch import MeanWatch, as_it_is, less_usual, told
 from inference.drift.reference import Reference, against
 from inference.drift.sample import Chunk, Sample
-from inference.drift.season import CALENDAR
+from inference.drift.season import CALENDAR, slots
 from inference.drift.window import ReferenceWindow
 from inference.drift_settings import DriftSettings, words
 
@@ -53,13 +53,14 @@ class PartitionWatch:
     def feed(self, chunk: Chunk) -> list[DriftEvent]:
         """Return what one more chunk made sure."""
         events: list[DriftEvent] = []
+        slot = slots(chunk.event_ms)
         for watch, what in self._means:
             values = self._values(watch.feature, chunk)
-            found = watch.feed(values, chunk.event_ms)
+            found = watch.feed(values, chunk.event_ms, slot)
             events += told(found, watch.feature, what, self._place, self._alarms)
         at_ms = int(chunk.event_ms[-1])
         for window, which, reference in self._windows:
-            window.feed(chunk.matrix[:, which], chunk.event_ms)
+            window.feed(chunk.matrix[:, which], chunk.event_ms, slot)
             if window.due:
                 events += self._looked(window, reference, at_ms)
         if self._first is not None:

@@ -126,7 +126,7 @@ def _hddm_w(found: Any) -> tuple[float, float]:
 
 
 # Values lie about 0..1 (a rank or a share), so Page-Hinkley's own threshold of 50 would take thousands of
-# values; KSWIN costs a fifth of a millisecond a value and so sees one in eight.
+# values; KSWIN costs a fifth of a millisecond a value and so sees one in sixteen.
 DETECTORS: dict[str, Detector] = {
     "adwin": Detector(lambda: ADWIN(delta=DELTA, clock=CLOCK_ROWS), feed_until_change, None),
     "page_hinkley": Detector(
@@ -146,4 +146,4 @@ DETECTORS: dict[str, Detector] = {
         lambda: _module("binary/hddm_w").HDDMW(two_sided_test=True), feed_bits, _hddm_w
     ),
 }  # fmt: skip
-THINNED = {"kswin": 8}  # of the sampled values it is fed one in so many
+THINNED = {"kswin": 16}  # of the sampled values it is fed one in so many

@@ -138,14 +138,10 @@ class StreamDetector:
         """Note where each `CLOCK_ROWS`-th row stands, counted over all calls."""
         first = -self._fed % CLOCK_ROWS
         if first < len(values):
-            totals, raws = np.cumsum(values), np.cumsum(raw)
-            for at in range(first, len(values), CLOCK_ROWS):
-                before = (totals[at - 1], raws[at - 1]) if at else (0.0, 0.0)
-                self._marks.append(
-                    _Mark(
-                        self._fed + at, int(event_ms[at]), self._total + float(before[0]),
-                        self._raw + float(before[1]),
-                    )
-                )  # fmt: skip
+            where = np.arange(first, len(values), CLOCK_ROWS)
+            totals = self._total + np.concatenate(([0.0], np.cumsum(values)))[where]
+            raws = self._raw + np.concatenate(([0.0], np.cumsum(raw)))[where]
+            columns = ((self._fed + where).tolist(), event_ms[where].tolist(), totals.tolist(), raws.tolist())
+            self._marks += [_Mark(*row) for row in zip(*columns, strict=True)]
         if len(self._marks) > self.MARKS_MAX:
             del self._marks[: self.MARKS_MAX // 2]

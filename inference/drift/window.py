@@ -56,20 +56,33 @@ class ReferenceWindow:
         self._newest = 0
         self._since_look = 0
 
-    def feed(self, matrix: Floats, event_ms: Ints) -> None:
+    def feed(self, matrix: Floats, event_ms: Ints, slot: Ints | None = None) -> None:
         """Take rows (m, k) of event times (m,) in; what is older than the window is passed over."""
+        if not len(matrix):
+            return
+        slot = slots(event_ms) if slot is None else slot
         pane = event_ms // self._settings.pane_ms
-        slot = slots(event_ms)
-        for number in np.unique(pane).tolist():
-            if self._panes and number < min(self._panes):
-                continue
-            which = pane == number
-            rows = self.reference.count(matrix[which], slot[which])
-            self._panes.setdefault(number, self._empty()).add(rows)
-            self._total.add(rows)
-        self._newest = max(self._newest, int(pane.max(initial=0)))
+        first, last = int(pane.min()), int(pane.max())
+        if first == last:
+            self._take(first, matrix, slot)
+        else:
+            for number in np.unique(pane).tolist():
+                which = pane == number
+                self._take(number, matrix[which], slot[which])
+        self._newest = max(self._newest, last)
         self._since_look += len(matrix)
         self._drop_old()
+
+    def _take(self, number: int, matrix: Floats, slot: Ints) -> None:
+        """Put rows of one pane in."""
+        if self._panes and number < min(self._panes):
+            return
+        rows = self.reference.count(matrix, slot)
+        if number in self._panes:
+            self._panes[number].add(rows)
+        else:
+            self._panes[number] = rows
+        self._total.add(rows)
 
     @property
     def due(self) -> bool:

@@ -66,8 +66,7 @@ class WindowJudge:
     """A window against the training part, as the service holds it; an alarm is a rise over the limit."""
 
     def __init__(self, stream: Stream, settings: DriftSettings, *, season: bool) -> None:
-        times = stream.training_ms if season else np.zeros(len(stream.training_ms), np.int64)
-        reference = Reference(measure([COLUMN], stream.training[:, None], times).columns)
+        reference = _reference(stream, season=season)
         self._window = ReferenceWindow(reference, settings)
         self._open: set[tuple[str, str]] = set()
 
@@ -87,10 +86,15 @@ class WindowJudge:
         return alarms
 
 
+def _reference(stream: Stream, *, season: bool) -> Reference:
+    """Return the training part's reference; with times dealt out anew no slot differs from another."""
+    times = stream.training_ms if season else np.random.default_rng(1).permutation(stream.training_ms)
+    return Reference(measure([COLUMN], stream.training[:, None], times).columns)
+
+
 def _bring(stream: Stream, kind: Kind, *, season: bool) -> Bring:
     if kind == "number":
-        times = stream.training_ms if season else np.zeros(len(stream.training_ms), np.int64)
-        reference = Reference(measure([COLUMN], stream.training[:, None], times).columns)
+        reference = _reference(stream, season=season)
         return lambda values, slot: reference.ranks(0, values, slot)
     if not season:
         return as_it_is
@@ -125,7 +129,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     _window("psi 24 h", statistics="psi"),
     _window("psi 24 h, season left in", season=False, statistics="psi"),
     _window("psi 24 h, from 0.2", statistics="psi", effect_min=0.2),
-    _window("psi 24 h, from 0.05", statistics="psi", effect_min=0.05),
+    _window("psi 24 h, from 0.1", statistics="psi", effect_min=0.1),
     _window("psi 6 h", statistics="psi", window_ms=6 * HOUR_MS, pane_ms=HOUR_MS // 2),
     _window("psi 7 d", statistics="psi", window_ms=7 * 24 * HOUR_MS, pane_ms=12 * HOUR_MS),
     _window("ks 24 h", statistics="ks"),

@@ -23,7 +23,7 @@ TRAINING_DAYS, STREAM_DAYS = 28, 14
 ROWS_A_DAY = 3000
 TRAINING_ROWS_A_DAY = 1500
 HANDBOOK_FILE = "transactions-2018q2.parquet"
-HANDBOOK_SEEDS = 10
+HANDBOOK_SEEDS = 5
 
 Kind = Literal["number", "missing", "share"]
 
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
     kind: Kind
     make: Callable[[np.random.Generator], Stream]
     every_row: bool = False
-    seeds: int = 20
+    seeds: int = 10
 
 
 def _times(days: int, rows_a_day: int, rng: np.random.Generator) -> Ints:
