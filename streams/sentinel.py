@@ -7,6 +7,7 @@ own there and at the end exchanges it only if it is still there: a flush in the 
 
 import itertools
 
+from contracts import store_sentinel
 from streams.redis_socket import RedisSocket
 
 _EXCHANGE = (
@@ -19,7 +20,7 @@ class Sentinel:
     """The fields of one stage's partitions on one server."""
 
     def __init__(self, project: str, stage: str, epoch: int) -> None:
-        self._key = f"headrace:{project}:sentinel"
+        self._key = store_sentinel.key(project)
         self._stage = stage
         self._epoch = epoch
         self._server = ""
@@ -57,7 +58,7 @@ class Sentinel:
         connection.command("HDEL", self._key, self._field(partition))
 
     def _field(self, partition: int) -> str:
-        return f"{self._stage}/{partition}"
+        return store_sentinel.field(self._stage, partition)
 
     def _whole(self) -> bytes:
-        return f"{self._epoch:010d}:{self._server}".encode()
+        return store_sentinel.whole(self._epoch, self._server)

@@ -6,12 +6,14 @@ from contracts.frame import Columns, position, strings
 from contracts.lanes import LaneWriter
 from features.catalog import CUSTOMER
 from features.feast_tiles import arguments
+from features.warm_up import exercise
 from streams.stage import Marker, StageCore
 from streams.stage_definition import StageDefinition
 
 
 def warm_up(definition: StageDefinition) -> None:
-    """Fold a row of each kind through a stage that is thrown away."""
+    """Fold a row of each kind through a stage that is thrown away, and ask its state all it may be asked."""
+    exercise(definition.entity)
     core = StageCore("warm/0", definition.rows(0), Marker(input_offset=0, lanes={}, definitions_hash=""))
     for offset, kind in enumerate(core.rows.columns):
         lane = LaneWriter(f"warm/{offset}", 0)

@@ -87,6 +87,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="latency", about="payment due to prediction read, open loop at 2,000 a second, by hop",
         module="load.bench.latency", rated=True,
     ),
+    Scenario(
+        name="serve", about="the HTTP door, 100 requests a second beside 1,000 payments a second",
+        module="load.bench.serve", rated=True,
+    ),
 )  # fmt: skip
 
 
