@@ -138,7 +138,8 @@ class MomentReader:
         views = len(entity.views)
         mine = stored.present & (stored.epochs == self._epoch)
         there = mine[:, :views].all(axis=1)
-        whole = there & mine[:, -1] & (stored.stamps[:, -1] == stored.stamps[:, 0])
+        has_tiles = np.array([bool(state) for state in stored.packed], np.bool_)
+        whole = there & has_tiles & mine[:, -1] & (stored.stamps[:, -1] == stored.stamps[:, 0])
         uncertain = stored.failed | (there & ~whole)
         absent = ~there & ~uncertain
         if absent.any() and not self._whole():
