@@ -16,6 +16,8 @@ from headrace.run import Run
 from tests.waiting import until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# A busy machine may keep Redis waiting longer than the 50 ms after which it is taken as down.
+PATIENT = {"HEADRACE_READER_REPLY_TIMEOUT_MS": "5000", "HEADRACE_READER_CONNECT_TIMEOUT_MS": "5000"}
 
 
 class Answer(NamedTuple):
@@ -55,7 +57,7 @@ class Caller:
 @contextmanager
 def open_door(run: Run, **settings: object) -> Iterator[Caller]:
     """Run `headrace serve` on a free port; SIGTERM must end it with exit code 0."""
-    variables = {f"HEADRACE_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
+    variables = PATIENT | {f"HEADRACE_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "headrace", "serve", "--port", "0"]
     log = run.logs / "serve.log"
     with log.open("ab") as output:
