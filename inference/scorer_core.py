@@ -25,7 +25,7 @@ from inference.prediction import Judged, PredictionWriter, Timing
 from inference.reasons import Reasoner
 from inference.rules import RuleBook, Severity, declared_rules
 from inference.scorer_settings import PolicySettings
-from inference.served import FeatureServer
+from inference.served import ServesFeatures
 
 Floats = NDArray[np.float64]
 
@@ -59,19 +59,22 @@ class ScorerCore:
         server: serves the feature groups.
         models: says which model scores the next batch; None means rules alone.
         epoch: the run's.
+        watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
     def __init__(
         self,
-        server: FeatureServer,
+        server: ServesFeatures,
         models: ModelSource,
         clock: Clock,
         epoch: int,
         policy: PolicySettings,
         drift: DriftSettings | None = None,
+        watching: bool = True,
     ) -> None:
         rules = declared_rules(policy.rules)
         self._server, self._models, self._clock = server, models, clock
+        self._watching = watching
         self._rules = RuleBook(rules, SERVICE.columns)
         self._reasoner = Reasoner(
             SERVICE.columns, rules, top=policy.reasons_a_row, rows_max=policy.reasons_rows_max
@@ -100,7 +103,7 @@ class ScorerCore:
         decided = decide(scores, thresholds, self._rules.severity(outcomes), self._fallback)
         judged = Judged(vectors, served, scores, outcomes, decided, missing(served, scores), {})
         judged = judged._replace(reasons=self._reasons(judged, model))
-        drift = self._watch(rows, judged, model)
+        drift = self._watch(rows, judged, model) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, predict_ms)
         predictions = self._writer.write(rows, judged, model, timing)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
