@@ -11,7 +11,7 @@ from headrace import environment, topics_admin
 from headrace.processes import Process
 from headrace.run import FOLDER, Run
 from headrace.servers import LocalServers
-from headrace.supervisor import Supervisor
+from headrace.supervisor import LEARNER, WORKERS, Supervisor
 
 POLL_S = 0.1
 STOP_TIMEOUT_S = 90.0
@@ -34,8 +34,9 @@ class Up(msgspec.Struct, frozen=True):
 class Deployment:
     """Servers, topics and workers of one run, on this machine."""
 
-    def __init__(self, root: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None], *, learn: bool = False) -> None:
         self._root, self._tell = root, tell
+        self._kinds = (*WORKERS, LEARNER) if learn else WORKERS
         outside = "HEADRACE_BOOTSTRAP_SERVERS" in os.environ
         self._local = None if outside else LocalServers(root)
         self._stop_servers = self._local is not None and not self._local.running
@@ -57,7 +58,7 @@ class Deployment:
             environment.kafka_connection(), run.topic_prefix, partitions=run.partitions
         )
         self._tell(f"run       {run.home}" + (f", {len(created)} topics created" if created else ""))
-        self._supervisor = Supervisor(run)
+        self._supervisor = Supervisor(run, self._kinds)
         self._supervisor.start()
         for worker in self._supervisor.workers:
             port = self._supervisor.metrics_port(worker)
