@@ -8,7 +8,7 @@ import orjson
 
 from contracts.errors import ModelError
 from inference.learner.ports import Training
-from inference.manifest import MANIFEST_FILE, Champion, Thresholds, folder_of, read_champion, read_file
+from inference.manifest import MANIFEST_FILE, Champion, Thresholds, folder_of, read_file
 from inference.registry import Change, Registry
 
 POLICY = "retraining policy"
@@ -32,10 +32,10 @@ class RegistryModels:
 
     def champion(self) -> Training | None:
         """Return the champion's training, None without a champion that says."""
-        pointer = read_champion(self._models)
-        if pointer is None:
+        entries = Registry(self._models).entries()
+        model = next((entry.id for entry in entries if entry.stage == "champion"), None)
+        if model is None:
             return None
-        model = f"{pointer.name}/{pointer.version}"
         data = self._manifest(model).get("data")
         if not isinstance(data, dict) or "until_ms" not in data:
             return None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class _Stage:
             self._send(row, stop)
             row = stop
             if day:
-                self._await(lambda at=end_ms - DAY_MS: self._told.reported_ms >= at, "the learner's report")
+                self._await(partial(self._reported, end_ms - DAY_MS), "the learner's report")
             self._act(day)
             if day % PROFILE_DAYS == PROFILE_DAYS - 1:
                 self._profiles(end_ms)
@@ -155,6 +156,9 @@ class _Stage:
                 self._scenario.tell(f"day {day}: {act.what} {act.model}")
                 if act.what == "promote":
                     self._deployment.await_model(act.model.partition("/")[2])
+
+    def _reported(self, at_ms: int) -> bool:
+        return self._told.reported_ms >= at_ms
 
     def _training_ended(self) -> bool:
         codes = [r.code for r in self._told.quality if r.kind == "training"]
