@@ -10,7 +10,7 @@ from load.scenarios.person import Act
 from load.scenarios.told import Told
 
 Series = dict[str, list[tuple[int, float]]]  # model and stage -> (payments up to, average precision)
-FRAUDS_MIN = 10
+FRAUDS_MIN = 30
 
 
 def series_of(told: Sequence[Quality], days: int) -> Series:
