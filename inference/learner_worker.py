@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from inference.learner.core import LearnerCore
-from inference.learner.error_watch import AdwinErrorWatch
+from inference.learner.error_watch import watch_errors
 from inference.learner.kafka import make_consumer, make_producer
 from inference.learner.learner import Clients, Learner
 from inference.learner.metrics import LearnerMetrics
@@ -32,7 +32,7 @@ class LearnerWorker:
         """
         producer = make_producer(self._settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(self._settings)
-        core = LearnerCore(self._settings, RegistryModels(self._settings.models), AdwinErrorWatch)
+        core = LearnerCore(self._settings, RegistryModels(self._settings.models), watch_errors)
         learner = Learner(Clients(consumer, producer), core, self._trainer, self._metrics, self._settings)
         learner.start()
         ready()

@@ -55,3 +55,8 @@ class AdwinErrorWatch:
             kind="restart", detector="adwin", feature=FEATURE, partition=0, model=self._model,
             what_to_do=f"nothing: {why}; a change before now may go unseen",
         )  # fmt: skip
+
+
+def watch_errors(model: str) -> AdwinErrorWatch:
+    """Return the detectors of one model's errors."""
+    return AdwinErrorWatch(model)
