@@ -71,11 +71,11 @@ class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The declared policy of training again: what fires, how often at most, and who promotes.
 
     A trigger at 0 is off. Drift fires when an alert of the topic `drift` moved a mean by `drift_ratio` of
-    what it was; quality when average precision over `quality_window_days` is `quality_drop_ratio` below the
-    best such window of the same model, `quality_reports` times in a row with `frauds_min` frauds known;
-    labels when those known since the training are `new_labels_ratio` of those it had; age and schedule by
-    days. A training starts at most once in `cooldown_days`, and `settle_s` (of the clock on the wall) after
-    its trigger, so that the archive has written what the learner has read.
+    what it was, or tells a divergence as large; quality when average precision over `quality_window_days`
+    is `quality_drop_ratio` below the best such window of the same model, `quality_reports` times in a row
+    with `frauds_min` frauds known; labels when those known since the training are `new_labels_ratio` of
+    those it had; age and schedule by days. A training starts at most once in `cooldown_days`, and `settle_s`
+    (of the clock on the wall) after its trigger, so that the archive has written what the learner has read.
     """
 
     drift_ratio: float = 0.10

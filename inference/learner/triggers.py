@@ -9,6 +9,8 @@ from features.definition import DAY_MS
 from inference.learner.ports import Training
 from inference.learner_settings import RetrainSettings
 
+_DIVERGENCES = ("psi", "kl", "js", "ks")
+
 
 class DriftAlert(NamedTuple):
     """An alert of the topic `drift`: what moved, when, and how far, as a share of what it was."""
@@ -97,18 +99,26 @@ def fired(
 
 
 def alert_of(record: Mapping[str, object]) -> DriftAlert | None:
-    """Return the alert of a record of `drift`; None for what is no alert or says no means.
+    """Return the alert of a record of `drift`; None for what is no alert or says nothing of how far.
+
+    How far is the larger of the mean's move, as a share of what it was, and of a divergence that the alert
+    tells as its statistic.
 
     >>> alert_of({"kind": "alert", "feature": "score", "at": 5, "from_mean": 0.1, "to_mean": 0.2})
     DriftAlert(at_ms=5, feature='score', ratio=1.0)
+    >>> alert_of({"kind": "alert", "feature": "x", "at": 5, "detector": "psi", "statistic": 0.3}).ratio
+    0.3
     """
     at, old, new = record.get("at"), record.get("from_mean"), record.get("to_mean")
     if record.get("kind") != "alert" or not isinstance(at, int):
         return None
-    if not isinstance(old, int | float) or not isinstance(new, int | float):
-        return None
-    ratio = abs(new - old) / abs(old) if old else float("inf") if new else 0.0
-    return DriftAlert(at, str(record.get("feature", "")), min(ratio, 1e9))
+    far = []
+    if isinstance(old, int | float) and isinstance(new, int | float):
+        far.append(abs(new - old) / abs(old) if old else float("inf") if new else 0.0)
+    statistic = record.get("statistic")
+    if record.get("detector") in _DIVERGENCES and isinstance(statistic, int | float):
+        far.append(float(statistic))
+    return DriftAlert(at, str(record.get("feature", "")), min(max(far), 1e9)) if far else None
 
 
 def _drift(alerts: Sequence[DriftAlert], settings: RetrainSettings) -> Fired | None:

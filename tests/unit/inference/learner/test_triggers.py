@@ -97,9 +97,14 @@ def test_one_training_at_a_time_and_a_cool_down() -> None:
     assert due(Standing(started_ms=START_MS), START_MS + 2 * DAY_MS, QUIET)
 
 
-def test_only_alerts_with_means_count() -> None:
+def test_only_alerts_that_say_how_far_count() -> None:
     assert alert_of({"kind": "restart", "feature": "all"}) is None
     assert alert_of({"kind": "alert", "feature": "x", "at": 1}) is None
+    assert alert_of({"kind": "alert", "feature": "x", "at": 1, "detector": "adwin", "statistic": 9}) is None
+    means = {"kind": "alert", "feature": "x", "at": 1, "from_mean": 2.0, "to_mean": 1.5}
+    both = alert_of(means | {"detector": "psi", "statistic": 0.3})
+    assert both is not None
+    assert both.ratio == 0.3
 
 
 def learner(**policy: object) -> tuple[LearnerCore, FixedModels]:
