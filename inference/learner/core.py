@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from contracts.errors import ModelError
 from contracts.events import Quality
 from contracts.frame import Columns, Kind, length, take
 from inference.learner import fairness, figures, records, triggers
@@ -183,11 +184,15 @@ class LearnerCore:
         policy = self._settings.retrain
         first = self._models.champion() is None
         if policy.promote == "policy" and (first or (gain is not None and gain >= policy.promote_gain_min)):
-            self._models.promote(outcome.model, at_ms, f"retraining policy: {known}")
-            told.append(
-                records.training(at_ms, "T_PROMOTED", f"{outcome.model} decides now: {known}", outcome)
-            )
+            told.append(self._promote(outcome, at_ms, known))
         return told
+
+    def _promote(self, outcome: Outcome, at_ms: int, known: str) -> Quality:
+        try:
+            self._models.promote(outcome.model, at_ms, f"retraining policy: {known}")
+        except ModelError as error:  # a gate, or somebody was faster: the champion stays
+            return records.training(at_ms, "T_REFUSED", f"{outcome.model} was not promoted: {error}", outcome)
+        return records.training(at_ms, "T_PROMOTED", f"{outcome.model} decides now: {known}", outcome)
 
     def _matured(self, span: Span, rows: Columns, shadows: dict[int, Any]) -> list[Quality]:
         told = []

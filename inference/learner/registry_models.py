@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import orjson
+import structlog
 
 from contracts.errors import ModelError
 from inference.learner.ports import Training
@@ -12,6 +13,8 @@ from inference.manifest import MANIFEST_FILE, Champion, Thresholds, folder_of, r
 from inference.registry import Change, Registry
 
 POLICY = "retraining policy"
+
+log = structlog.get_logger(__name__)
 
 
 class RegistryModels:
@@ -24,6 +27,7 @@ class RegistryModels:
     def __init__(self, models: Path) -> None:
         self._models = models
         self._known: dict[str, dict[str, Any]] = {}
+        self._last: Training | None = None
 
     def thresholds(self, model: str) -> Thresholds | None:
         """Return the thresholds of `name/version`, None when it is not known (any more)."""
@@ -32,14 +36,19 @@ class RegistryModels:
 
     def champion(self) -> Training | None:
         """Return the champion's training, None without a champion that says."""
-        entries = Registry(self._models).entries()
+        try:
+            entries = Registry(self._models).entries()
+        except ModelError as error:  # the scorers keep their model meanwhile, and so do we
+            log.error("registry_unreadable", code=error.code, error=str(error))
+            return self._last
         model = next((entry.id for entry in entries if entry.stage == "champion"), None)
         if model is None:
             return None
         data = self._manifest(model).get("data")
         if not isinstance(data, dict) or "until_ms" not in data:
             return None
-        return Training(model=model, until_ms=int(data["until_ms"]), labels=int(data["rows"]))
+        self._last = Training(model=model, until_ms=int(data["until_ms"]), labels=int(data["rows"]))
+        return self._last
 
     def gain(self, model: str) -> float | None:
         """Return by how much a version ranked better than the champion; None when not compared."""

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from contracts.connections import KafkaConnection
+from contracts.errors import ModelError
 from contracts.frame import Columns, Kind, strings
 from inference.learner.core import LearnerCore
 from inference.learner.ports import Outcome, Training
@@ -58,6 +59,7 @@ class FixedModels:
         self.known, self.now = dict(thresholds), champion
         self.gains: dict[str, float] = {}
         self.promoted: list[tuple[str, int]] = []
+        self.refuse = False
 
     def thresholds(self, model: str) -> Thresholds | None:
         return self.known.get(model)
@@ -69,6 +71,8 @@ class FixedModels:
         return self.gains.get(model)
 
     def promote(self, model: str, at_ms: int, why: str) -> None:
+        if self.refuse:
+            raise ModelError("E_GATE_REFUSED", "a gate does not hold", model)
         self.promoted.append((model, at_ms))
 
 

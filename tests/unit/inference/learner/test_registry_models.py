@@ -37,3 +37,14 @@ def test_a_version_that_was_never_compared_has_no_gain(tmp_path: Path) -> None:
 
 def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
     assert RegistryModels(tmp_path).thresholds("../elsewhere") is None
+
+
+def test_a_registry_that_cannot_be_read_leaves_the_last_champion(tmp_path: Path) -> None:
+    registry, models = Registry(tmp_path), RegistryModels(tmp_path)
+    entry = registry.add("fraud", FILES, dict(MANIFEST), Change(who="t", at_ms=1, why=""))
+    models.promote(entry.id, 5, "")
+    known = models.champion()
+    for pointer in tmp_path.glob("*.json"):
+        pointer.write_bytes(b"{")
+    assert models.champion() == known
+    assert known is not None

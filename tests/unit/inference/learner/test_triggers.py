@@ -146,6 +146,16 @@ def test_a_policy_that_says_so_promotes_what_is_better() -> None:
     assert [model for model, _ in models.promoted] == ["fraud/3"]
 
 
+def test_a_promotion_that_is_refused_is_told_and_ends_nothing() -> None:
+    core, models = learner(promote="policy")
+    core.report(START_MS + 3 * DAY_MS)
+    models.gains["fraud/2"] = 0.5
+    models.refuse = True
+    told = core.trained(finished("fraud/2"))
+    assert said(told) == ["T_CANDIDATE", "T_REFUSED"]
+    assert "E_GATE_REFUSED" in told[1].what
+
+
 def test_a_failed_training_is_told_and_does_not_block_the_next() -> None:
     core, _ = learner()
     core.report(START_MS + 3 * DAY_MS)
