@@ -19,6 +19,7 @@ from streams.archive_rows import (
     RawDrift,
     RawLabel,
     RawPrediction,
+    RawQuality,
     RawTransaction,
 )
 
@@ -119,6 +120,7 @@ _RECORDS: dict[str, tuple[str, type | None]] = {
     topics.LABELS.name: ("labels", RawLabel),
     topics.PREDICTIONS.name: ("predictions", RawPrediction),
     topics.DRIFT.name: ("drift", RawDrift),
+    topics.QUALITY.name: ("quality", RawQuality),
     topics.TRANSACTIONS_DLQ.name: ("transactions_dlq", None),
     topics.LABELS_DLQ.name: ("labels_dlq", None),
 }
