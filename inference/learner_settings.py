@@ -12,6 +12,7 @@ from contracts.connections import KafkaConnection
 from contracts.errors import ConfigError
 from contracts.topics import PARTITIONS
 from features.definition import DAY_MS
+from inference.drift_settings import DriftSettings
 
 HOUR_MS = 3_600_000
 
@@ -121,6 +122,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_reports: int = 7
     fairness: FairnessSettings = FairnessSettings()
     retrain: RetrainSettings = RetrainSettings()
+    drift: DriftSettings = DriftSettings()
     poll_ms: float = 500.0
     records_a_poll: int = 5000
     transaction_timeout_ms: int = 30_000

@@ -1,9 +1,10 @@
 """A learner put together: clients, registry, trainer, core. What `headrace learn` runs."""
 
 from collections.abc import Callable
+from functools import partial
 
+from inference.drift import ErrorDrift
 from inference.learner.core import LearnerCore
-from inference.learner.error_watch import watch_errors
 from inference.learner.kafka import make_consumer, make_producer
 from inference.learner.learner import Clients, Learner
 from inference.learner.metrics import LearnerMetrics
@@ -32,7 +33,9 @@ class LearnerWorker:
         """
         producer = make_producer(self._settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(self._settings)
-        core = LearnerCore(self._settings, RegistryModels(self._settings.models), watch_errors)
+        core = LearnerCore(
+            self._settings, RegistryModels(self._settings.models), partial(ErrorDrift, self._settings.drift)
+        )
         learner = Learner(Clients(consumer, producer), core, self._trainer, self._metrics, self._settings)
         learner.start()
         ready()
