@@ -52,7 +52,7 @@ class Trees:
         self.thresholds: list[Floats] = [np.array(sorted(values)) for values in found]
 
     def highest(self, box: Box) -> float:
-        """Return a raw score that no vector in the box exceeds: the sum of the trees' highest reachable leaves.
+        """Return a raw score that no vector in the box exceeds: the sum of each tree's highest leaf.
 
         The trees' leaves need not be reachable together, so the true highest score may be lower.
         """

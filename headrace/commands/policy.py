@@ -174,10 +174,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _move(move: dict[str, Any]) -> str:
+    ids = ", ".join(move["sample"][:2])
     return (
         f"  {move['before']} -> {move['after']} by {move['cause']}: {move['payments']:,}"
         f" ({move['frauds']:,} frauds of {move['fraud_amount_minor']:,} minor units,"
-        f" {move['legitimate']:,} legitimate, {move['unknown']:,} unknown), as {', '.join(move['sample'][:2])}"
+        f" {move['legitimate']:,} legitimate, {move['unknown']:,} unknown), as {ids}"
     )
 
 
