@@ -24,7 +24,7 @@ from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Su
 from features.catalog import ENTITIES, SERVICE
 from features.vector import derived_features
 from inference.decision import DECISIONS, OVERRIDE
-from inference.policy_engine import PolicyEngine
+from inference.policy_engine import PolicyEngine, limits_of
 from inference.recorded import repeated
 from inference.rules import Severity
 from inference.scorer_core import usable_scores
@@ -141,7 +141,7 @@ class _Search:
         cleared = engine.clears(vectors, outcomes, self._model)
         scores = engine.scores(self._model, vectors, cleared, usable_scores)
         served = repeated(self._served, count)
-        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, self._model)
+        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(self._model))
         hits = (outcomes == 1).sum(axis=1)
         return _Decided(judged.decided.decision, judged.decided.decided_by, scores, hits)
 

@@ -22,7 +22,7 @@ from inference.ladder import RUNG_NAMES, Rung
 from inference.lake import Lake
 from inference.lake_predictions import known_labels, parts
 from inference.policy import DeclaredPolicy, ReviewTerms
-from inference.policy_engine import PolicyEngine
+from inference.policy_engine import PolicyEngine, limits_of
 from inference.prediction import Judged
 from inference.recorded import is_available, rows_of, served_of, values_of
 from inference.registry import Registry
@@ -165,7 +165,7 @@ class DryRunner:
         scores = None if model is None else _scores(said, vectors, model)
         if scores is not None and cleared is not None:
             scores = np.where(cleared, np.nan, scores)
-        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, model)
+        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
         if cleared is not None and model is not None:
             self._note_cleared(cleared, said, vectors, model)
         self._count(said, judged)

@@ -3,7 +3,7 @@
 Pure of servers and clocks. The scorer, a replay, a dry run and a counterfactual all decide by this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from inference.served import Served
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Score = Callable[[Model, Floats], Floats]
+Deciding = Callable[[NDArray[np.int64]], Sequence[tuple[Model | None, NDArray[np.int64]]]]
 NO_MODEL = Thresholds()
 
 
@@ -49,16 +50,16 @@ class PolicyEngine:
         self._reasoner = Reasoner(columns, self.rules, policy.reasons.a_row, policy.reasons.rows_max)
         self._fallback = Severity[policy.fallback.upper()]
 
-    def thresholds(self, model: Model | None) -> Thresholds:
+    def thresholds_of(self, model: Model | None) -> Thresholds:
         """Return the thresholds in force over a model's scores."""
-        return self.policy.thresholds_over(NO_MODEL if model is None else model.thresholds)
+        return self.policy.thresholds_over(limits_of(model))
 
     def clears(self, vectors: Floats, outcomes: Outcomes, model: Model | None) -> Mask | None:
         """Return the rows that the model need not score; None when it scores all."""
         if self.gatekeeper.mode == "disabled":
             return None
         suspicious = self.book.severity(outcomes) > Severity.APPROVE
-        return self.gatekeeper.clears(vectors, suspicious, model, self.thresholds(model))
+        return self.gatekeeper.clears(vectors, suspicious, model, self.thresholds_of(model))
 
     def scores(
         self, model: Model | None, vectors: Floats, cleared: Mask | None, score: Score
@@ -82,7 +83,7 @@ class PolicyEngine:
         outcomes: Outcomes,
         scores: Floats | None,
         cleared: Mask | None,
-        model: Model | None,
+        limits: Thresholds,
     ) -> Judged:
         """Return everything that is decided about n rows, without reasons.
 
@@ -90,9 +91,10 @@ class PolicyEngine:
             rows: customer_id, terminal_id and event_time, (n,) each.
             scores: (n,), NaN where there is none; None without a model.
             cleared: (n,), or None when the gatekeeper is off.
+            limits: of the model; the policy's own go before them.
         """
         heard = self.book.severity(self._people.heard(rows, outcomes))
-        decided = decide(scores, self.thresholds(model), heard, self._fallback)
+        decided = decide(scores, self.policy.thresholds_over(limits), heard, self._fallback)
         scored = np.zeros(len(vectors), np.bool_) if scores is None else ~np.isnan(scores)
         if cleared is not None:
             _approve(decided, cleared)
@@ -107,14 +109,21 @@ class PolicyEngine:
             lacking[cleared] &= np.uint8(0xFF ^ SCORE_FAILED)
         return Judged(vectors, served, scores, outcomes, decided, lacking, {}, rung, settled, cleared)
 
-    def reasons(self, rows: Columns, judged: Judged, model: Model | None) -> dict[int, list[Reason]]:
-        """Return the reasons of the rows that are not approved."""
+    def reasons(self, rows: Columns, judged: Judged, deciding: Deciding) -> dict[int, list[Reason]]:
+        """Return the reasons of the rows that are not approved.
+
+        Args:
+            deciding: returns, for row numbers, the models that decide them and the places of each among them.
+        """
         refused = np.flatnonzero(judged.decided.decision != Severity.APPROVE)
         if not len(refused):
             return {}
         heard = self._people.heard(rows, judged.outcomes)
-        given = self._reasoner.explain(refused, judged.vectors, judged.scores, heard, model)
-        found = dict(zip(refused.tolist(), given, strict=True))
+        found: dict[int, list[Reason]] = {}
+        for model, places in deciding(refused):
+            mine = refused[places]
+            given = self._reasoner.explain(mine, judged.vectors, judged.scores, heard, model)
+            found |= zip(mine.tolist(), given, strict=True)
         for row, reasons in found.items():
             if judged.cleared is not None and judged.cleared[row] and SCORE_MISSING in reasons:
                 reasons.remove(SCORE_MISSING)  # none was due
@@ -124,6 +133,16 @@ class PolicyEngine:
             if row in found:
                 found[row].insert(0, reason_of(override))
         return found
+
+
+def by_one(model: Model | None) -> Deciding:
+    """Return that one model decides all rows, or none does."""
+    return lambda rows: [(model, np.arange(len(rows)))]
+
+
+def limits_of(model: Model | None) -> Thresholds:
+    """Return a model's own thresholds."""
+    return NO_MODEL if model is None else model.thresholds
 
 
 def _approve(decided: Decided, cleared: Mask) -> None:

@@ -22,7 +22,7 @@ from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.vector import assemble
 from inference.lake import Lake
 from inference.policy import DeclaredPolicy
-from inference.policy_engine import PolicyEngine
+from inference.policy_engine import PolicyEngine, by_one, limits_of
 from inference.policy_store import find
 from inference.prediction import Judged, PredictionWriter, Timing
 from inference.reasons import NOT_EXPLAINED
@@ -143,8 +143,8 @@ class Replay:
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, model)
         scores = engine.scores(model, vectors, cleared, usable_scores)
-        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, model)
-        reasons = engine.reasons(rows, judged, model)
+        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
+        reasons = engine.reasons(rows, judged, by_one(model))
         judged = judged._replace(reasons=_as_explained(reasons, said))
         writer = PredictionWriter(self._epoch, engine.rules, engine.used)
         return _written(writer, rows, judged, model)

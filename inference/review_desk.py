@@ -94,7 +94,7 @@ class ReviewDesk:
         terms, count = engine.policy.sample, len(judged.vectors)
         uncertain = np.zeros(count, np.bool_)
         if judged.scores is not None and terms.uncertain.a_day:
-            far = np.abs(judged.scores - engine.thresholds(model).review)  # NaN is never near
+            far = np.abs(judged.scores - engine.thresholds_of(model).review)  # NaN is never near
             uncertain = np.asarray(far <= terms.uncertain.margin)
         random = np.zeros(count, np.bool_)
         if terms.random.a_day:

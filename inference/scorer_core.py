@@ -17,7 +17,7 @@ from inference.clock import Clock
 from inference.drift import DriftEvent, DriftWatch
 from inference.model import Model
 from inference.policy import DeclaredPolicy
-from inference.policy_engine import PolicyEngine
+from inference.policy_engine import PolicyEngine, by_one, limits_of
 from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
 from inference.served import FeatureServer
@@ -94,8 +94,8 @@ class ScorerCore:
         cleared = engine.clears(vectors, outcomes, model)
         scores = engine.scores(model, vectors, cleared, usable_scores)
         predict_ms = clock.elapsed_ms() - begin_ms
-        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, model)
-        judged = judged._replace(reasons=engine.reasons(rows, judged, model))
+        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
+        judged = judged._replace(reasons=engine.reasons(rows, judged, by_one(model)))
         drift = self._watch(rows, judged, model)
         timing = Timing(clock.now_ms(), received_ms, store_ms, predict_ms)
         predictions = self._writer.write(rows, judged, model, timing)

@@ -38,7 +38,7 @@ class LogWriter:
     def send(
         self, rows: int, kind: int = Kind.FEATURE, copies: int = 1, change: Change = lambda rows: rows
     ) -> Columns:
-        """Send as many rows, perhaps changed, to each partition, in records of at most 50; return the last's."""
+        """Send as many rows, perhaps changed, to each partition, 50 a record; return the last's."""
         sent: Columns = {}
         for number, lane in enumerate(self._lanes):
             at = self._reached[number]

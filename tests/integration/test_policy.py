@@ -1,4 +1,4 @@
-"""The policy on real Kafka and Redis: each rung of the ladder, a change while running, and the review queue."""
+"""The policy on real Kafka and Redis: each rung of the ladder, a change while running, the review queue."""
 
 import json
 import shutil
