@@ -81,7 +81,7 @@ class ReviewLog:
             consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in left])
             found: list[tuple[int, int, bytes]] = []
             while left:
-                messages = consumer.consume(1000, SILENCE_S)
+                messages = consumer.consume(1000, 0.1) or consumer.consume(1, SILENCE_S)
                 if not messages:
                     raise ClusterError("E_REVIEW_READ", "the cluster fell silent", name, "is Kafka there?")
                 for message in messages:

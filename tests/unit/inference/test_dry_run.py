@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -89,7 +90,6 @@ def test_lower_thresholds_move_whom_they_must(decided: Decided, tmp_path: Path) 
 
 def test_a_rule_that_is_switched_off_is_named_as_the_cause(decided: Decided, tmp_path: Path) -> None:
     mine, _ = _one_policy(decided, tmp_path, "1")
-    rules: Any = orjson.loads(orjson.dumps({}))
     rules = _rules(terminal_frauds={"enabled": False})
     found = mine.run(policy(rules=rules))
     hits = {
@@ -103,8 +103,6 @@ def test_a_rule_that_is_switched_off_is_named_as_the_cause(decided: Decided, tmp
 
 
 def _rules(**changes: dict[str, Any]) -> dict[str, Any]:
-    import msgspec
-
     rules: dict[str, Any] = msgspec.to_builtins(policy().policy.rules)
     for name, change in changes.items():
         rules[name] |= change

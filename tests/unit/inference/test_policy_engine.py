@@ -61,7 +61,9 @@ class Bench:
 
 def _rows(count: int = 400) -> Columns:
     rows = feature_rows(count)
-    rows["amount_minor"] = np.random.default_rng(3).integers(1, 2_000_000, count)
+    rng = np.random.default_rng(3)
+    small, large = rng.integers(1, 30, count), rng.integers(1, 2_000_000, count)
+    rows["amount_minor"] = np.where(rng.random(count) < 0.6, small, large)
     return rows
 
 
@@ -302,7 +304,7 @@ def test_where_no_rule_knows_enough_either_the_fallback_decides(kind: str, fallb
     broken.fails = True
     rows = feature_rows(3)
     rows["customer_values"] = np.full_like(rows["customer_values"], np.nan)
-    rows["terminal_values"] = np.full_like(rows["terminal_values"], np.inf)
+    rows["terminal_values"] = np.full_like(rows["terminal_values"], np.nan)
     rules = _only("customer_velocity", "amount_jump", "terminal_frauds")
     bench = Bench(broken if kind == "failing" else None, fallback=fallback, rules=rules)
     for one in bench.score(rows):

@@ -10,7 +10,8 @@ from contracts.events import ReviewCase, ReviewVerdict
 from contracts.frame import Columns, take
 from features.definition import DAY_MS
 from inference.breaker import Breaker
-from inference.model import Model
+from inference.manifest import Thresholds
+from inference.model import Model, ModelName
 from inference.policy import ReviewTerms
 from inference.policy_watch import FixedPolicy
 from inference.review_desk import Opened, ReviewDesk, drawn
@@ -26,9 +27,6 @@ SAMPLE = {"uncertain": {"a_day": 7, "margin": 0.1}, "random": {"a_day": 5, "shar
 
 class Rising:
     """A model whose score is a hash of the amount, spread over 0..1."""
-
-    from inference.manifest import Thresholds
-    from inference.model import ModelName
 
     identity = ModelName("rising", "1", "champion", "0" * 64)
     thresholds = Thresholds(review=0.6, decline=0.9)
