@@ -62,34 +62,34 @@ class OutputProducer:
 class PartitionOutputs:
     """The outputs of one input partition: hands records over in order and knows what Kafka has.
 
-    A mark is a record's number; records are numbered as they are handed over.
+    A mark is a step's number; steps are numbered as they are handed over.
     """
 
     def __init__(self, producer: OutputProducer, topic: str, dead_letters: DeadLetterTopic) -> None:
         self._producer = producer
         self._topic = topic
         self._dead_letters = dead_letters
-        self._numbers = itertools.count(1)
         self._newest = 0
-        self._open: set[int] = set()
+        self._open: dict[int, int] = {}  # records by step, until Kafka has them all
 
     def send(self, step: Step) -> None:
         """Produce a step's frames to their partitions, then its dead letters."""
+        delivered = self._delivered(len(step.records) + len(step.dead_letters))
         for target, data in step.records:
-            self._producer.produce(self._topic, data, self._numbered(), partition=target)
+            self._producer.produce(self._topic, data, delivered, partition=target)
         for letter in step.dead_letters:
             record = self._dead_letters.record(letter)
             self._producer.produce(
                 self._dead_letters.topic,
                 record.value,
-                self._numbered(),
+                delivered,
                 partition=record.partition,
                 key=record.key,
                 headers=record.headers,
             )
 
     def mark(self) -> object:
-        """Return the number of the newest record."""
+        """Return the number of the newest step."""
         return self._newest
 
     def acknowledged(self, mark: object) -> bool:
@@ -98,16 +98,20 @@ class PartitionOutputs:
         return not any(number <= mark for number in tuple(self._open))
 
     def unacknowledged(self) -> int:
-        """Return how many records are on their way."""
-        return len(self._open)
+        """Return how many records the steps hold that are not in Kafka whole."""
+        return sum(tuple(self._open.values()))
 
-    def _numbered(self) -> Callable[[KafkaError | None, Message], None]:
-        self._newest = number = next(self._numbers)
-        self._open.add(number)
+    def _delivered(self, records: int) -> Callable[[KafkaError | None, Message], None]:
+        """Open a step and return what each of its records is to call; callers may be several threads."""
+        self._newest = number = self._newest + 1
+        if records:
+            self._open[number] = records
+        arrived = itertools.count(1)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self._producer.on_stop(Stop(71, "E_DELIVERY", str(error), f"{message.topic()}"))
-            self._open.discard(number)
+            if next(arrived) == records:
+                self._open.pop(number, None)
 
         return delivered
