@@ -69,7 +69,7 @@ def _highest(node: Mapping[str, Any], box: Box) -> float:
 def _sides(node: Mapping[str, Any], box: Box) -> list[str]:
     """Return the children that some value in the box is sent to; both where that is not certain."""
     at, threshold = node["split_feature"], float(node["threshold"])
-    low, high, nullable = box.low[at], box.high[at], bool(box.nullable[at])
+    low, high, nullable = float(box.low[at]), float(box.high[at]), bool(box.nullable[at])
     zero_is_missing = node["missing_type"] == "Zero" and low <= _ZERO and high >= -_ZERO
     if zero_is_missing or (nullable and node["missing_type"] != "NaN"):
         return ["left_child", "right_child"]
