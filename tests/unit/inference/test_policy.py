@@ -123,7 +123,7 @@ def test_the_watch_takes_up_a_change_refuses_a_bad_one_and_keeps_each_that_was_l
         watch.look()
         assert watch.current().sha256 == two.sha256
     assert heard.live == ["1", "2"]
-    assert heard.refused == ["E_CONFIG_YAML", "E_POLICY_FIELD", "E_POLICY_FIELD"]
+    assert heard.refused == ["E_CONFIG_YAML", "E_CONFIG_YAML", "E_POLICY_FIELD"]
     for declared in (read_policy(DEFAULT), two):
         assert find(tmp_path, declared.sha256).data == declared.data
 

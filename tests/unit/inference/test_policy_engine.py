@@ -177,7 +177,7 @@ def test_a_muted_rule_hits_and_moves_nothing() -> None:
         assert one.decision == ("review" if others else "approve")
         assert "RULE_AMOUNT_LIMIT" not in {reason.code for reason in one.reasons}
         moved += one.decision != before.decision
-    assert moved > 10
+    assert moved > 2
 
 
 def test_a_customers_muted_reviews_become_approvals_and_declines_stay(model: LightGbmModel) -> None:
