@@ -57,7 +57,8 @@ class JsonWriter:
         width = len(self._pieces) + 2 * INT_CHARS + sum(word.shape[1] for word in words)
         out = np.empty(len(targets) * width + len(numbers), np.uint8)
         ends = np.empty(len(targets) + 1, np.int64)
-        _weave(out, ends, rows["pos"], rows["event_time"], *words, numbers, self._pieces, self._ends)
+        places = (rows["pos"], rows["event_time"])
+        _weave(out, ends, *places, words[0], words[1], words[2], numbers, self._pieces, self._ends)
         blob, at = out[: ends[-1]].tobytes(), ends.tolist()
         made = [blob[begin:end] for begin, end in pairwise(at)]
         for row in np.flatnonzero(np.logical_or.reduce([_escapes(word) for word in words])).tolist():
@@ -74,7 +75,7 @@ class JsonWriter:
 def _texts(columns: tuple[str, ...]) -> list[bytes]:
     """Return what stands before each cell of a record, and what ends it."""
     quote = ""
-    texts = []
+    texts: list[bytes] = []
     for name in ("source", "event_time", *WORDS, *columns):
         opens = '"' if name in WORDS else ""
         texts.append(f'{quote}{"," if texts else "{"}"{name}":{opens}'.encode())

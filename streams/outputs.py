@@ -6,7 +6,7 @@ same records from the marker and the readers' lanes fold what had arrived.
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -17,6 +17,8 @@ from streams.stage import Step
 from streams.stage_dead_letters import DeadLetterTopic
 
 OnStop = Callable[[Stop], None]
+RECORDS_QUEUED_MAX = 100_000
+MANY = 64  # records of a step: fewer are handed over one by one
 
 
 class OutputProducer:
@@ -31,6 +33,7 @@ class OutputProducer:
                 "acks": "all",
                 "linger.ms": 0,
                 "queue.buffering.max.kbytes": 262_144,
+                "queue.buffering.max.messages": RECORDS_QUEUED_MAX,
                 "partitioner": "murmur2_random",
             }
         )
@@ -46,6 +49,21 @@ class OutputProducer:
                 return
             except BufferError:
                 self._producer.poll(0.01)
+
+    def produce_many(
+        self, topic: str, partition: int, values: Sequence[bytes], on_delivery: Callable[..., None]
+    ) -> None:
+        """Hand many records of one partition over at once, when the client's queue has room for all.
+
+        A record refused in the middle would let later ones overtake it, so it ends the incarnation.
+        """
+        while len(self._producer) + len(values) > RECORDS_QUEUED_MAX:
+            self._producer.poll(0.01)
+        records = [{"value": value} for value in values]
+        taken = self._producer.produce_batch(topic, records, partition, on_delivery=on_delivery)
+        if taken != len(records):
+            found = f"{taken} of {len(records)} records queued"
+            self.on_stop(Stop(71, "E_DELIVERY", found, f"{topic}/{partition}"))
 
     def close(self, timeout_s: float) -> int:
         """Send what is queued; return how many records are left."""
@@ -75,8 +93,15 @@ class PartitionOutputs:
     def send(self, step: Step) -> None:
         """Produce a step's frames to their partitions, then its dead letters."""
         delivered = self._delivered(len(step.records) + len(step.dead_letters))
-        for target, data in step.records:
-            self._producer.produce(self._topic, data, delivered, partition=target)
+        if len(step.records) < MANY:
+            for target, data in step.records:
+                self._producer.produce(self._topic, data, delivered, partition=target)
+        else:
+            for target in {target for target, _ in step.records}:
+                values = [data for to, data in step.records if to == target]
+                for begin in range(0, len(values), RECORDS_QUEUED_MAX // 2):
+                    some = values[begin : begin + RECORDS_QUEUED_MAX // 2]
+                    self._producer.produce_many(self._topic, target, some, delivered)
         for letter in step.dead_letters:
             record = self._dead_letters.record(letter)
             self._producer.produce(
