@@ -27,40 +27,40 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A mapping of the file; a key that means nothing is refused."""
 
 
-class RuleTerms(Part):
+class RuleTerms(Part, frozen=True, kw_only=True):
     """What every rule has: whether it is asked, and what a hit asks for."""
 
     enabled: bool
     severity: Literal["review", "decline"]
 
 
-class AmountLimit(RuleTerms):
+class AmountLimit(RuleTerms, frozen=True, kw_only=True):
     """The amount above which a payment hits."""
 
     amount_minor: Number
 
 
-class CustomerVelocity(RuleTerms):
+class CustomerVelocity(RuleTerms, frozen=True, kw_only=True):
     """The payments of a customer within an hour above which one hits."""
 
     payments_1h: Number
 
 
-class AmountJump(RuleTerms):
+class AmountJump(RuleTerms, frozen=True, kw_only=True):
     """How many times the usual amount, and how much at least, a payment must exceed to hit."""
 
     amount_times_usual: float
     amount_usual_minor: Number
 
 
-class TerminalFrauds(RuleTerms):
+class TerminalFrauds(RuleTerms, frozen=True, kw_only=True):
     """The share of frauds among a terminal's labels of 7 days, and how many labels, that hit."""
 
     terminal_fraud_ratio_7d: Share
     terminal_labels_7d: Number
 
 
-class Rules(Part):
+class Rules(Part, frozen=True, kw_only=True):
     """Every rule of the code, by id."""
 
     amount_limit: AmountLimit
@@ -77,35 +77,35 @@ class Rules(Part):
         return found
 
 
-class Bound(Part):
+class Bound(Part, frozen=True, kw_only=True):
     """The values of one feature that are clear; a null is never."""
 
     at_least: float | None = None
     at_most: float | None = None
 
 
-class GatekeeperTerms(Part):
+class GatekeeperTerms(Part, frozen=True, kw_only=True):
     """The first tier: off, clearing what is proven, or clearing what is declared."""
 
     mode: Literal["disabled", "proven", "declared"]
     clear: dict[str, Bound]
 
 
-class ScoreLimits(Part):
+class ScoreLimits(Part, frozen=True, kw_only=True):
     """Scores from which a payment is reviewed and declined."""
 
     review: Share
     decline: Share
 
 
-class ReasonTerms(Part):
+class ReasonTerms(Part, frozen=True, kw_only=True):
     """How many contributions a reason list names, and how many rows of a batch get any."""
 
     a_row: Number
     rows_max: Number
 
 
-class ReviewTerms(Part):
+class ReviewTerms(Part, frozen=True, kw_only=True):
     """What people can do in a day, and what a look, a wrong decline and a lost fraud cost.
 
     `loss_share` is the part of a fraud's amount that is lost when it is approved.
@@ -117,28 +117,28 @@ class ReviewTerms(Part):
     loss_share: Share
 
 
-class UncertainTerms(Part):
+class UncertainTerms(Part, frozen=True, kw_only=True):
     """Scores within `margin` of the review threshold, at most `a_day` an event-time day."""
 
     a_day: Number
     margin: Share
 
 
-class RandomTerms(Part):
+class RandomTerms(Part, frozen=True, kw_only=True):
     """A slice drawn by hash, at most `a_day` an event-time day."""
 
     a_day: Number
     share: Share
 
 
-class SampleTerms(Part):
+class SampleTerms(Part, frozen=True, kw_only=True):
     """What joins the review queue to be learned from."""
 
     uncertain: UncertainTerms
     random: RandomTerms
 
 
-class Override(Part):
+class Override(Part, frozen=True, kw_only=True):
     """A person's decision on a customer's or a terminal's payments with an event time before `until`."""
 
     id: Name
@@ -155,7 +155,7 @@ class Override(Part):
         return _epoch_ms(self.until)
 
 
-class Snooze(Part):
+class Snooze(Part, frozen=True, kw_only=True):
     """A rule, or a customer's reviews, that are muted for payments with an event time before `until`."""
 
     id: Name
@@ -171,7 +171,7 @@ class Snooze(Part):
         return _epoch_ms(self.until)
 
 
-class Policy(Part):
+class Policy(Part, frozen=True, kw_only=True):
     """Everything that decides beside the model."""
 
     name: Name
