@@ -12,7 +12,7 @@ import structlog
 from numpy.typing import NDArray
 
 from inference.manifest import Thresholds
-from inference.model import Model
+from inference.model import Model, ModelName
 from inference.policy import GatekeeperTerms
 from inference.trees import Box
 
@@ -47,7 +47,7 @@ class Gatekeeper:
         self._low = np.array([-np.inf if b.at_least is None else b.at_least for b in bounds])
         self._high = np.array([np.inf if b.at_most is None else b.at_most for b in bounds])
         self._width = len(columns)
-        self._proof: tuple[Model | None, Thresholds | None, bool] = (None, None, False)
+        self._proofs: dict[tuple[ModelName, Thresholds], bool] = {}
 
     def clears(
         self, vectors: Floats, suspicious: Mask, model: Model | None, limits: Thresholds
@@ -77,9 +77,10 @@ class Gatekeeper:
 
     def proven(self, model: Model, limits: Thresholds) -> bool:
         """Return whether nothing inside the bounds can reach the review threshold of this model."""
-        if self._proof[0] is not model or self._proof[1] != limits:
+        about = (model.identity, limits)
+        if about not in self._proofs:
             highest = model.ceiling(self.box()) if isinstance(model, Bounded) else 1.0
             proven = highest < limits.review
             log.info("gatekeeper_proof", proven=proven, highest=highest, review=limits.review)
-            self._proof = (model, limits, proven)
-        return self._proof[2]
+            self._proofs[about] = proven
+        return self._proofs[about]
