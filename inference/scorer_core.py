@@ -15,7 +15,8 @@ from features.vector import assemble
 from inference.champion import ModelSource
 from inference.clock import Clock
 from inference.drift import DriftEvent, DriftWatch
-from inference.model import Model
+from inference.drift_settings import DriftSettings
+from inference.model import Model, baseline_of
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine, by_one, limits_of
 from inference.policy_watch import PolicySource
@@ -65,11 +66,12 @@ class ScorerCore:
         clock: Clock,
         epoch: int,
         policies: PolicySource,
+        drift: DriftSettings | None = None,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
         self._policies, self._epoch = policies, epoch
         self._take_up(policies.current())
-        self.drift = DriftWatch(SERVICE.columns)
+        self.drift = DriftWatch(SERVICE.columns, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
         self._engine = PolicyEngine(declared)
@@ -106,10 +108,11 @@ class ScorerCore:
 
     def _watch(self, rows: Columns, judged: Judged, model: Model | None) -> list[DriftEvent]:
         name = f"{model.identity.name}/{model.identity.version}" if model else ""
-        events = self.drift.model_is(name)
+        events = self.drift.model_is(name, None if model is None else baseline_of(model))
         return events + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, judged.scores
-        )
+            rows["terminal_partition"], rows["event_time"], judged.vectors, judged.scores,
+            judged.decided.decision,
+        )  # fmt: skip
 
 
 def usable_scores(model: Model, vectors: Floats) -> Floats:

@@ -45,7 +45,7 @@ class ScorerWorker:
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
         self._policies.start()
-        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, drift=settings.drift)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
