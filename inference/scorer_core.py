@@ -21,7 +21,7 @@ from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine, by_one, limits_of
 from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
-from inference.served import FeatureServer
+from inference.served import ServesFeatures
 
 Floats = NDArray[np.float64]
 
@@ -57,20 +57,23 @@ class ScorerCore:
         models: says which model scores the next batch; None means rules alone.
         epoch: the run's.
         policies: says which policy decides the next batch.
+        watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
     def __init__(
         self,
-        server: FeatureServer,
+        server: ServesFeatures,
         models: ModelSource,
         clock: Clock,
         epoch: int,
         policies: PolicySource,
         drift: DriftSettings | None = None,
+        watching: bool = True,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
         self._policies, self._epoch = policies, epoch
         self._take_up(policies.current())
+        self._watching = watching
         self.drift = DriftWatch(SERVICE.columns, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
@@ -98,7 +101,7 @@ class ScorerCore:
         predict_ms = clock.elapsed_ms() - begin_ms
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
         judged = judged._replace(reasons=engine.reasons(rows, judged, by_one(model)))
-        drift = self._watch(rows, judged, model)
+        drift = self._watch(rows, judged, model) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, predict_ms)
         predictions = self._writer.write(rows, judged, model, timing)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
