@@ -1,8 +1,8 @@
 """What a model says of itself: the manifest beside its text, the pointer to the champion, where files lie.
 
     <models>/champion.json            {name, version, sha256}: sha256 of the version's manifest.json
-    <models>/<name>/<version>/        model.txt, golden.json, calibration.json, report.json, report.html,
-                                      manifest.json (sha256 of the other files)
+    <models>/<name>/<version>/        model.txt, golden.json, calibration.json, baseline.json, report.json,
+                                      report.html, manifest.json (sha256 of the other files)
 
 The pointer vouches for the manifest and the manifest for every other file, so one digest covers them all.
 """
@@ -18,6 +18,7 @@ from contracts.errors import ModelError
 MODEL_FILE = "model.txt"
 GOLDEN_FILE = "golden.json"
 CALIBRATION_FILE = "calibration.json"
+BASELINE_FILE = "baseline.json"
 REPORT_FILE = "report.json"
 REPORT_PAGE_FILE = "report.html"
 MANIFEST_FILE = "manifest.json"

@@ -17,9 +17,10 @@ from inference.champion import ModelSource
 from inference.clock import Clock
 from inference.decision import decide
 from inference.drift import DriftEvent, DriftWatch
+from inference.drift_settings import DriftSettings
 from inference.manifest import Thresholds
 from inference.missing import missing
-from inference.model import Model
+from inference.model import Model, baseline_of
 from inference.prediction import Judged, PredictionWriter, Timing
 from inference.reasons import Reasoner
 from inference.rules import RuleBook, Severity, declared_rules
@@ -68,6 +69,7 @@ class ScorerCore:
         clock: Clock,
         epoch: int,
         policy: PolicySettings,
+        drift: DriftSettings | None = None,
         watching: bool = True,
     ) -> None:
         rules = declared_rules(policy.rules)
@@ -79,7 +81,7 @@ class ScorerCore:
         )
         self._writer = PredictionWriter(epoch, rules)
         self._fallback = Severity[policy.fallback.upper()]
-        self.drift = DriftWatch(SERVICE.columns)
+        self.drift = DriftWatch(SERVICE.columns, drift)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
         """Return one prediction for each of n rows, in their order, and the drift they showed.
@@ -118,10 +120,11 @@ class ScorerCore:
 
     def _watch(self, rows: Columns, judged: Judged, model: Model | None) -> list[DriftEvent]:
         name = f"{model.identity.name}/{model.identity.version}" if model else ""
-        events = self.drift.model_is(name)
+        events = self.drift.model_is(name, None if model is None else baseline_of(model))
         return events + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, judged.scores
-        )
+            rows["terminal_partition"], rows["event_time"], judged.vectors, judged.scores,
+            judged.decided.decision,
+        )  # fmt: skip
 
 
 def usable_scores(model: Model, vectors: Floats) -> Floats:

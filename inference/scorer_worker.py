@@ -40,7 +40,7 @@ class ScorerWorker:
         settings, clock = self._settings, SystemClock()
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy, drift=settings.drift)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
