@@ -3,21 +3,20 @@
 Pure of Kafka. The store, the model and the clock are ports, so a simulator runs this very code.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from contracts.events import Reason
 from contracts.frame import Columns, length
 from features.catalog import SERVICE
 from features.vector import assemble
-from inference.champion import ModelSource
+from inference.arms import Arms, score_arms
 from inference.clock import Clock
 from inference.decision import decide
 from inference.drift import DriftEvent, DriftWatch
-from inference.manifest import Thresholds
+from inference.live import Live, ModelSource, id_of, live_of
 from inference.missing import missing
 from inference.model import Model
 from inference.prediction import Judged, PredictionWriter, Timing
@@ -28,8 +27,15 @@ from inference.served import FeatureServer
 
 Floats = NDArray[np.float64]
 
-log = structlog.get_logger(__name__)
-_NO_MODEL = Thresholds()
+
+class Guard(Protocol):
+    """Watches what a canary does (`inference.canary`)."""
+
+    def allowed(self, live: Live) -> Live:
+        """Return the models of the next batch, without a canary that may not decide any more."""
+
+    def see(self, arms: Arms, event_ms: NDArray[np.int64]) -> None:
+        """Take note of a batch's scores; event times are (n,)."""
 
 
 class Scored(NamedTuple):
@@ -46,6 +52,7 @@ class Scored(NamedTuple):
     model: Model | None
     latency_ms: float
     unwatched: dict[str, int]
+    arms: Arms | None = None
 
 
 NOTHING = Scored([], [], [], None, None, None, 0.0, {})
@@ -56,8 +63,9 @@ class ScorerCore:
 
     Args:
         server: serves the feature groups.
-        models: says which model scores the next batch; None means rules alone.
+        models: says which models score the next batch; without a champion rules decide alone.
         epoch: the run's.
+        guard: watches the canary, where there may be one.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class ScorerCore:
         clock: Clock,
         epoch: int,
         policy: PolicySettings,
+        guard: Guard | None = None,
     ) -> None:
         rules = declared_rules(policy.rules)
         self._server, self._models, self._clock = server, models, clock
@@ -76,6 +85,7 @@ class ScorerCore:
         )
         self._writer = PredictionWriter(epoch, rules)
         self._fallback = Severity[policy.fallback.upper()]
+        self._guard = guard
         self.drift = DriftWatch(SERVICE.columns)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
@@ -86,53 +96,40 @@ class ScorerCore:
         if not length(rows):
             return NOTHING
         clock, begin_ms = self._clock, self._clock.elapsed_ms()
-        model = self._models.current()
+        live = live_of(self._models) if self._guard is None else self._guard.allowed(live_of(self._models))
         served = self._server.serve(rows, begin_ms)
         store_ms = clock.elapsed_ms() - begin_ms
         vectors = assemble(rows, served.customer, served.terminal, served.profile)
-        begin_ms = clock.elapsed_ms()
-        scores = None if model is None else usable_scores(model, vectors)
-        predict_ms = clock.elapsed_ms() - begin_ms
+        arms = score_arms(live, rows["customer_id"], vectors, clock)
         outcomes = self._rules.judge(vectors)
-        thresholds = _NO_MODEL if model is None else model.thresholds
-        decided = decide(scores, thresholds, self._rules.severity(outcomes), self._fallback)
-        judged = Judged(vectors, served, scores, outcomes, decided, missing(served, scores), {})
-        judged = judged._replace(reasons=self._reasons(judged, model))
-        drift = self._watch(rows, judged, model)
-        timing = Timing(clock.now_ms(), received_ms, store_ms, predict_ms)
-        predictions = self._writer.write(rows, judged, model, timing)
+        decided = decide(arms.scores, arms.thresholds, self._rules.severity(outcomes), self._fallback)
+        judged = Judged(vectors, served, arms.scores, outcomes, decided, missing(served, arms.scores), {})
+        judged = judged._replace(reasons=self._reasons(judged, arms))
+        drift = self._watch(rows, judged, arms)
+        timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
+        predictions = self._writer.write(rows, judged, live.champion, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
         keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        return Scored(keys, predictions, drift, judged, timing, model, latency_ms, unwatched)
+        return Scored(keys, predictions, drift, judged, timing, live.champion, latency_ms, unwatched, arms)
 
-    def _reasons(self, judged: Judged, model: Model | None) -> dict[int, list[Reason]]:
+    def _reasons(self, judged: Judged, arms: Arms) -> dict[int, list[Reason]]:
         refused = np.flatnonzero(judged.decided.decision != Severity.APPROVE)
         if not len(refused):
             return {}
-        reasons = self._reasoner.explain(refused, judged.vectors, judged.scores, judged.outcomes, model)
-        return dict(zip(refused.tolist(), reasons, strict=True))
+        given: dict[int, list[Reason]] = {}
+        explained = arms.deciding(refused) or [(None, np.arange(len(refused)))]
+        for model, places in explained:
+            rows = refused[places]
+            reasons = self._reasoner.explain(rows, judged.vectors, judged.scores, judged.outcomes, model)
+            given |= zip(rows.tolist(), reasons, strict=True)
+        return given
 
-    def _watch(self, rows: Columns, judged: Judged, model: Model | None) -> list[DriftEvent]:
-        name = f"{model.identity.name}/{model.identity.version}" if model else ""
-        events = self.drift.model_is(name)
+    def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
+        """Feed the detectors, the score's with the champion's own, and the canary's guard."""
+        if self._guard is not None:
+            self._guard.see(arms, rows["event_time"])
+        events = self.drift.model_is("" if arms.live.champion is None else id_of(arms.live.champion))
         return events + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, judged.scores
+            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion
         )
-
-
-def usable_scores(model: Model, vectors: Floats) -> Floats:
-    """Return the model's scores, NaN for each that is no probability; a failing model gives NaN for all."""
-    try:
-        scores = model.predict(vectors)
-    except Exception:  # whatever a model does, the payments are decided: by rules and the fallback
-        log.exception("model_failed", model=model.identity.name, version=model.identity.version)
-        return np.full(len(vectors), np.nan)
-    if scores.shape != (len(vectors),):
-        log.error("model_failed", shape=scores.shape, rows=len(vectors), version=model.identity.version)
-        return np.full(len(vectors), np.nan)
-    usable = (scores >= 0) & (scores <= 1)
-    if not usable.all():
-        log.error("score_not_usable", code="E_SCORE_NONFINITE", rows=int((~usable).sum()))
-        scores = np.where(usable, scores, np.nan)
-    return scores

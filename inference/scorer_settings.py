@@ -7,6 +7,7 @@ import msgspec
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.topics import PARTITIONS
+from inference.release_settings import CanarySettings
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +68,12 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     slot: int = 0
     reader: ReaderSettings = ReaderSettings()
     policy: PolicySettings = PolicySettings()
+    canary: CanarySettings = CanarySettings()
     rows_max: int = 4096
     poll_ms: float = 100.0
     session_timeout_ms: int = 3000  # the broker's group.min.session.timeout.ms must allow it
     transaction_timeout_ms: int = 10_000
-    model_look_ms: float = 1000.0
+    model_look_ms: float = 250.0
     metrics_port: int = 0
     log_level: str = "info"
 

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 
 from inference.breaker import Breaker
+from inference.canary import CanaryGuard
 from inference.champion import ChampionWatch, load_champion, our_definitions
 from inference.clock import SystemClock
 from inference.online_reader import RedisFeatureReader, StoreUnavailable
+from inference.release_keeper import ReleaseKeeper
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer, refuse_lost_offsets
@@ -30,6 +32,7 @@ class ScorerWorker:
             metrics,
             settings.model_look_ms / 1000,
         )
+        self._keeper = ReleaseKeeper(settings.models, settings.worker, settings.canary, SystemClock())
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
         """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.
@@ -40,16 +43,19 @@ class ScorerWorker:
         settings, clock = self._settings, SystemClock()
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy)
+        guard = CanaryGuard(settings.canary, self._keeper)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy, guard)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()
+        self._keeper.start()
         self._warm()
         ready()
         Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
+        self._keeper.close()
         consumer.close()
         self._reader.close()
 
