@@ -97,10 +97,12 @@ def audit(as_json: bool) -> None:
 
 def registry() -> Any:
     """Return the run's registry."""
-    from headrace.environment import current_run
+    from headrace.environment import current_run, models_secret
     from inference.registry import Registry
+    from inference.registry_store import FolderStore
 
-    return Registry(current_run().models)
+    models = current_run().models
+    return Registry(models, FolderStore(models, models_secret()))
 
 
 def promoter() -> Any:
@@ -108,12 +110,11 @@ def promoter() -> Any:
     from headrace.environment import current_run, settings_of
     from inference.live_evidence import FolderEvidence
     from inference.promotion import Promoter
-    from inference.registry import Registry
     from inference.release_settings import GateSettings
 
     run = current_run()
     evidence = FolderEvidence(run.models)
-    return Promoter(Registry(run.models), settings_of(GateSettings), evidence, _comparison(run))
+    return Promoter(registry(), settings_of(GateSettings), evidence, _comparison(run))
 
 
 def change(why: str) -> Any:

@@ -111,7 +111,7 @@ def assigned_to(experiment: str, share_percent: float, customers: NDArray[np.byt
 
     >>> customers = np.array([b"c1", b"c2", b"c3", b"c4"])
     >>> assigned_to("fraud/0002-ab", 50, customers).tolist()
-    [True, False, True, True]
+    [True, False, True, False]
     """
     mixed = hash64(customers) ^ hash64(np.array([experiment.encode()]))[0]
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -32,6 +32,7 @@ from inference.model import LightGbmModel, Model, ModelName
 from inference.model_text import check_model_text
 from inference.model_trial import try_model
 from inference.release import Release, read_release
+from inference.signature import check_signature
 from inference.trials import note_of, remember
 
 LOOKS_TO_RETRY = 240  # a trial may have failed for want of time or memory
@@ -144,6 +145,7 @@ class ChampionWatch:
     Args:
         load: turns a pointer into a model (`load_champion`, bound), in the watching thread.
         listener: told each model that is live and each refusal, once.
+        secret: releases must be signed with it, unless it is empty.
     """
 
     def __init__(
@@ -152,7 +154,9 @@ class ChampionWatch:
         load: Callable[[Champion], Model],
         listener: ChampionListener,
         interval_s: float = 1.0,
+        secret: str = "",
     ) -> None:
+        self._secret = secret
         self._models, self._load, self._listener = models, load, listener
         self._interval_s = interval_s
         self._live = Live()
@@ -185,6 +189,7 @@ class ChampionWatch:
         """Take up the release if it changed; what was refused of it is tried again after a while."""
         try:
             release = read_release(self._models)
+            check_signature(release, self._secret, str(self._models / RELEASE_FILE))
             self._refuse_older(release)
         except ModelError as error:
             self._refuse(error, "release")
@@ -207,21 +212,17 @@ class ChampionWatch:
             )  # fmt: skip
 
     def _take_up(self, release: Release) -> None:
+        """Publish what needs no loading first: a rollback, or a canary's end, waits for no other version."""
         self._seen, self._looks_to_retry = release, LOOKS_TO_RETRY
+        self._publish(release)
         refused: set[str] = set()
-        champion = self._model_of(release.champion, refused)
-        canary = None if release.canary is None else self._model_of(release.canary.model, refused)
-        shadows = [found for one in release.shadows if (found := self._model_of(one, refused)) is not None]
-        self._live = Live(
-            champion or self._live.champion,
-            None if release.canary is None or canary is None else LiveCanary(
-                Staged(canary, "canary"), float(release.canary.share_percent), release.canary.since_ms
-            ),
-            tuple(Staged(model, "shadow") for model in shadows),
-        )  # fmt: skip
+        for pointer in release.pointers:
+            self._load_once(pointer, refused)
+        self._publish(release)
         self._told = refused
         if not refused:
             self._looks_to_retry = 0
+        champion = self._loaded.get(release.champion) if release.champion is not None else None
         if champion is not None and self._told_live != release.champion:
             self._listener.model_live(champion.identity)
             log.info("model_live", name=champion.identity.name, version=champion.identity.version)
@@ -229,16 +230,26 @@ class ChampionWatch:
         self._tell_others()
         self._forget(release)
 
-    def _model_of(self, pointer: Champion | None, refused: set[str]) -> Model | None:
-        """Return a version's model, loaded at most once; None when it is refused, which is told once."""
-        if pointer is None or pointer in self._loaded:
-            return None if pointer is None else self._loaded[pointer]
+    def _publish(self, release: Release) -> None:
+        """Let those decide and score that are loaded; the present champion where the release's is not."""
+        loaded, canary = self._loaded, release.canary
+        champion = None if release.champion is None else loaded.get(release.champion)
+        self._live = Live(
+            champion or self._live.champion,
+            None if canary is None or canary.model not in loaded else LiveCanary(
+                Staged(loaded[canary.model], "canary"), float(canary.share_percent), canary.since_ms
+            ),
+            tuple(Staged(loaded[one], "shadow") for one in release.shadows if one in loaded),
+        )  # fmt: skip
+
+    def _load_once(self, pointer: Champion, refused: set[str]) -> None:
+        """Load a version unless it is loaded; a refusal is told once."""
+        if pointer in self._loaded:
+            return
         try:
             self._loaded[pointer] = self._load(pointer)
         except ModelError as error:
             refused.add(self._refuse(error, pointer.id))
-            return None
-        return self._loaded[pointer]
 
     def _tell_others(self) -> None:
         canary, shadows = self._live.canary, self._live.shadows
@@ -251,8 +262,7 @@ class ChampionWatch:
 
     def _forget(self, release: Release) -> None:
         """Keep what is in service and the champion before, so that a rollback has nothing to load."""
-        kept = {*release.shadows, *release.history[-1:], *([release.champion] if release.champion else [])}
-        kept |= {release.canary.model} if release.canary is not None else set()
+        kept = {*release.pointers, *release.history[-1:]}
         self._loaded = {
             pointer: model for pointer, model in self._loaded.items()
             if pointer in kept or model is self._live.champion

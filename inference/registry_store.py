@@ -19,6 +19,7 @@ import orjson
 from contracts.crash_points import reach
 from inference.manifest import MANIFEST_FILE, RELEASE_FILE, Champion, folder_of, read_file
 from inference.release import Release, read_release
+from inference.signature import check_signature, signed
 
 AUDIT_FILE = "audit.ndjson"
 LOCK_FILE = ".lock"
@@ -63,12 +64,15 @@ class RegistryStore(Protocol):
 class FolderStore:
     """A folder on this machine or on a disk that all scorers see.
 
+    Args:
+        secret: signs releases, where it is not empty.
+
     >>> FolderStore(Path("no/such/models")).versions()
     []
     """
 
-    def __init__(self, models: Path) -> None:
-        self._models = models
+    def __init__(self, models: Path, secret: str = "") -> None:
+        self._models, self._secret = models, secret
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -107,13 +111,17 @@ class FolderStore:
         """Return the release in force.
 
         Raises:
-            ModelError: E_MODEL_RELEASE.
+            ModelError: E_MODEL_RELEASE or E_MODEL_SIGNATURE.
         """
-        return read_release(self._models)
+        found = read_release(self._models)
+        if found.revision:  # the first signed release follows one that nobody signed
+            check_signature(found, self._secret, str(self._models / RELEASE_FILE))
+        return found
 
     def put_release(self, release: Release) -> None:
         """Put another release in force, in one step; only inside `changing`."""
-        replace_file(self._models / RELEASE_FILE, msgspec.json.encode(release), "registry.in_replace")
+        data = msgspec.json.encode(signed(release, self._secret))
+        replace_file(self._models / RELEASE_FILE, data, "registry.in_replace")
 
     def audit(self) -> list[dict[str, Any]]:
         """Return the audit's rows, oldest first; a line cut short by a crash is passed over."""

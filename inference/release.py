@@ -1,6 +1,6 @@
 """Which version does what in service: one value, and the moves that are allowed on it.
 
-    <models>/release.json    {revision, champion, canary, shadows, history, retired, change}
+    <models>/release.json    {revision, champion, canary, shadows, history, retired, change, signature}
 
 The file is replaced in one step, so at every moment it names exactly one champion or none, whatever
 crashed. It also holds the champions before the present one, so that going back needs no other file. A move
@@ -40,7 +40,8 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """Who decides, who is tried, who was champion before (oldest first), who is retired.
 
-    `revision` grows by one with every change; `change` says what the last one was, by whom and why.
+    `revision` grows by one with every change; `change` says what the last one was, by whom and why;
+    `signature` is there where releases are signed (`inference/signature.py`).
 
     >>> release = Release().champion_is(Champion(name="fraud", version="1", sha256=""))
     >>> release.stage_of("fraud/1"), release.stage_of("fraud/2")
@@ -54,6 +55,14 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[Champion, ...] = ()
     retired: tuple[str, ...] = ()
     change: dict[str, Any] = {}
+    signature: str = ""
+
+    @property
+    def pointers(self) -> tuple[Champion, ...]:
+        """Return who is in service, champion first."""
+        champion = () if self.champion is None else (self.champion,)
+        canary = () if self.canary is None else (self.canary.model,)
+        return (*champion, *canary, *self.shadows)
 
     def stage_of(self, version_id: str) -> Stage:
         """Return a version's stage; who is not named is a candidate."""

@@ -26,6 +26,7 @@ from inference.live_evidence import (
     write_report,
 )
 from inference.registry import Change, Registry
+from inference.registry_store import FolderStore
 from inference.release import Canary, Release
 from inference.release_settings import CanarySettings
 
@@ -41,11 +42,15 @@ class ReleaseKeeper:
 
     Args:
         source: name of the scorer, as the audit and the evidence have it.
+        secret: signs releases, where it is not empty.
     """
 
-    def __init__(self, models: Path, source: str, settings: CanarySettings, clock: Clock) -> None:
+    def __init__(
+        self, models: Path, source: str, settings: CanarySettings, clock: Clock, secret: str = ""
+    ) -> None:
         self._models, self._source, self._settings, self._clock = models, source, settings, clock
-        self._registry, self._evidence = Registry(models), FolderEvidence(models)
+        self._registry = Registry(models, FolderStore(models, secret))
+        self._evidence = FolderEvidence(models)
         self._wishes: queue.SimpleQueue[Wish | None] = queue.SimpleQueue()
         self._waiting: list[Wish] = []
         self._lock = threading.Lock()

@@ -60,6 +60,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConnection
     redis: RedisConnection
     models: Path
+    models_secret: str = ""
     lake: Path | None = None
     topic_prefix: str = ""
     epoch: int = 0

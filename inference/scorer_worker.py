@@ -31,8 +31,11 @@ class ScorerWorker:
             partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
+            settings.models_secret,
         )
-        self._keeper = ReleaseKeeper(settings.models, settings.worker, settings.canary, SystemClock())
+        self._keeper = ReleaseKeeper(
+            settings.models, settings.worker, settings.canary, SystemClock(), settings.models_secret
+        )
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
         """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.

@@ -32,11 +32,12 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     no server needs to run.
     """
     from headrace.environment import current_run, settings_of
+    from headrace.release_commands import registry as models
     from headrace.training_data import profiles
     from inference import training_set
     from inference.lake import Lake
     from inference.provenance import Provenance
-    from inference.registry import Change, Registry
+    from inference.registry import Change
     from inference.train import train
     from inference.train_settings import TrainSettings
 
@@ -47,7 +48,7 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     _tell(as_json, f"reading payments and the labels known by {moment_ms}")
     data = training_set.build(lake, profiles(run.home, lake), moment_ms)
     _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
-    registry = Registry(run.models)
+    registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
         trained = train(data, settings, Provenance.of(), _champion(registry), tell)

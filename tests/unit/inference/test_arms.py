@@ -217,4 +217,4 @@ def test_deciding_rows_are_shared_out_whole() -> None:
     ]  # fmt: skip
 
 
-PINNED: list[bool] = []
+PINNED = [True, True, False, True, False, False, False, True, False, False, True, False]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lightgbm
+import msgspec
 import numpy as np
 import pytest
 
@@ -22,8 +23,12 @@ from inference.model import Model
 from inference.model_text import check_model_text
 from inference.model_trial import Sandbox
 from inference.registry import Registry
+from inference.registry_store import FolderStore
+from inference.release import decode_release
+from inference.signature import signed as sign
 from tests.unit.inference.support import promote, trained_text, write_model
 from tests.unit.inference.test_champion import Heard
+from tests.unit.inference.versions import CHANGE
 
 TEXT = trained_text(trees=5, leaves=7)
 OTHER = trained_text(trees=5, leaves=7, seed=2)
@@ -220,13 +225,37 @@ def test_95_a_link_for_a_file_or_a_folder(place: Place, tmp_path_factory: pytest
     assert place.point({"name": "fraud", "version": "file", "sha256": place.digest("file")}) == "E_MODEL_PATH"
 
 
+def test_95_a_signature_that_is_missing_or_of_another_key(tmp_path: Path) -> None:
+    heard = Heard()
+    watch = ChampionWatch(tmp_path, lambda c: load_champion(tmp_path, c, DEFINITIONS), heard, secret="ours")
+    for version, text in (("1", TEXT), ("2", OTHER)):
+        write_model(tmp_path, version, text)
+    Registry(tmp_path, FolderStore(tmp_path, "ours")).promote("fraud/1", CHANGE)
+    watch.look()
+    signed = (tmp_path / "release.json").read_bytes()
+    Registry(tmp_path).promote("fraud/2", CHANGE)
+    unsigned = json.loads((tmp_path / "release.json").read_bytes())
+    other = msgspec.json.encode(sign(decode_release(json.dumps(unsigned).encode(), ""), "theirs"))
+    changed = json.dumps(unsigned | {"signature": json.loads(signed)["signature"]}).encode()
+    for data in (json.dumps(unsigned | {"signature": ""}).encode(), other, changed):
+        (tmp_path / "release.json").write_bytes(data)
+        watch.look()
+        live = watch.current()
+        assert live is not None
+        assert live.identity.version == "1"
+        with pytest.raises(ModelError, match="E_MODEL_SIGNATURE"):
+            Registry(tmp_path, FolderStore(tmp_path, "ours")).rollback(CHANGE)
+    assert heard.refused == ["E_MODEL_SIGNATURE"] * 2, "not signed, and signed otherwise: each told once"
+    (tmp_path / "release.json").write_bytes(signed)
+    watch.look()
+    assert heard.live == ["1"]
+
+
 def test_a_version_that_is_refused_is_not_promoted_either(place: Place) -> None:
     registry = Registry(place.models)
     for name in ("model.txt", "golden.json"):
         write_model(place.models, f"no-{name}", TEXT)
         (place.models / "fraud" / f"no-{name}" / name).unlink()
-        from tests.unit.inference.versions import CHANGE
-
         with pytest.raises(ModelError, match="E_MODEL_FILE"):
             registry.promote(f"fraud/no-{name}", CHANGE)
     assert registry.find("champion").id == "fraud/good"
