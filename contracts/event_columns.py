@@ -1,10 +1,12 @@
 """Decoded events to the columns of EVENT and LABEL frames."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from msgspec import UNSET
+from numpy.typing import NDArray
 
 from contracts.content_hash import content_hash
 from contracts.frame import ROW_BITS, Columns, Kind
@@ -20,8 +22,8 @@ def transaction_columns(events: list[Any], origin: RawBatch, traces: list[str]) 
     rows["transaction_id"] = text_column([e.transaction_id for e in events])
     rows["customer_id"] = text_column([e.customer_id for e in events])
     rows["terminal_id"] = text_column([e.terminal_id for e in events])
-    rows["event_time"] = np.array([e.event_time for e in events], np.int64)
-    rows["amount_minor"] = np.array([e.amount_minor for e in events], np.int64)
+    rows["event_time"] = _integers(events, "event_time")
+    rows["amount_minor"] = _integers(events, "amount_minor")
     rows["currency"] = text_column([e.currency for e in events])
     rows["channel"] = text_column(_optional([e.channel for e in events]))
     rows["country"] = text_column(_optional([e.country for e in events]))
@@ -37,8 +39,8 @@ def label_columns(events: list[Any], origin: RawBatch, traces: list[str]) -> Col
     rows["customer_id"] = text_column([e.customer_id for e in events])
     rows["terminal_id"] = text_column([e.terminal_id for e in events])
     rows["label"] = np.array([e.label == "fraud" for e in events], np.uint8) * np.uint8(FRAUD)
-    rows["event_time"] = np.array([e.event_time for e in events], np.int64)
-    rows["label_time"] = np.array([e.label_time for e in events], np.int64)
+    rows["event_time"] = _integers(events, "event_time")
+    rows["label_time"] = _integers(events, "label_time")
     rows["source"] = text_column([e.source for e in events])
     return rows
 
@@ -60,5 +62,11 @@ def _origin_columns(origin: RawBatch) -> Columns:
     }
 
 
+def _integers(events: list[Any], name: str) -> NDArray[np.int64]:
+    return np.fromiter(map(attrgetter(name), events), np.int64, len(events))
+
+
 def _optional(values: list[Any]) -> list[str]:
+    if values.count(UNSET) == len(values):
+        return [""] * len(values)
     return ["" if value is UNSET or value is None else value for value in values]

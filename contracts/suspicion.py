@@ -6,9 +6,10 @@ marks has no other field and none twice. Each test looks at the joined batch fir
 rows only when something was found.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, is_not
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from contracts.field_check import is_letters
 from contracts.raw import RawBatch
-from contracts.terms import Limits, Terms
+from contracts.terms import Field, Limits, Terms
 
 _INT64 = 1 << 63
 
@@ -41,15 +42,15 @@ class _Live(NamedTuple):
 
 def suspects(terms: Terms, limits: Limits, batch: RawBatch, events: list[Any]) -> Suspects:
     """Return the rows that the fast path may not accept; `events` has None where decoding failed."""
-    rows = [i for i, event in enumerate(events) if event is not None]
-    if not rows:
-        return Suspects(set(range(len(events))), set())
-    if len(rows) == len(events):
-        live = _Live(events, batch.values, batch.keys, batch.timestamps_ms)
-    else:
-        lists = (events, batch.values, batch.keys, batch.timestamps_ms)
-        live = _Live(*([column[i] for i in rows] for column in lists))  # type: ignore[arg-type]
-    strict = set(range(len(events))).difference(rows) if len(rows) < len(events) else set()
+    rows: Sequence[int] = range(len(events))
+    live = _Live(events, batch.values, batch.keys, batch.timestamps_ms)
+    strict: set[int] = set()
+    if not all(map(is_not, events, repeat(None))):
+        rows = [i for i, event in enumerate(events) if event is not None]
+        strict = set(range(len(events))).difference(rows)
+        if not rows:
+            return Suspects(strict, set())
+        live = _Live(*([column[i] for i in rows] for column in live))  # type: ignore[arg-type]
     blob = b"".join(live.values)
     for test in (
         _texts(live, limits, blob),
@@ -115,7 +116,7 @@ def _times(live: _Live, terms: Terms, limits: Limits) -> Iterator[int]:
     latest = np.array(live.timestamps_ms, np.int64) + limits.skew_ms
     for field in terms.fields:
         if field.kind == "time":
-            times = np.array(list(map(attrgetter(field.name), live.events)), np.int64)
+            times = np.fromiter(map(attrgetter(field.name), live.events), np.int64, len(live.events))
             yield from np.flatnonzero(times > latest).tolist()
 
 
@@ -130,14 +131,16 @@ def _letters(live: _Live, terms: Terms) -> Iterator[int]:
 
 def _marks(live: _Live, terms: Terms, blob: bytes) -> list[int]:
     """Return the rows whose quotation marks are not those of their known fields."""
-    count = len(live.events)
-    marks = 0
+    count, found_in_all = len(live.events), blob.count(b'"')
+    marks = count * sum(_full(field) for field in terms.fields if field.required)
+    if found_in_all == marks:  # nobody has fewer, so nobody has an optional field
+        return []
     for field in terms.fields:
-        present = [] if field.required else list(map(attrgetter(field.name), live.events))
-        unset = present.count(UNSET)
-        a_string = 2 if field.kind == "string" else 0
-        marks += (count - unset) * (2 + a_string) - present.count(None) * a_string
-    if blob.count(b'"') == marks:
+        if not field.required:
+            present = list(map(attrgetter(field.name), live.events))
+            missing = present.count(UNSET)
+            marks += (count - missing) * _full(field) - present.count(None) * (_full(field) - 2)
+    if found_in_all == marks:
         return []
     found = np.array([value.count(b'"') for value in live.values], np.int64)
     return np.flatnonzero(found != _marks_a_row(live.events, terms)).tolist()
@@ -147,10 +150,15 @@ def _marks_a_row(events: list[Any], terms: Terms) -> NDArray[np.int64]:
     """Return how many quotation marks each event's known fields need: two a key, two a string."""
     marks = np.zeros(len(events), np.int64)
     for field in terms.fields:
-        full = 4 if field.kind == "string" else 2
+        full = _full(field)
         if field.required:
             marks += full
         else:
             present = map(attrgetter(field.name), events)
             marks += np.array([0 if v is UNSET else 2 if v is None else full for v in present], np.int64)
     return marks
+
+
+def _full(field: Field) -> int:
+    """Return the quotation marks of a field that is there: two of its name, two of a string."""
+    return 4 if field.kind == "string" else 2

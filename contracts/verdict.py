@@ -81,10 +81,10 @@ def judge(topic: str, batch: RawBatch, versions: tuple[Terms, ...] | None = None
         whole = _judge_part(parts[0][0], contracts[0], batch)
     else:
         whole = _judge_mixed(parts, contracts[0], batch)
-    index = [i for i, event in enumerate(whole.events) if event is not None]
-    everything = len(index) == len(whole.events)
-    origin = batch if everything else batch.pick(index)
-    events = whole.events if everything else [whole.events[i] for i in index]
+    events, origin, index = whole.events, batch, list(range(len(whole.events)))
+    if whole.bad:
+        index = [i for i, event in enumerate(whole.events) if event is not None]
+        events, origin = [whole.events[i] for i in index], batch.pick(index)
     heads = [whole.heads.get(row, NO_HEADERS) for row in index] if whole.heads else []
     _, columns = KINDS[topic]
     return Verdict(
@@ -127,15 +127,16 @@ def _judge_part(terms: Terms | None, oldest: Terms, batch: RawBatch) -> _Part:
     """Judge rows that one contract judges: decode all, then read strictly what is not plainly good."""
     events: list[Any] = [None] * len(batch.offsets)
     heads: dict[int, HeadersRead] = {}
-    strict = set(range(len(events)))
     extra = 0
-    if terms is not None and events:
+    if terms is None or not events:
+        strict = set(range(len(events)))
+    else:
         events = _decode(terms, batch.values)
         found = suspects(terms, limits_of(terms), batch, events)
-        heads = _heads(batch, terms)
-        strict = found.strict | {
-            row for row, headers in enumerate(batch.headers) if headers and row not in heads
-        }
+        strict = found.strict
+        if any(batch.headers):
+            heads = _heads(batch, terms)
+            strict |= {row for row, headers in enumerate(batch.headers) if headers and row not in heads}
         for row in found.wide - strict:
             more = extra_fields(batch.values[row] or b"", terms, limits_of(terms))
             strict.update(() if more is not None else (row,))
@@ -161,6 +162,8 @@ def _decoder(struct: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
 def _decode(terms: Terms, values: list[bytes | None]) -> list[Any]:
     """Return an event a value, None where the typed decoder refuses it."""
     decode = _decoder(terms.struct).decode
+    with suppress(*_NOT_DECODED):
+        return list(map(decode, values))  # type: ignore[arg-type]  # None raises TypeError
     events: list[Any] = []
     add = events.append
     rest = iter(values)

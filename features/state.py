@@ -253,8 +253,8 @@ class EntityState:
         pack_numbers(numbers, self._values[slots], data, offsets)
         for view in self._views:
             view.pack(slots, data, offsets)
-        raw = data.data
-        return [bytes(raw[a:b]) for a, b in zip(begins.tolist(), offsets.tolist(), strict=True)]
+        raw = data.tobytes()
+        return [raw[a:b] for a, b in zip(begins.tolist(), offsets.tolist(), strict=True)]
 
     def _check(self, states: Sequence[bytes]) -> None:
         """Refuse states that these definitions did not write."""

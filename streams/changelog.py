@@ -7,7 +7,7 @@ add to what has been read. The marker names the definitions: state of others is 
 
 import threading
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -15,10 +15,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from contracts.connections import KafkaConnection
 from contracts.crash_points import reach
 from contracts.errors import StateError, Stop
-from streams.stage import Marker, Snapshot
+from streams.stage import Entry, Marker, Snapshot
 
 MARKER = b"M"
 RECORDS_A_READ = 10_000
+RECORDS_A_CALL = 10_000
 # A take-over waits for this reader, so it asks for much at once and keeps much; a worker has one of it.
 FETCH_MUCH = {
     "fetch.message.max.bytes": 16 << 20,
@@ -126,7 +127,7 @@ class Changelog:
                 **kafka.librdkafka(),
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": int(timeout_s * 1000),
-                "linger.ms": 0,
+                "linger.ms": 20,  # a checkpoint comes at once, and its commit ends the waiting
                 "compression.type": "lz4",
                 **QUICK_RETRY,
             }
@@ -162,21 +163,35 @@ class Changelog:
         """
         try:
             self._producer.begin_transaction()
-            for key, blob in snapshot.entries:
-                self._produce(key, blob)
-            self._produce(MARKER, msgspec.json.encode(snapshot.marker))
+            marker = (MARKER, msgspec.json.encode(snapshot.marker))
+            self._produce([*snapshot.entries, marker])
             reach("stage.in_checkpoint")
             self._producer.commit_transaction(max(30.0, self._timeout_s))
         except KafkaException as error:
             raise Stop(74, "E_CHECKPOINT", str(error), self._where) from error
 
-    def _produce(self, key: bytes, value: bytes | None) -> None:
-        while True:
-            try:
-                self._producer.produce(self._topic, value, key, partition=self._partition)
-                return
-            except BufferError:  # the client's own queue is full: let it send
-                self._producer.poll(0.05)
+    def _produce(self, entries: list[Entry]) -> None:
+        """Hand entries over; which of them come first does not matter inside a transaction."""
+        records: list[dict[str, Any]] = [{"key": key, "value": value} for key, value in entries]
+        for begin in range(0, len(records), RECORDS_A_CALL):
+            left = records[begin : begin + RECORDS_A_CALL]
+            while left:
+                queued = self._producer.produce_batch(self._topic, left, self._partition)
+                if queued == len(left):
+                    break
+                left = [record for record in left if self._refused(record)]
+                self._producer.poll(0.05)  # the client's own queue is full: let it send
+
+    def _refused(self, record: dict[str, Any]) -> bool:
+        """Tell whether the client had no room for a record.
+
+        Raises:
+            KafkaException: it refused the record for another reason.
+        """
+        error = record.pop("_error", None)
+        if error is not None and error.code() != KafkaError._QUEUE_FULL:
+            raise KafkaException(error)
+        return error is not None
 
     @property
     def _where(self) -> str:

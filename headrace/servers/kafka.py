@@ -54,6 +54,7 @@ class Kafka(Server):
             java.find(),
             f"-Xms{heap}",
             f"-Xmx{heap}",
+            "-XX:TieredStopAtLevel=1",  # docs/decisions/0047
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
             "-XX:+ExitOnOutOfMemoryError",

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+import timeit
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ import orjson
 from load.bench.measure import Figures
 
 RESULTS = Path(__file__).parents[1] / "results"
+YARDSTICK_READS = 50_000
+PAYMENT = (
+    b'{"transaction_id":"t000000000001","event_time":1522540800000,"customer_id":"c00012345",'
+    b'"terminal_id":"m0001234","amount_minor":12345,"currency":"EUR"}'
+)
 PACKAGES = ("confluent-kafka", "faust-streaming", "feast", "lightgbm", "numpy", "numba", "redis")
 
 
@@ -59,7 +65,7 @@ def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on: processor, cores, memory, system."""
+    """Return what the figures depend on: processor, cores, memory, system, and `yardstick_us`."""
     cpu = Path("/proc/cpuinfo").read_text().split("model name")
     memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
     return {
@@ -67,7 +73,17 @@ def machine() -> dict[str, Any]:
         "cores": len(cpu) - 1,
         "memory_gib": round(memory_kib / 1024 / 1024, 1),
         "system": f"{platform.system()} {platform.release()}",
+        "yardstick_us": round(yardstick_us(), 3),
     }
+
+
+def yardstick_us() -> float:
+    """Return what orjson takes to read one payment of W1, the best of some tries, in microseconds.
+
+    One thread, no servers, nothing of ours: absolute figures of two machines compare by it.
+    """
+    tries = timeit.repeat(lambda: orjson.loads(PAYMENT), number=YARDSTICK_READS, repeat=5)
+    return 1e6 * min(tries) / YARDSTICK_READS
 
 
 def _commit() -> str:

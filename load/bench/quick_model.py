@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, position, strings
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
+from features.service_meaning import service_meaning
 from features.state import EntityState
 from features.vector import assemble
 from inference.manifest import GOLDEN_FILE, MODEL_FILE
@@ -38,6 +39,7 @@ def promote_quick_model(models: Path, made: Generated, rows: int = 30_000, trees
         "definitions_hash": DEFINITIONS_HASH,
         "service": SERVICE.name,
         "features": list(SERVICE.columns),
+        "feature_hashes": service_meaning().features,
         "thresholds": {
             "review": float(np.quantile(scores, 1 - REVIEW_SHARE)),
             "decline": float(np.quantile(scores, 1 - DECLINE_SHARE)),

@@ -15,7 +15,7 @@ TEXT = """<!-- made by `python -m load.chaos page`; edit load/chaos/page.py inst
 # Chaos runs
 
 `headrace chaos --seed N` brings up Kafka, Redis and every worker for itself, sends payments and labels at a
-`headrace chaos --seed N` brings up Kafka, Redis and every worker for itself, sends payments and labels at a
+steady rate, strikes processes and servers with faults drawn from the seed, waits until the pipeline comes
 to rest, and has an oracle judge every value. It exits with 1 when a count that must be zero is not.
 
 The load holds repeats (same bytes, other bytes), ids used again for other content, late, out-of-order and

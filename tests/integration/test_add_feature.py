@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,11 +28,14 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, length
 from features.aggregations import Sum
-from features.catalog import CUSTOMER, WEEK
+from features.catalog import CUSTOMER, SERVICE, WEEK
 from features.definition import Entity, Feature
 from features.meaning import meaning_of
 from headrace.run import Run
 from inference.lake import Lake
+from load.bench.quick_model import promote_quick_model
+from load.generator import generate
+from load.workloads import workload
 from streams.customer import CustomerRows
 from tests.integration.scorer_harness import Subscriber
 from tests.integration.stage_log import Feeder, accepted, by_position, read_topic, recomputed
@@ -156,6 +160,7 @@ def test_a_feature_added_to_a_running_system_has_no_gap_and_no_double_count(
 ) -> None:
     feeder = Feeder(kafka, run.topic_prefix, seed=8)
     subscriber = Subscriber(run, kafka)
+    promote_quick_model(run.models, generate(replace(workload("bank"), events=2_000)), rows=2_000)
     with workers(run) as kept:
         for words in (("stream", "customer"), ("stream", "terminal"), ("archive",), ("score",)):
             kept["-".join(words)] = start(run, CHECKOUT, *words)
@@ -179,11 +184,18 @@ def test_a_feature_added_to_a_running_system_has_no_gap_and_no_double_count(
         feeding.join()
         feed(feeder, 3.0, rate=200)
         drained(kafka, run, feeder)
+        kept.pop("score").stop()
+        kept["score"] = start(run, code_b, "score")  # a scorer of B with the model that A trained
+        feed(feeder, 3.0, rate=200)
+        drained(kafka, run, feeder)
         before, now = assert_continuous(kafka, run)
         assert before > 500
         assert now > 500
         predictions = subscriber.until(len(feeder.ids))
         assert sorted(p.transaction_id for p in predictions) == sorted(i.decode() for i in feeder.ids)
+        widths = {len(p.features.values) for p in predictions}
+        assert widths == {len(SERVICE.columns), len(SERVICE.columns) + 1}
+        assert all(p.model is not None and p.score is not None for p in predictions)
         subscriber.close()
         until(
             lambda: _archived(run) == len(feeder.ids), timeout_s=60, what="all rows in the lake", every_s=1.0

@@ -49,10 +49,10 @@ class SimProducer:
         channel = self.owner.channel((self.number, topic, partition))
         channel.requests.append(lambda: self._arrive(request))
 
-    def produce_batch(self, topic: str, records: list[dict[str, Any]]) -> int:
+    def produce_batch(self, topic: str, records: list[dict[str, Any]], partition: int = -1) -> int:
         """Queue records; return how many were taken."""
         for record in records:
-            self.produce(topic, record["value"], record["key"])
+            self.produce(topic, record["value"], record["key"], partition)
         return len(records)
 
     def _arrive(self, request: Any) -> None:

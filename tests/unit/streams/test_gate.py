@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import Stop
@@ -119,6 +119,7 @@ LIVES = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30), st.integers(1
 
 
 @given(LIVES)
+@settings(deadline=None)  # a busy machine is no fault
 def test_crashes_and_restarts_lose_and_double_nothing(lives: list[Life]) -> None:
     """An incarnation ends anywhere; the next begins at any offset that may have been committed."""
     log = [record(0, offset, good=bool(offset % 5)) for offset in range(60)]
