@@ -1,5 +1,6 @@
 """A model that scores: the port the scorer knows, and LightGBM behind it."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -87,6 +88,12 @@ class LightGbmModel:
         placed = np.zeros((len(vectors), vectors.shape[1] + 1))
         placed[:, self._columns], placed[:, -1] = added[:, :-1], added[:, -1]
         return placed
+
+    def in_stage(self, stage: str) -> "LightGbmModel":
+        """Return the same trees under another stage."""
+        other = copy.copy(self)
+        other._identity = self._identity._replace(stage=stage)
+        return other
 
     def _run(self, vectors: Floats, **what: Any) -> Floats:
         if self._columns is not None:

@@ -208,6 +208,28 @@ def test_names_of_shadows_with_percent_signs_are_written_as_they_are(tmp_path: P
     assert id_of(odd) == predictions[0].shadow[0].model == "fraud/2%b"
 
 
+def test_a_payment_that_its_decider_need_not_score_is_not_scored() -> None:
+    rows = feature_rows(60)
+    vectors = np.random.default_rng(1).gamma(2.0, 3.0, (60, len(SERVICE.columns)))
+    live = Live(CHAMPION, canary(OTHER))
+    of_champion, of_canary = np.arange(60) % 2 == 0, np.arange(60) % 3 == 0
+
+    def clears(model: Model) -> NDArray[np.bool_]:
+        return of_canary if id_of(model) == "fraud/2" else of_champion
+
+    arms = score_arms(live, rows["customer_id"], vectors, StillClock(), clears)
+    mine = assigned_to("fraud/2", 50, rows["customer_id"])
+    assert arms.scores is not None
+    assert arms.cleared is not None
+    assert arms.cleared.tolist() == np.where(mine, of_canary, of_champion).tolist()
+    assert np.isnan(arms.scores).tolist() == arms.cleared.tolist()
+    assert arms.decided.tolist() == arms.customers.tolist() == np.flatnonzero(mine).tolist()
+    np.testing.assert_array_equal(arms.scores[mine & ~of_canary], OTHER.predict(vectors)[mine & ~of_canary])
+    broken = score_arms(Live(CHAMPION, canary(Broken())), rows["customer_id"], vectors, StillClock(), clears)
+    assert broken.cleared is not None
+    assert broken.cleared.tolist() == of_champion.tolist(), "where the canary fails, the champion clears"
+
+
 def test_deciding_rows_are_shared_out_whole() -> None:
     live = Live(CHAMPION, canary(OTHER))
     arms = Arms(live, np.zeros(6), np.zeros(6), decided=np.array([1, 4]))
