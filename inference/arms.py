@@ -79,15 +79,16 @@ class Arms(NamedTuple):
         decline[self.decided] = canary.model.thresholds.decline
         return RowThresholds(review, decline)
 
-    def deciding(self, rows: Ints) -> list[tuple[Model, Ints]]:
+    def deciding(self, rows: Ints) -> list[tuple[Model | None, Ints]]:
         """Return the models that decide the named rows, each with the places among them that are its own."""
         champion, canary = self.live.champion, self.live.canary
-        if champion is None:
-            return []
         if canary is None or not len(self.decided):
             return [(champion, np.arange(len(rows)))]
         of_canary = np.isin(rows, self.decided)
-        both = [(champion, np.flatnonzero(~of_canary)), (canary.model, np.flatnonzero(of_canary))]
+        both: list[tuple[Model | None, Ints]] = [
+            (champion, np.flatnonzero(~of_canary)),
+            (canary.model, np.flatnonzero(of_canary)),
+        ]
         return [(model, places) for model, places in both if len(places)]
 
 

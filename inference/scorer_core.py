@@ -118,8 +118,7 @@ class ScorerCore:
         if not len(refused):
             return {}
         given: dict[int, list[Reason]] = {}
-        explained = arms.deciding(refused) or [(None, np.arange(len(refused)))]
-        for model, places in explained:
+        for model, places in arms.deciding(refused):
             rows = refused[places]
             reasons = self._reasoner.explain(rows, judged.vectors, judged.scores, judged.outcomes, model)
             given |= zip(rows.tolist(), reasons, strict=True)
