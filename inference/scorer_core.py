@@ -16,9 +16,10 @@ from inference.arms import Arms, score_arms
 from inference.clock import Clock
 from inference.decision import decide
 from inference.drift import DriftEvent, DriftWatch
+from inference.drift_settings import DriftSettings
 from inference.live import Live, ModelSource, id_of, live_of
 from inference.missing import missing
-from inference.model import Model
+from inference.model import Model, baseline_of
 from inference.prediction import Judged, PredictionWriter, Timing
 from inference.reasons import Reasoner
 from inference.rules import RuleBook, Severity, declared_rules
@@ -76,6 +77,7 @@ class ScorerCore:
         epoch: int,
         policy: PolicySettings,
         guard: Guard | None = None,
+        drift: DriftSettings | None = None,
     ) -> None:
         rules = declared_rules(policy.rules)
         self._server, self._models, self._clock = server, models, clock
@@ -86,7 +88,7 @@ class ScorerCore:
         self._writer = PredictionWriter(epoch, rules)
         self._fallback = Severity[policy.fallback.upper()]
         self._guard = guard
-        self.drift = DriftWatch(SERVICE.columns)
+        self.drift = DriftWatch(SERVICE.columns, drift)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
         """Return one prediction for each of n rows, in their order, and the drift they showed.
@@ -128,7 +130,9 @@ class ScorerCore:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""
         if self._guard is not None:
             self._guard.see(arms, rows["event_time"])
-        events = self.drift.model_is("" if arms.live.champion is None else id_of(arms.live.champion))
-        return events + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion
-        )
+        model = arms.live.champion
+        name, usual = ("", None) if model is None else (id_of(model), baseline_of(model))
+        return self.drift.model_is(name, usual) + self.drift.feed(
+            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion,
+            judged.decided.decision,
+        )  # fmt: skip

@@ -47,7 +47,7 @@ class ScorerWorker:
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
         guard = CanaryGuard(settings.canary, self._keeper)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy, guard)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy, guard, settings.drift)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)

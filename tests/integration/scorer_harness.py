@@ -34,12 +34,13 @@ class LogWriter:
         self._lanes = [LaneWriter(f"events.terminal/{n}", base=0) for n in range(partitions)]
         self._reached = [0] * partitions
 
-    def send(self, rows: int, kind: int = Kind.FEATURE, copies: int = 1) -> Columns:
+    def send(self, rows: int, kind: int = Kind.FEATURE, copies: int = 1, amount_factor: int = 1) -> Columns:
         """Send as many rows to each partition, in records of at most 50; return the last partition's."""
         sent: Columns = {}
         for number, lane in enumerate(self._lanes):
             at = self._reached[number]
             sent = feature_rows(rows, seed=at + number, partition=number, first_offset=at)
+            sent["amount_minor"] = sent["amount_minor"] * amount_factor
             for begin in range(0, rows, 50):
                 part = take(sent, slice(begin, begin + 50))
                 targets = np.full(length(part), number, np.int32)
