@@ -24,7 +24,7 @@ from inference.prediction import Judged, PredictionWriter, Timing
 from inference.reasons import Reasoner
 from inference.rules import RuleBook, Severity, declared_rules
 from inference.scorer_settings import PolicySettings
-from inference.served import FeatureServer
+from inference.served import ServesFeatures
 
 Floats = NDArray[np.float64]
 
@@ -67,20 +67,23 @@ class ScorerCore:
         models: says which models score the next batch; without a champion rules decide alone.
         epoch: the run's.
         guard: watches the canary, where there may be one.
+        watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
     def __init__(
         self,
-        server: FeatureServer,
+        server: ServesFeatures,
         models: ModelSource,
         clock: Clock,
         epoch: int,
         policy: PolicySettings,
         guard: Guard | None = None,
         drift: DriftSettings | None = None,
+        watching: bool = True,
     ) -> None:
         rules = declared_rules(policy.rules)
         self._server, self._models, self._clock = server, models, clock
+        self._watching = watching
         self._rules = RuleBook(rules, SERVICE.columns)
         self._reasoner = Reasoner(
             SERVICE.columns, rules, top=policy.reasons_a_row, rows_max=policy.reasons_rows_max
@@ -107,7 +110,7 @@ class ScorerCore:
         decided = decide(arms.scores, arms.thresholds, self._rules.severity(outcomes), self._fallback)
         judged = Judged(vectors, served, arms.scores, outcomes, decided, missing(served, arms.scores), {})
         judged = judged._replace(reasons=self._reasons(judged, arms))
-        drift = self._watch(rows, judged, arms)
+        drift = self._watch(rows, judged, arms) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
         predictions = self._writer.write(rows, judged, live.champion, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
