@@ -56,6 +56,7 @@ class ServeWorker:
             partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
+            settings.models_secret,
         )
         core = ScorerCore(
             PendingServer(self._reader), self._models, self._clock, settings.epoch, settings.policy,
