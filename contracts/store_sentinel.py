@@ -1,11 +1,12 @@
 """What stands in the online store where a stage has all its rows there: written by stages, asked by readers.
 
-One hash a project; a field a stage and partition says which incarnation of its owner filled the store, for
-which run's epoch and on which server. While a stage fills the store a mark stands before that, and after a
-flush there is nothing, so a reader that misses a key knows whether it has no past or the store has lost it.
+One hash a project; a field a stage and partition holds who filled it (the owner's incarnation), the run's
+epoch and the server's own id. While a stage
+fills the store another value is there, and after a flush none, so a reader that misses a key knows whether
+the key has no past or the store has lost it.
 """
 
-REFILL = b"refill:"
+_REFILL = b"refill:"
 
 
 def key(project: str) -> str:
@@ -26,20 +27,57 @@ def field(stage: str, partition: int) -> str:
     return f"{stage}/{partition}"
 
 
-def here(epoch: int, server: str) -> bytes:
-    """Return how a field names the run and the server.
+def place(epoch: int, server: str) -> bytes:
+    """Return of which run and which server a field speaks.
 
-    >>> here(7, "ab")
+    >>> place(7, "ab")
     b'0000000007:ab'
     """
     return f"{epoch:010d}:{server}".encode()
 
 
-def says_whole(value: bytes, place: bytes) -> bool:
-    """Tell whether a field says that all rows are at the place that `here` names, whoever filled it.
+def whole(incarnation: int, where: bytes) -> bytes:
+    """Return what the field holds when all rows are there, filled or taken over by an incarnation.
 
-    >>> says_whole(b"3:0000000007:ab", here(7, "ab")), says_whole(b"refill:0:3:0000000007:ab", here(7, "ab"))
-    (True, False)
+    >>> whole(3, place(7, "ab"))
+    b'3:0000000007:ab'
     """
-    number, _, rest = value.partition(b":")
-    return number.isdigit() and rest == place
+    return b"%d:%b" % (incarnation, where)
+
+
+def filling(number: int, incarnation: int, where: bytes) -> bytes:
+    """Return the mark of an incarnation's refill, which its own refills number.
+
+    >>> filling(0, 3, place(7, "ab"))
+    b'refill:0:3:0000000007:ab'
+    """
+    return b"%b%d:%b" % (_REFILL, number, whole(incarnation, where))
+
+
+def filled(mark: bytes) -> bytes:
+    """Return what takes a refill's mark's place at its end.
+
+    >>> filled(b"refill:0:3:0000000007:ab")
+    b'3:0000000007:ab'
+    """
+    return mark.split(b":", 2)[2]
+
+
+def said_by(value: bytes | None, where: bytes) -> int | None:
+    """Return the incarnation that a field names, whole or filling; None when it speaks of another place.
+
+    >>> said_by(b"refill:0:3:0000000007:ab", place(7, "ab")), said_by(b"3:0000000007:ab", place(8, "ab"))
+    (3, None)
+    """
+    words = value or b""
+    number, _, rest = (filled(words) if is_filling(words) else words).partition(b":")
+    return int(number) if number.isdigit() and rest == where else None
+
+
+def is_filling(value: bytes) -> bool:
+    """Return whether a field holds a refill's mark.
+
+    >>> is_filling(b"refill:0:3:0000000007:ab")
+    True
+    """
+    return value.startswith(_REFILL)

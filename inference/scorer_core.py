@@ -9,34 +9,30 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from contracts.events import Reason
 from contracts.frame import Columns, length
 from features.catalog import SERVICE
 from features.vector import assemble
 from inference.champion import ModelSource
 from inference.clock import Clock
-from inference.decision import decide
 from inference.drift import DriftEvent, DriftWatch
 from inference.drift_settings import DriftSettings
-from inference.manifest import Thresholds
-from inference.missing import missing
 from inference.model import Model, baseline_of
+from inference.policy import DeclaredPolicy
+from inference.policy_engine import PolicyEngine, by_one, limits_of
+from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
-from inference.reasons import Reasoner
-from inference.rules import RuleBook, Severity, declared_rules
-from inference.scorer_settings import PolicySettings
 from inference.served import ServesFeatures
 
 Floats = NDArray[np.float64]
 
 log = structlog.get_logger(__name__)
-_NO_MODEL = Thresholds()
 
 
 class Scored(NamedTuple):
     """What a batch became: records to produce, and figures for the metrics.
 
-    `latency_ms` is the batch's mean; `unwatched` counts values, by feature, that no detector was fed with.
+    `latency_ms` is the batch's mean; `unwatched` counts values, by feature, that no detector was fed with;
+    `engine` is the policy that decided.
     """
 
     keys: list[bytes]
@@ -47,6 +43,7 @@ class Scored(NamedTuple):
     model: Model | None
     latency_ms: float
     unwatched: dict[str, int]
+    engine: PolicyEngine | None = None
 
 
 NOTHING = Scored([], [], [], None, None, None, 0.0, {})
@@ -59,6 +56,7 @@ class ScorerCore:
         server: serves the feature groups.
         models: says which model scores the next batch; None means rules alone.
         epoch: the run's.
+        policies: says which policy decides the next batch.
         watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
@@ -68,20 +66,19 @@ class ScorerCore:
         models: ModelSource,
         clock: Clock,
         epoch: int,
-        policy: PolicySettings,
+        policies: PolicySource,
         drift: DriftSettings | None = None,
         watching: bool = True,
     ) -> None:
-        rules = declared_rules(policy.rules)
         self._server, self._models, self._clock = server, models, clock
+        self._policies, self._epoch = policies, epoch
+        self._take_up(policies.current())
         self._watching = watching
-        self._rules = RuleBook(rules, SERVICE.columns)
-        self._reasoner = Reasoner(
-            SERVICE.columns, rules, top=policy.reasons_a_row, rows_max=policy.reasons_rows_max
-        )
-        self._writer = PredictionWriter(epoch, rules)
-        self._fallback = Severity[policy.fallback.upper()]
         self.drift = DriftWatch(SERVICE.columns, drift)
+
+    def _take_up(self, declared: DeclaredPolicy) -> None:
+        self._engine = PolicyEngine(declared)
+        self._writer = PredictionWriter(self._epoch, self._engine.rules, self._engine.used)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
         """Return one prediction for each of n rows, in their order, and the drift they showed.
@@ -90,33 +87,27 @@ class ScorerCore:
         """
         if not length(rows):
             return NOTHING
-        clock, begin_ms = self._clock, self._clock.elapsed_ms()
+        if (declared := self._policies.current()) is not self._engine.declared:
+            self._take_up(declared)
+        clock, begin_ms, engine = self._clock, self._clock.elapsed_ms(), self._engine
         model = self._models.current()
         served = self._server.serve(rows, begin_ms)
         store_ms = clock.elapsed_ms() - begin_ms
         vectors = assemble(rows, served.customer, served.terminal, served.profile)
+        outcomes = engine.book.judge(vectors)
         begin_ms = clock.elapsed_ms()
-        scores = None if model is None else usable_scores(model, vectors)
+        cleared = engine.clears(vectors, outcomes, model)
+        scores = engine.scores(model, vectors, cleared, usable_scores)
         predict_ms = clock.elapsed_ms() - begin_ms
-        outcomes = self._rules.judge(vectors)
-        thresholds = _NO_MODEL if model is None else model.thresholds
-        decided = decide(scores, thresholds, self._rules.severity(outcomes), self._fallback)
-        judged = Judged(vectors, served, scores, outcomes, decided, missing(served, scores), {})
-        judged = judged._replace(reasons=self._reasons(judged, model))
+        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
+        judged = judged._replace(reasons=engine.reasons(rows, judged, by_one(model)))
         drift = self._watch(rows, judged, model) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, predict_ms)
         predictions = self._writer.write(rows, judged, model, timing)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
         keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        return Scored(keys, predictions, drift, judged, timing, model, latency_ms, unwatched)
-
-    def _reasons(self, judged: Judged, model: Model | None) -> dict[int, list[Reason]]:
-        refused = np.flatnonzero(judged.decided.decision != Severity.APPROVE)
-        if not len(refused):
-            return {}
-        reasons = self._reasoner.explain(refused, judged.vectors, judged.scores, judged.outcomes, model)
-        return dict(zip(refused.tolist(), reasons, strict=True))
+        return Scored(keys, predictions, drift, judged, timing, model, latency_ms, unwatched, engine)
 
     def _watch(self, rows: Columns, judged: Judged, model: Model | None) -> list[DriftEvent]:
         name = f"{model.identity.name}/{model.identity.version}" if model else ""

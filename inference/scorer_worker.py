@@ -10,6 +10,7 @@ from inference.breaker import Breaker
 from inference.champion import ChampionWatch, load_champion, our_definitions
 from inference.clock import SystemClock
 from inference.online_reader import RedisFeatureReader, StoreUnavailable
+from inference.policy_watch import PolicyWatch
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer, refuse_lost_offsets
@@ -30,17 +31,21 @@ class ScorerWorker:
             metrics,
             settings.model_look_ms / 1000,
         )
+        policy = settings.policy
+        self._policies = PolicyWatch(settings.models, policy.file, metrics, policy.look_ms / 1000)
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
         """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.
 
         Raises:
             Stop, StateError, ClusterError: as `Scorer.run`.
+            ConfigError: E_POLICY_*, the policy's file is refused and none was live before.
         """
         settings, clock = self._settings, SystemClock()
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy, drift=settings.drift)
+        self._policies.start()
+        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, drift=settings.drift)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
@@ -50,6 +55,7 @@ class ScorerWorker:
         Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
+        self._policies.close()
         consumer.close()
         self._reader.close()
 

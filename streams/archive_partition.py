@@ -19,7 +19,10 @@ from streams.archive_rows import (
     RawDrift,
     RawLabel,
     RawPrediction,
+    RawQuality,
+    RawReview,
     RawTransaction,
+    RawVerdict,
 )
 
 DATASET_OF_KIND = {Kind.FEATURE: "features", Kind.LABEL: "label_log"}
@@ -119,6 +122,9 @@ _RECORDS: dict[str, tuple[str, type | None]] = {
     topics.LABELS.name: ("labels", RawLabel),
     topics.PREDICTIONS.name: ("predictions", RawPrediction),
     topics.DRIFT.name: ("drift", RawDrift),
+    topics.REVIEWS.name: ("reviews", RawReview),
+    topics.VERDICTS.name: ("verdicts", RawVerdict),
+    topics.QUALITY.name: ("quality", RawQuality),
     topics.TRANSACTIONS_DLQ.name: ("transactions_dlq", None),
     topics.LABELS_DLQ.name: ("labels_dlq", None),
 }

@@ -88,12 +88,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         module="load.bench.latency", rated=True,
     ),
     Scenario(
-        name="serve", about="the HTTP door, 100 requests a second beside 1,000 payments a second",
-        module="load.bench.serve", rated=True,
-    ),
-    Scenario(
         name="drift", about="detectors on streams with known changes: delay, misses, false alarms, CPU",
         module="load.bench.drift.scenario", servers=False,
+    ),
+    Scenario(
+        name="serve", about="the HTTP door, 100 requests a second beside 1,000 payments a second",
+        module="load.bench.serve", rated=True,
     ),
 )  # fmt: skip
 
