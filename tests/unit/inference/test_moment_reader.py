@@ -184,7 +184,7 @@ def test_a_store_that_is_away_is_left_alone_for_a_while(given: Given) -> None:
 
 
 def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Given) -> None:
-    """Nulls would look like a harmless payment: the fallback decides, and the answer says what was missing."""
+    """Nulls would look harmless: the fallback decides, and the answer says what was missing."""
     manifest = Manifest(
         name="fraud", version="1", definitions_hash="", features=list(SERVICE.columns),
         sha256={"model.txt": "a" * 64}, thresholds=Thresholds(review=0.9999, decline=0.99999),
