@@ -23,7 +23,7 @@ from inference.policy import DeclaredPolicy
 from inference.prediction import Judged
 from inference.reasons import SCORE_MISSING, Reasoner
 from inference.rules import Outcomes, RuleBook, Severity, declared_rules
-from inference.served import Served
+from inference.served import Served, Status
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -73,12 +73,19 @@ class PolicyEngine:
     ) -> Judged:
         """Return everything that is decided about n rows, without reasons.
 
+        A row without its customer's or terminal's values (a pending payment while the store is away; an
+        event brings its own) is not for the model or the gatekeeper to judge: its score is left out.
+
         Args:
             rows: customer_id, terminal_id and event_time, (n,) each.
             scores: (n,), NaN where there is none; None without a model.
             cleared: (n,), or None when the gatekeeper is off.
             limits: of the model, or of each row's; the policy's own go before them.
         """
+        blind = (served.customer_status == Status.DEFAULT) | (served.terminal_status == Status.DEFAULT)
+        if blind.any():
+            scores = None if scores is None else np.where(blind, np.nan, scores)
+            cleared = None if cleared is None else cleared & ~blind
         heard = self.book.severity(self._people.heard(rows, outcomes))
         decided = decide(scores, self.policy.thresholds_over(limits), heard, self._fallback)
         scored = np.zeros(len(vectors), np.bool_) if scores is None else ~np.isnan(scores)

@@ -1,5 +1,6 @@
-"""What the HTTP door answers: a decision for a pending payment, features as of a moment. Computes, no I/O but
-the store's.
+"""What the HTTP door answers: a decision for a pending payment, features as of a moment.
+
+Nothing here knows HTTP; what is read comes from the reader of tiles, and nothing is written.
 """
 
 from typing import Any, NamedTuple

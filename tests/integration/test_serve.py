@@ -253,7 +253,9 @@ def test_tiles_that_cannot_be_read_are_null_and_flagged(streamed: Streamed) -> N
             streamed.redis.hset(key, packed, good)
         assert set(found["customer"]["values"].values()) == {None}, bad
         assert found["customer"]["status"] == "default"
-        assert found["degraded_why"] == scored["degraded_why"] == ["store_row_unreadable"]
+        assert found["degraded_why"] == ["store_row_unreadable"]
+        assert scored["degraded_why"] == ["store_row_unreadable", "score_failed"]
+        assert (scored["decision"], scored["decided_by"]) == ("review", "fallback")
 
 
 def test_a_key_that_is_missing_while_the_store_is_filled_is_not_called_new(streamed: Streamed) -> None:

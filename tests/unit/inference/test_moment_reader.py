@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
 from features.definition import DAY_MS, Entity
 from features.feast_row import RowsRead
 from features.state import EntityState
 from inference.breaker import Breaker
+from inference.manifest import Manifest, Thresholds
 from inference.missing import missing
+from inference.model import LightGbmModel
 from inference.moment_reader import MomentReader
 from inference.online_reader import Keys, StoreUnavailable
 from inference.pending import PendingServer, pending_rows
+from inference.policy_watch import FixedPolicy
+from inference.scorer_core import ScorerCore
+from inference.serve_answers import Decisions
 from inference.served import Status
-from tests.unit.inference.support import EPOCH, START_MS
+from tests.unit.inference.support import EPOCH, START_MS, StillClock, trained_text
+from tests.unit.inference.test_scorer_core import OneModel
 
 ROWS, NAMES = 400, 20
 
@@ -175,6 +181,25 @@ def test_a_store_that_is_away_is_left_alone_for_a_while(given: Given) -> None:
     assert given.reader.read(strings(["c1"]), NOBODY, 100.0) is None
     assert given.reader.read(strings(["c1"]), NOBODY, 251.0) is not None
     assert given.reader.available
+
+
+def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Given) -> None:
+    """Nulls would look harmless: the fallback decides, and the answer says what was missing."""
+    manifest = Manifest(
+        name="fraud", version="1", definitions_hash="", features=list(SERVICE.columns),
+        sha256={"model.txt": "a" * 64}, thresholds=Thresholds(review=0.9999, decline=0.99999),
+    )  # fmt: skip
+    models = OneModel(LightGbmModel(trained_text(), manifest))
+    core = ScorerCore(PendingServer(given.reader), models, StillClock(), EPOCH, FixedPolicy(), watching=False)
+    pending = [{**_rows(payments(1, seed=9)), "traceparent": strings([""])}]
+    seen = Decisions(core, StillClock()).answer(pending)[0]
+    assert (seen["decision"], seen["decided_by"], seen["degraded"]) == ("approve", "model", False)
+    given.store.is_down = True
+    blind = Decisions(core, StillClock()).answer(pending)[0]
+    assert (blind["decision"], blind["decided_by"]) == ("review", "fallback")
+    assert "score" not in blind
+    assert blind["degraded_why"] == ["store_unavailable", "score_failed"]
+    assert not core.drift.take_skipped()
 
 
 def _rows(pending: Columns) -> Columns:
