@@ -10,6 +10,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from contracts.terms import Field, Limits, Terms
 
 
+class ReviewVerdict(Struct, frozen=True, kw_only=True, gc=False):
+    """One verdict."""
+
+    verdict_id: Annotated[str, Meta(min_length=1, max_length=320)]
+    case_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    transaction_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    verdict: Literal["confirmed_fraud", "false_positive", "valuable_alert"]
+    who: Annotated[str, Meta(min_length=1, max_length=128)]
+    why: Annotated[str, Meta(min_length=1, max_length=1024)]
+    decided_at: Annotated[int, Meta(ge=946684800000, le=4102444800000)]
+
+
 class Transaction(Struct, frozen=True, kw_only=True, gc=False):
     """One payment."""
 
@@ -184,6 +196,25 @@ class Transaction(Struct, frozen=True, kw_only=True, gc=False):
     ip: Annotated[str, Meta(min_length=2, max_length=45)] | None | UnsetType = UNSET
 
 
+class ReviewCase(Struct, frozen=True, kw_only=True, gc=False):
+    """One payment to look at."""
+
+    case_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    transaction_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    customer_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    terminal_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    event_time: Annotated[int, Meta(ge=946684800000, le=4102444800000)]
+    amount_minor: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    opened_at: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    why: Literal["decision", "uncertain", "random"]
+    decision: Literal["approve", "review", "decline"]
+    decided_by: Literal["model", "rule", "fallback", "override"]
+    score: Annotated[float, Meta(ge=0, le=1)] | None | UnsetType = UNSET
+    model: Annotated[str, Meta(min_length=1, max_length=256)] | None | UnsetType = UNSET
+    policy: Annotated[str, Meta(min_length=1, max_length=256)]
+    reasons: list[Annotated[str, Meta(min_length=1, max_length=128)]]
+
+
 class Reason(Struct, frozen=True, kw_only=True, gc=False):
     """Why the payment was not approved, strongest first; empty when approved."""
 
@@ -250,6 +281,14 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     offset: Annotated[int, Meta(ge=0, le=9223372036854775807)]
 
 
+class PolicyUsed(Struct, frozen=True, kw_only=True, gc=False):
+    """The decision policy in force; absent in records made before it was told."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
+    version: Annotated[str, Meta(min_length=1, max_length=32)]
+    sha256: Annotated[str, Meta(min_length=64, max_length=64)]
+
+
 class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     """One decision."""
 
@@ -273,6 +312,10 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     contract: Annotated[str, Meta(min_length=1, max_length=128)]
     degraded: bool
     degraded_why: list[Annotated[str, Meta(min_length=1, max_length=128)]]
+    rung: (
+        Literal["full", "own_row", "last_known", "rules", "not_assessed", "gatekeeper"] | None | UnsetType
+    ) = UNSET
+    policy: PolicyUsed | None | UnsetType = UNSET
     latency_ms: dict[str, Annotated[float, Meta(ge=0)]]
     traceparent: Annotated[str, Meta(min_length=55, max_length=55)] | None | UnsetType = UNSET
 
@@ -352,8 +395,44 @@ TERMS: tuple[Terms, ...] = (
             Field(name="contract", kind="string", required=True, low=1, high=128),
             Field(name="degraded", kind="other", required=True),
             Field(name="degraded_why", kind="other", required=True),
+            Field(
+                name="rung",
+                kind="string",
+                required=False,
+                enum=("full", "own_row", "last_known", "rules", "not_assessed", "gatekeeper"),
+            ),
+            Field(name="policy", kind="other", required=False),
             Field(name="latency_ms", kind="other", required=True),
             Field(name="traceparent", kind="string", required=False, low=55, high=55),
+        ),
+    ),
+    Terms(
+        topic="reviews",
+        contract="headrace-reviews",
+        version="1.0.0",
+        effective_from_ms=946684800000,
+        key_field="transaction_id",
+        struct=ReviewCase,
+        fields=(
+            Field(name="case_id", kind="string", required=True, low=1, high=128),
+            Field(name="transaction_id", kind="string", required=True, low=1, high=64),
+            Field(name="customer_id", kind="string", required=True, low=1, high=64),
+            Field(name="terminal_id", kind="string", required=True, low=1, high=64),
+            Field(name="event_time", kind="integer", required=True, low=946684800000, high=4102444800000),
+            Field(name="amount_minor", kind="integer", required=True, low=0, high=9223372036854775807),
+            Field(name="opened_at", kind="integer", required=True, low=0, high=9223372036854775807),
+            Field(name="why", kind="string", required=True, enum=("decision", "uncertain", "random")),
+            Field(name="decision", kind="string", required=True, enum=("approve", "review", "decline")),
+            Field(
+                name="decided_by",
+                kind="string",
+                required=True,
+                enum=("model", "rule", "fallback", "override"),
+            ),
+            Field(name="score", kind="number", required=False, low=0, high=1),
+            Field(name="model", kind="string", required=False, low=1, high=256),
+            Field(name="policy", kind="string", required=True, low=1, high=256),
+            Field(name="reasons", kind="other", required=True),
         ),
     ),
     Terms(
@@ -553,6 +632,28 @@ TERMS: tuple[Terms, ...] = (
             headers_bytes_max=16384,
             headers_max=256,
             skew_ms=300000,
+        ),
+    ),
+    Terms(
+        topic="verdicts",
+        contract="headrace-verdicts",
+        version="1.0.0",
+        effective_from_ms=946684800000,
+        key_field="transaction_id",
+        struct=ReviewVerdict,
+        fields=(
+            Field(name="verdict_id", kind="string", required=True, low=1, high=320),
+            Field(name="case_id", kind="string", required=True, low=1, high=128),
+            Field(name="transaction_id", kind="string", required=True, low=1, high=64),
+            Field(
+                name="verdict",
+                kind="string",
+                required=True,
+                enum=("confirmed_fraud", "false_positive", "valuable_alert"),
+            ),
+            Field(name="who", kind="string", required=True, low=1, high=128),
+            Field(name="why", kind="string", required=True, low=1, high=1024),
+            Field(name="decided_at", kind="integer", required=True, low=946684800000, high=4102444800000),
         ),
     ),
 )

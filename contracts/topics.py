@@ -77,6 +77,13 @@ PREDICTIONS = Topic(
 DRIFT = Topic(
     name="drift", key="detector", owner="scorer", about="drift alerts, JSON", partitions=1, single=True
 )
+REVIEWS = Topic(
+    name="reviews", key="transaction_id", owner="scorer", about="payments that a person should look at, JSON",
+)  # fmt: skip
+VERDICTS = Topic(
+    name="verdicts", key="transaction_id", owner="analysts",
+    about="what analysts found, JSON; nothing is taken back",
+)  # fmt: skip
 CHANGELOG_CUSTOMER = Topic(
     name="changelog.customer", key="customer_id", owner="customer stage", compacted=True,
     about="the stage's state and markers, one partition an input partition",
@@ -88,7 +95,7 @@ CHANGELOG_TERMINAL = Topic(
 
 TOPICS: tuple[Topic, ...] = (
     TRANSACTIONS, LABELS, TRANSACTIONS_DLQ, LABELS_DLQ, EVENTS_CUSTOMER, EVENTS_TERMINAL, FEATURES_LOG,
-    PREDICTIONS, DRIFT, CHANGELOG_CUSTOMER, CHANGELOG_TERMINAL,
+    PREDICTIONS, DRIFT, REVIEWS, VERDICTS, CHANGELOG_CUSTOMER, CHANGELOG_TERMINAL,
 )  # fmt: skip
 
 

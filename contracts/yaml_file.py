@@ -57,7 +57,15 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: E_CONFIG_YAML with file and line.
     """
-    raw = path.read_bytes()
+    return parse(path.read_bytes(), path)
+
+
+def parse(raw: bytes, path: Path) -> dict[str, Any]:
+    """Return the mapping that a file's bytes hold; `path` is for messages.
+
+    Raises:
+        ConfigError: E_CONFIG_YAML with file and line.
+    """
     if len(raw) > BYTES_MAX:
         raise _refused(path, 1, f"larger than {BYTES_MAX} bytes")
     try:

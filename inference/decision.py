@@ -10,9 +10,9 @@ from inference.manifest import Thresholds
 from inference.rules import Severity
 
 DECISIONS = ("approve", "review", "decline")  # by Severity
-DECIDED_BY = ("model", "rule", "fallback")
+DECIDED_BY = ("model", "rule", "fallback", "override")
 RISK_BANDS = ("low", "medium", "high", "not_assessed")
-MODEL, RULE, FALLBACK = range(3)
+MODEL, RULE, FALLBACK, OVERRIDE = range(4)
 NOT_ASSESSED = 3
 
 Codes = NDArray[np.uint8]

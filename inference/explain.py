@@ -7,17 +7,18 @@ import msgspec
 import numpy as np
 import orjson
 
-from contracts.errors import ModelError, StateError
+from contracts.errors import StateError
 from contracts.events import TERMS
-from contracts.meaning import Meanings
 from contracts.topics import TRANSACTIONS
-from features.catalog import SERVICE
-from features.service_meaning import service_meaning
-from inference.champion import Definitions, load_champion
+from features.catalog import DEFINITIONS_HASH, SERVICE
+from inference.counterfactual import Counterfactual, smallest_change
 from inference.lake import Lake
-from inference.manifest import MODEL_FILE, Champion
-from inference.model import LightGbmModel
+from inference.manifest import MODEL_FILE
+from inference.policy_engine import PolicyEngine
+from inference.policy_store import find
+from inference.recorded import rows_of, served_of, values_of
 from inference.registry import Registry
+from inference.used_model import InStage, UsedModels
 
 MASK = "***"
 
@@ -27,7 +28,9 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
     `features` are in the service's order: name, value, group, the group's status and age, and what the
     feature added to the raw score (log-odds) where a model scored. `payment` is the raw event with personal
-    and undeclared fields masked; `places` say where in each log the payment stands.
+    and undeclared fields masked; `places` say where in each log the payment stands. `policy` has the
+    thresholds and rule figures that were in force; `counterfactual` is None where policy, model or
+    definitions are not here any more.
     """
 
     prediction: dict[str, Any]
@@ -39,6 +42,9 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, int]
     labels: list[dict[str, Any]]
     predictions_of_transaction: int
+    policy: dict[str, Any] | None
+    policy_why: str
+    counterfactual: Counterfactual | None
 
 
 def explain(lake: Lake, registry: Registry, prediction_or_transaction: str) -> Explained:
@@ -47,17 +53,17 @@ def explain(lake: Lake, registry: Registry, prediction_or_transaction: str) -> E
     Raises:
         StateError: E_EXPLAIN_UNKNOWN, with what is known instead (refused, or not decided yet).
     """
-    rows = _predictions(lake, prediction_or_transaction)
-    if not rows:
-        raise _unknown(lake, prediction_or_transaction)
+    rows = predictions_of(lake, prediction_or_transaction)
     prediction = orjson.loads(rows[-1]["value"])
-    model, manifest, why = _model_of(lake, registry, prediction)
+    models = UsedModels(lake, registry)
+    model, manifest, why = models.of(prediction)
+    engine, policy_why = _engine(registry, prediction)
     vector = prediction["features"]["values"]
     contributions = (
         _contributions(model, vector) if model is not None and prediction.get("score") is not None else None
     )
     source = prediction["source"]
-    names = _names(lake, prediction, vector)
+    names = models.names(prediction)
     return Explained(
         prediction={key: value for key, value in prediction.items() if key != "features"},
         features=_features(names, vector, prediction["features"]["groups"], contributions),
@@ -72,6 +78,9 @@ def explain(lake: Lake, registry: Registry, prediction_or_transaction: str) -> E
         places=_places(lake, prediction["transaction_id"], source),
         labels=_labels(lake, prediction["transaction_id"]),
         predictions_of_transaction=len(rows),
+        policy=_policy(engine, prediction),
+        policy_why=policy_why,
+        counterfactual=_counterfactual(engine, model, prediction),
     )  # fmt: skip
 
 
@@ -89,14 +98,47 @@ def _payment_terms() -> list[Any]:
     return [terms for terms in TERMS if terms.topic == TRANSACTIONS.name]
 
 
-def _predictions(lake: Lake, sought: str) -> list[dict[str, Any]]:
-    if not lake.has("predictions"):
-        return []
+def predictions_of(lake: Lake, sought: str) -> list[dict[str, Any]]:
+    """Return the lake's rows of a prediction, or of a transaction's predictions, oldest first; at least one.
+
+    Raises:
+        StateError: E_EXPLAIN_UNKNOWN, E_EXPLAIN_REFUSED, E_EXPLAIN_UNDECIDED.
+    """
     for column in ("prediction_id", "transaction_id"):
-        found = list(lake.find_all("predictions", column, sought))
+        found = list(lake.find_all("predictions", column, sought)) if lake.has("predictions") else []
         if found:
             return found
-    return []
+    raise _unknown(lake, sought)
+
+
+def _engine(registry: Registry, prediction: dict[str, Any]) -> tuple[PolicyEngine | None, str]:
+    """Return the policy that decided, ready to decide again, or why it is not to be had."""
+    if "policy" not in prediction:
+        return None, "made before predictions named their policy"
+    try:
+        return PolicyEngine(find(registry.models, prediction["policy"]["sha256"])), ""
+    except StateError as error:
+        return None, str(error)
+
+
+def _policy(engine: PolicyEngine | None, prediction: dict[str, Any]) -> dict[str, Any] | None:
+    used: dict[str, Any] | None = prediction.get("policy")
+    if engine is None or used is None:
+        return used
+    policy = msgspec.to_builtins(engine.policy)
+    parts = ("thresholds", "fallback", "rules", "gatekeeper")
+    return used | {name: policy[name] for name in parts}
+
+
+def _counterfactual(
+    engine: PolicyEngine | None, model: InStage | None, prediction: dict[str, Any]
+) -> Counterfactual | None:
+    if engine is None or prediction["features"]["definitions_hash"] != DEFINITIONS_HASH:
+        return None
+    if model is None and prediction.get("model") is not None:
+        return None
+    one = [prediction]
+    return smallest_change(engine, rows_of(one), values_of(one)[0], served_of(one), model)
 
 
 def _unknown(lake: Lake, sought: str) -> StateError:
@@ -119,44 +161,7 @@ def _unknown(lake: Lake, sought: str) -> StateError:
     )  # fmt: skip
 
 
-def _names(lake: Lake, prediction: dict[str, Any], vector: Sequence[float | None]) -> Sequence[str]:
-    """Return the names of the prediction's values: those of the service that made it."""
-    own, made = service_meaning(), prediction["features"]["definitions_hash"]
-    if made == own.hash or len(vector) == len(own.columns):
-        return own.columns
-    return Meanings((own,), lake.folder).of("service", int(made, 16)).columns
-
-
-def _definitions(manifest: dict[str, Any], names: Sequence[str], made: str) -> Definitions:
-    """Return what the prediction's vector meant to the model that scored it."""
-    features = tuple(manifest["features"])
-    if len(names) == len(features):
-        return Definitions(manifest["definitions_hash"], features)
-    return Definitions(made, tuple(names), manifest.get("feature_hashes", {}))
-
-
-def _model_of(
-    lake: Lake, registry: Registry, prediction: dict[str, Any]
-) -> tuple[LightGbmModel | None, dict[str, Any] | None, str]:
-    """Return the model that scored, checked as the scorer checks it, its manifest, or why there is none."""
-    used = prediction.get("model")
-    if used is None:
-        return None, None, "no model was champion: rules alone decided"
-    try:
-        entry = registry.find(f"{used['name']}/{used['version']}")
-        manifest = registry.manifest(entry)
-        if manifest["sha256"][MODEL_FILE] != used["sha256"]:
-            return None, None, "the registry holds another text under this version than the one that scored"
-        pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
-        vector = prediction["features"]["values"]
-        names = _names(lake, prediction, vector)
-        meant = _definitions(manifest, names, prediction["features"]["definitions_hash"])
-        return load_champion(registry.models, pointer, meant), manifest, ""
-    except ModelError as error:
-        return None, None, str(error)
-
-
-def _contributions(model: LightGbmModel, vector: Sequence[float | None]) -> list[float]:
+def _contributions(model: InStage, vector: Sequence[float | None]) -> list[float]:
     row = np.array([[np.nan if cell is None else cell for cell in vector]], dtype=np.float64)
     found: list[float] = model.contributions(row)[0].tolist()
     return found

@@ -1,5 +1,6 @@
 """A model that scores: the port the scorer knows, and LightGBM behind it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -10,8 +11,12 @@ from numpy.typing import NDArray
 from contracts.errors import ModelError
 from inference.calibration import Calibration
 from inference.manifest import MODEL_FILE, Manifest, Thresholds
+from inference.trees import Box, Trees
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-9  # more than the sum of some thousand leaves can be off
+HEADER_CHARS = 10_000
+_BINARY = re.compile(r"^objective=binary sigmoid:([0-9.]+)$", re.MULTILINE)
 
 
 class ModelName(NamedTuple):
@@ -62,6 +67,9 @@ class LightGbmModel:
         self._identity = ModelName(manifest.name, manifest.version, stage, manifest.sha256[MODEL_FILE])
         self._thresholds = manifest.thresholds
         self._calibration = calibration
+        self._trees: Trees | None = None
+        sigmoid = _BINARY.search(text[:HEADER_CHARS])
+        self._sigmoid = float(sigmoid[1]) if sigmoid else None
 
     @property
     def identity(self) -> ModelName:
@@ -87,6 +95,28 @@ class LightGbmModel:
         placed = np.zeros((len(vectors), vectors.shape[1] + 1))
         placed[:, self._columns], placed[:, -1] = added[:, :-1], added[:, -1]
         return placed
+
+    @property
+    def trees(self) -> Trees:
+        """Its trees; features are numbered as its own, not as the vectors'."""
+        if self._trees is None:
+            self._trees = Trees(self._booster.dump_model(), self._booster.num_feature())
+        return self._trees
+
+    @property
+    def columns(self) -> list[int]:
+        """Where its features stand in the vectors it is given."""
+        return list(range(self._booster.num_feature())) if self._columns is None else self._columns.tolist()
+
+    def ceiling(self, box: Box) -> float:
+        """Return a probability that no vector in the box exceeds; 1 where the objective is not understood."""
+        if self._sigmoid is None:
+            return 1.0
+        mine = self.columns
+        raw = self.trees.highest(Box(box.low[mine], box.high[mine], box.nullable[mine]))
+        probability = np.array([1.0 / (1.0 + np.exp(-self._sigmoid * raw)) + ROUNDING])
+        probability = np.minimum(probability, 1.0)
+        return float((probability if self._calibration is None else self._calibration.apply(probability))[0])
 
     def _run(self, vectors: Floats, **what: Any) -> Floats:
         if self._columns is not None:

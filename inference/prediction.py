@@ -13,14 +13,16 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from contracts.events import TERMS, FeatureGroup, Reason, RuleOutcome
+from contracts.events import TERMS, FeatureGroup, PolicyUsed, Reason, RuleOutcome
 from contracts.frame import Columns, length
 from contracts.terms import Terms
 from contracts.topics import TRANSACTIONS
 from inference.arms import Arms
 from inference.decision import DECIDED_BY, DECISIONS, NOT_ASSESSED, RISK_BANDS, Decided
+from inference.ladder import RUNG_NAMES
 from inference.missing import WORDS
 from inference.model import Model
+from inference.policy import Override
 from inference.rules import Outcome, Outcomes, Rule
 from inference.served import NO_AGE, STATUS_NAMES, Served
 from inference.shadow import ReleaseWriter
@@ -39,7 +41,10 @@ _ROW = (
 
 
 class Judged(NamedTuple):
-    """Everything that was decided about n events; `reasons` by row, for those that have any."""
+    """Everything that was decided about n events; `reasons` by row, for those that have any.
+
+    `settled` has the overrides by row; `cleared` is None while the gatekeeper is off.
+    """
 
     vectors: Floats
     served: Served
@@ -48,6 +53,9 @@ class Judged(NamedTuple):
     decided: Decided
     missing: NDArray[np.uint8]
     reasons: dict[int, list[Reason]]
+    rung: NDArray[np.uint8]
+    settled: dict[int, Override] = {}  # noqa: RUF012  # never changed
+    cleared: NDArray[np.bool_] | None = None
 
 
 class Timing(NamedTuple):
@@ -65,10 +73,11 @@ class PredictionWriter:
     Args:
         epoch: the run's; part of every prediction_id.
         rules: the rules in force, in the order of the outcomes' columns.
+        policy: the policy in force.
     """
 
-    def __init__(self, epoch: int, rules: tuple[Rule, ...]) -> None:
-        self._epoch, self._rules = b"%d" % epoch, rules
+    def __init__(self, epoch: int, rules: tuple[Rule, ...], policy: PolicyUsed) -> None:
+        self._epoch, self._rules, self._policy = b"%d" % epoch, rules, policy
         self._answers: dict[bytes, bytes] = {}
         self._groups: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
         self._verdicts: dict[tuple[int, int, int], bytes] = {}
@@ -90,7 +99,7 @@ class PredictionWriter:
             self._rule_answers(judged.outcomes), self._release.write(model, arms, count),
             _numbers(judged.vectors),
             self._origins(judged.served), partitions, offsets,
-            self._circumstances(rows["appended_ms"], judged.missing), total, stage,
+            self._circumstances(rows["appended_ms"], judged), total, stage,
             _ends(rows["traceparent"], timing), strict=True,
         )  # fmt: skip
         return [_ROW % row for row in written]
@@ -142,17 +151,18 @@ class PredictionWriter:
             for code, age in zip(codes, served.profile_age_ms.tolist(), strict=True)
         ]
 
-    def _circumstances(self, appended_ms: NDArray[np.int64], missing: NDArray[np.uint8]) -> list[bytes]:
-        """Return `,"contract":…,"degraded":…,"degraded_why":…,` of each row.
+    def _circumstances(self, appended_ms: NDArray[np.int64], judged: Judged) -> list[bytes]:
+        """Return `,"contract":…,"degraded":…,"degraded_why":…,"rung":…,"policy":…,` of each row.
 
         The contract is the one in force at the record's own time, by which the gate judged it.
         """
         begins = np.array([terms.effective_from_ms for terms in self._contracts], np.int64)
         which = np.searchsorted(begins, appended_ms, side="right") - 1
-        codes = list(zip(which.tolist(), missing.tolist(), strict=True))
+        codes = list(zip(which.tolist(), judged.missing.tolist(), judged.rung.tolist(), strict=True))
         pieces = {
             code: b",%b," % _members(
-                contract=self._label(code[0]), degraded=bool(WORDS[code[1]]), degraded_why=WORDS[code[1]]
+                contract=self._label(code[0]), degraded=bool(WORDS[code[1]]), degraded_why=WORDS[code[1]],
+                rung=RUNG_NAMES[code[2]], policy=self._policy,
             )
             for code in set(codes)
         }  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from inference.scorer_settings import RuleSettings
+from inference.policy import Rules, RuleTerms
 
 Floats = NDArray[np.float64]
 Outcomes = NDArray[np.uint8]
@@ -40,7 +40,7 @@ class Rule(NamedTuple):
     """One declared rule; a change of what it does needs a new version.
 
     `hits` gets the columns that `inputs` names, each (n,), and returns (n,) bools; `feature` is the input
-    that a reason shows.
+    that a reason shows. `figures` are the inputs' values at which the answer turns.
     """
 
     id: str
@@ -50,49 +50,71 @@ class Rule(NamedTuple):
     inputs: tuple[str, ...]
     text: str
     hits: Callable[..., NDArray[Any]]
+    figures: tuple[tuple[str, float], ...] = ()
 
 
-def declared_rules(limits: RuleSettings) -> tuple[Rule, ...]:
-    """Return the rules in force, in the order in which predictions list them.
+def declared_rules(terms: Rules) -> tuple[Rule, ...]:
+    """Return the rules that are asked under these terms, in the order in which predictions list them.
 
-    >>> [rule.id for rule in declared_rules(RuleSettings())]
+    >>> from inference.policies import DEFAULT
+    >>> from inference.policy import read_policy
+    >>> [rule.id for rule in declared_rules(read_policy(DEFAULT).policy.rules)]
     ['amount_limit', 'customer_velocity', 'amount_jump', 'terminal_frauds']
     """
-    return (
+    limit, velocity, jump, frauds = (
+        terms.amount_limit, terms.customer_velocity, terms.amount_jump, terms.terminal_frauds
+    )  # fmt: skip
+    rules = (
         Rule(
-            id="amount_limit", version="1", severity=Severity.REVIEW, feature="amount_minor",
+            id="amount_limit", version="1", severity=_severity(limit), feature="amount_minor",
             inputs=("amount_minor",), text="The amount is above the limit for one payment.",
-            hits=lambda amount: amount > limits.amount_minor,
+            hits=lambda amount: amount > limit.amount_minor,
+            figures=(("amount_minor", limit.amount_minor),),
         ),
         Rule(
-            id="customer_velocity", version="1", severity=Severity.REVIEW, feature="customer_count_1h",
+            id="customer_velocity", version="1", severity=_severity(velocity), feature="customer_count_1h",
             inputs=("customer_count_1h",), text="The customer paid unusually often within one hour.",
-            hits=lambda count: count > limits.payments_1h,
+            hits=lambda count: count > velocity.payments_1h,
+            figures=(("customer_count_1h", velocity.payments_1h),),
         ),
         Rule(
-            id="amount_jump", version="1", severity=Severity.REVIEW, feature="customer_amount_ratio_30d",
+            id="amount_jump", version="1", severity=_severity(jump), feature="customer_amount_ratio_30d",
             inputs=("amount_minor", "customer_amount_ratio_30d"),
             text="The amount is many times what this customer usually pays.",
             hits=lambda amount, ratio: (
-                (ratio > limits.amount_times_usual) & (amount > limits.amount_usual_minor)
+                (ratio > jump.amount_times_usual) & (amount > jump.amount_usual_minor)
+            ),
+            figures=(
+                ("amount_minor", jump.amount_usual_minor),
+                ("customer_amount_ratio_30d", jump.amount_times_usual),
             ),
         ),
         Rule(
-            id="terminal_frauds", version="1", severity=Severity.REVIEW, feature="terminal_fraud_ratio_7d",
+            id="terminal_frauds", version="1", severity=_severity(frauds), feature="terminal_fraud_ratio_7d",
             inputs=("terminal_fraud_ratio_7d", "terminal_labels_7d"),
             text="A large share of this terminal's judged payments of the last 7 days were frauds.",
             hits=lambda ratio, labels: (
-                (ratio >= limits.terminal_fraud_ratio_7d) & (labels >= limits.terminal_labels_7d)
+                (ratio >= frauds.terminal_fraud_ratio_7d) & (labels >= frauds.terminal_labels_7d)
+            ),
+            figures=(
+                ("terminal_fraud_ratio_7d", frauds.terminal_fraud_ratio_7d),
+                ("terminal_labels_7d", frauds.terminal_labels_7d),
             ),
         ),
     )  # fmt: skip
+    return tuple(rule for rule in rules if getattr(terms, rule.id).enabled)
+
+
+def _severity(terms: RuleTerms) -> Severity:
+    return Severity[terms.severity.upper()]
 
 
 class RuleBook:
     """The rules in force over a vector of named columns.
 
-    >>> book = RuleBook(declared_rules(RuleSettings(amount_minor=100))[:1], ("amount_minor",))
-    >>> book.judge(np.array([[100.0], [101.0], [np.nan], [np.inf]])).ravel().tolist()
+    >>> above = Rule("limit", "1", Severity.REVIEW, "amount", ("amount",), "", lambda amount: amount > 100)
+    >>> amounts = np.array([[100.0], [101.0], [np.nan], [np.inf]])
+    >>> RuleBook([above], ("amount",)).judge(amounts).ravel().tolist()
     [0, 1, 0, 2]
     """
 
@@ -118,6 +140,14 @@ class RuleBook:
                 log.exception("rule_failed", rule=rule.id, version=rule.version)
                 outcomes[:, column] = Outcome.ERROR
         return outcomes
+
+    def answered(self, vectors: Floats, outcomes: Outcomes) -> NDArray[np.bool_]:
+        """Tell of each row whether some rule knew enough: its inputs are there and it did not fail."""
+        found = np.zeros(len(vectors), np.bool_)
+        for column, rule in enumerate(self.rules):
+            known = np.isfinite(vectors[:, self._inputs[rule.id]]).all(axis=1)
+            found |= known & (outcomes[:, column] != Outcome.ERROR)
+        return found
 
     def severity(self, outcomes: Outcomes) -> NDArray[np.uint8]:
         """Return the severest decision that the hits ask for; (n,), APPROVE where nothing hit."""

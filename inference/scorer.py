@@ -1,8 +1,8 @@
 """The scorer: exactly one committed prediction for each accepted payment.
 
-Read features.log, drop what its lanes have seen, score, and commit predictions, drift events, offsets and
-lane numbers in one transaction. An aborted transaction is done again from the committed offsets; anything
-else that goes wrong ends the worker, and its successor goes on from there.
+Read features.log, drop what its lanes have seen, score, and commit predictions, review cases,
+drift events, offsets and lane numbers in one transaction. An aborted transaction is done again from the
+committed offsets; anything else that goes wrong ends the worker, and its successor goes on from there.
 """
 
 import os
@@ -18,10 +18,11 @@ from contracts.errors import Stop
 from contracts.frame import Columns, Frame, FrameError, Kind, concat, decode, length
 from contracts.lanes import accept
 from contracts.meaning import Meanings
-from contracts.topics import DRIFT, FEATURES_LOG, PREDICTIONS
+from contracts.topics import DRIFT, FEATURES_LOG, PREDICTIONS, REVIEWS
 from inference.clock import Clock
 from inference.drift import DriftEvent
 from inference.feature_rows import OWN, for_scoring
+from inference.review_desk import Opened, ReviewDesk
 from inference.scorer_core import Scored, ScorerCore
 from inference.scorer_kafka import check_event, committed_positions
 from inference.scorer_metrics import ScorerMetrics
@@ -74,6 +75,8 @@ class Scorer:
         self._log = FEATURES_LOG.full_name(settings.topic_prefix)
         self._predictions = PREDICTIONS.full_name(settings.topic_prefix)
         self._drift = DRIFT.full_name(settings.topic_prefix)
+        self._reviews = REVIEWS.full_name(settings.topic_prefix)
+        self._desk = ReviewDesk(settings.epoch, settings.partitions)
         self._positions: dict[int, Position] = {}
         self._gathered: list[Record] = []
         self._told: list[DriftEvent] = []
@@ -118,7 +121,7 @@ class Scorer:
             if record.offset < old.offset:
                 continue  # fetched before the worker went back
             lanes = dict(old.lanes)
-            reached[record.partition] = Position(record.offset + 1, lanes, old.cut)
+            reached[record.partition] = Position(record.offset + 1, lanes, old.cut, old.sampled)
             frame = self._frame(record)
             if frame is None:
                 continue
@@ -136,22 +139,37 @@ class Scorer:
         asks what was committed.
         """
         scored = self._core.score(batch.rows, self._clock.now_ms())
+        opened = self._opened(batch, scored)
+        reached = {
+            number: at._replace(sampled=opened.spent.get(number, at.sampled))
+            for number, at in batch.reached.items()
+        }
         began_ms = self._clock.elapsed_ms()
         try:
             with self._watchdog.watching(1.5 * self._settings.transaction_timeout_ms / 1000):
-                self._commit(scored, batch.reached)
+                self._commit(scored, opened.records, reached)
         except KafkaException as error:
             self._abort(error)
             return
-        self._positions.update(batch.reached)
+        self._positions.update(reached)
         self._metrics.committed(scored, self._clock.elapsed_ms() - began_ms)
+        self._metrics.cases_opened(opened.whys)
         self._told = []
-        self._lag(batch.reached)
+        self._lag(reached)
 
-    def _commit(self, scored: Scored, reached: dict[int, Position]) -> None:
+    def _opened(self, batch: Batch, scored: Scored) -> Opened:
+        """Return the cases for people that come of the batch."""
+        if scored.judged is None or scored.engine is None or scored.timing is None:
+            return Opened([], {}, {})
+        spent = {number: at.sampled for number, at in batch.reached.items()}
+        decided_at_ms = int(scored.timing.scored_at_ms)
+        return self._desk.open(batch.rows, scored.judged, scored.engine, scored.model, decided_at_ms, spent)
+
+    def _commit(self, scored: Scored, cases: list[dict[str, bytes]], reached: dict[int, Position]) -> None:
         wait_s = self._settings.transaction_timeout_ms / 1000
         self._producer.begin_transaction()
         self._produce(scored)
+        self._send(self._reviews, cases)
         reach("scorer.after_produce")
         group = self._consumer.consumer_group_metadata()
         self._producer.send_offsets_to_transaction(self._offsets(reached), group, wait_s)
@@ -163,17 +181,20 @@ class Scorer:
         records = [
             {"key": key, "value": value} for key, value in zip(scored.keys, scored.predictions, strict=True)
         ]
-        queued = self._producer.produce_batch(self._predictions, records) if records else 0
-        if queued != len(records):
-            raise Stop(
-                71, "E_SCORER_PRODUCE", f"{queued} of {len(records)} records queued", self._predictions
-            )
+        self._send(self._predictions, records)
         for event in [*self._told, *scored.drift]:
             self._producer.produce(self._drift, msgspec.json.encode(event), event.detector)
 
+    def _send(self, topic: str, records: list[dict[str, bytes]]) -> None:
+        queued = self._producer.produce_batch(topic, records) if records else 0
+        if queued != len(records):
+            raise Stop(71, "E_SCORER_PRODUCE", f"{queued} of {len(records)} records queued", topic)
+
     def _offsets(self, reached: dict[int, Position]) -> list[TopicPartition]:
         return [
-            TopicPartition(self._log, number, at.offset, encode_lanes(at.lanes, f"{self._log}/{number}"))
+            TopicPartition(
+                self._log, number, at.offset, encode_lanes(at.lanes, f"{self._log}/{number}", at.sampled)
+            )
             for number, at in reached.items()
         ]
 

@@ -8,21 +8,18 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.events import Reason
 from contracts.frame import Columns, length
 from features.catalog import SERVICE
 from features.vector import assemble
 from inference.arms import Arms, score_arms
 from inference.clock import Clock
-from inference.decision import decide
 from inference.drift import DriftEvent, DriftWatch
 from inference.live import Live, ModelSource, id_of, live_of
-from inference.missing import missing
 from inference.model import Model
+from inference.policy import DeclaredPolicy
+from inference.policy_engine import PolicyEngine, by_one, limits_of
+from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
-from inference.reasons import Reasoner
-from inference.rules import RuleBook, Severity, declared_rules
-from inference.scorer_settings import PolicySettings
 from inference.served import FeatureServer
 
 Floats = NDArray[np.float64]
@@ -41,7 +38,8 @@ class Guard(Protocol):
 class Scored(NamedTuple):
     """What a batch became: records to produce, and figures for the metrics.
 
-    `latency_ms` is the batch's mean; `unwatched` counts values, by feature, that no detector was fed with.
+    `latency_ms` is the batch's mean; `unwatched` counts values, by feature, that no detector was fed with;
+    `engine` is the policy that decided.
     """
 
     keys: list[bytes]
@@ -53,6 +51,7 @@ class Scored(NamedTuple):
     latency_ms: float
     unwatched: dict[str, int]
     arms: Arms | None = None
+    engine: PolicyEngine | None = None
 
 
 NOTHING = Scored([], [], [], None, None, None, 0.0, {})
@@ -66,6 +65,7 @@ class ScorerCore:
         models: says which models score the next batch; without a champion rules decide alone.
         epoch: the run's.
         guard: watches the canary, where there may be one.
+        policies: says which policy decides the next batch.
     """
 
     def __init__(
@@ -74,19 +74,17 @@ class ScorerCore:
         models: ModelSource,
         clock: Clock,
         epoch: int,
-        policy: PolicySettings,
+        policies: PolicySource,
         guard: Guard | None = None,
     ) -> None:
-        rules = declared_rules(policy.rules)
         self._server, self._models, self._clock = server, models, clock
-        self._rules = RuleBook(rules, SERVICE.columns)
-        self._reasoner = Reasoner(
-            SERVICE.columns, rules, top=policy.reasons_a_row, rows_max=policy.reasons_rows_max
-        )
-        self._writer = PredictionWriter(epoch, rules)
-        self._fallback = Severity[policy.fallback.upper()]
-        self._guard = guard
+        self._policies, self._epoch, self._guard = policies, epoch, guard
+        self._take_up(policies.current())
         self.drift = DriftWatch(SERVICE.columns)
+
+    def _take_up(self, declared: DeclaredPolicy) -> None:
+        self._engine = PolicyEngine(declared)
+        self._writer = PredictionWriter(self._epoch, self._engine.rules, self._engine.used)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
         """Return one prediction for each of n rows, in their order, and the drift they showed.
@@ -95,35 +93,26 @@ class ScorerCore:
         """
         if not length(rows):
             return NOTHING
-        clock, begin_ms = self._clock, self._clock.elapsed_ms()
+        if (declared := self._policies.current()) is not self._engine.declared:
+            self._take_up(declared)
+        clock, begin_ms, engine = self._clock, self._clock.elapsed_ms(), self._engine
         live = live_of(self._models) if self._guard is None else self._guard.allowed(live_of(self._models))
         served = self._server.serve(rows, begin_ms)
         store_ms = clock.elapsed_ms() - begin_ms
         vectors = assemble(rows, served.customer, served.terminal, served.profile)
-        arms = score_arms(live, rows["customer_id"], vectors, clock)
-        outcomes = self._rules.judge(vectors)
-        decided = decide(arms.scores, arms.thresholds, self._rules.severity(outcomes), self._fallback)
-        judged = Judged(vectors, served, arms.scores, outcomes, decided, missing(served, arms.scores), {})
-        judged = judged._replace(reasons=self._reasons(judged, arms))
+        outcomes = engine.book.judge(vectors)
+        clears = partial(engine.clears, vectors, outcomes)
+        arms = score_arms(live, rows["customer_id"], vectors, clock, clears)
+        judged = engine.judge(rows, vectors, served, outcomes, arms.scores, arms.cleared, arms.thresholds)
+        judged = judged._replace(reasons=engine.reasons(rows, judged, arms.deciding))
         drift = self._watch(rows, judged, arms)
         timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
         predictions = self._writer.write(rows, judged, live.champion, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
         keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        return Scored(keys, predictions, drift, judged, timing, live.champion, latency_ms, unwatched, arms)
-
-    def _reasons(self, judged: Judged, arms: Arms) -> dict[int, list[Reason]]:
-        refused = np.flatnonzero(judged.decided.decision != Severity.APPROVE)
-        if not len(refused):
-            return {}
-        given: dict[int, list[Reason]] = {}
-        explained = arms.deciding(refused) or [(None, np.arange(len(refused)))]
-        for model, places in explained:
-            rows = refused[places]
-            reasons = self._reasoner.explain(rows, judged.vectors, judged.scores, judged.outcomes, model)
-            given |= zip(rows.tolist(), reasons, strict=True)
-        return given
+        champion = live.champion
+        return Scored(keys, predictions, drift, judged, timing, champion, latency_ms, unwatched, arms, engine)
 
     def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""

@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from contracts.errors import ClusterError, StateError, Stop
 from contracts.topics import FEATURES_LOG, PREDICTIONS
-from inference.scorer_position import Position, decode_lanes
+from inference.scorer_position import Position, decode_position
 from inference.scorer_settings import ScorerSettings
 
 OFFSETS_TIMEOUT_S = 30.0  # waits out the open transaction of a predecessor
@@ -113,7 +113,8 @@ def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[Top
 
 def _position(consumer: Consumer, part: TopicPartition) -> Position:
     if part.offset >= 0:
-        return Position(part.offset, decode_lanes(part.metadata, f"{part.topic}/{part.partition}"))
+        lanes, sampled = decode_position(part.metadata, f"{part.topic}/{part.partition}")
+        return Position(part.offset, lanes, sampled=sampled)
     low, _ = consumer.get_watermark_offsets(
         TopicPartition(part.topic, part.partition), timeout=OFFSETS_TIMEOUT_S
     )

@@ -1,13 +1,17 @@
 """What a scorer tells Prometheus, a batch at a time."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from contracts.errors import ModelError
+from contracts.errors import ConfigError, ModelError
 from inference.arms import Arms
 from inference.decision import DECIDED_BY, DECISIONS
+from inference.ladder import RUNG_NAMES
 from inference.live import Live, id_of
 from inference.model import ModelName
+from inference.policy import DeclaredPolicy
 from inference.scorer_core import Scored
 from inference.served import STATUS_NAMES
 
@@ -27,6 +31,8 @@ class ScorerMetrics:
             return Histogram(f"headrace_scorer_{name}", about, labels, buckets=buckets, registry=registry)
 
         self.decisions = counter("decisions_total", "decisions committed", "decision", "decided_by")
+        self.cases = counter("review_cases_total", "cases opened for people", "why")
+        self.rungs = counter("rungs_total", "decisions by rung of the ladder", "rung")
         self.degraded = counter("degraded_total", "decisions taken while something was missing")
         self.groups = counter("feature_groups_total", "feature groups by origin", "group", "status")
         self.store_rows = counter("store_rows_total", "events by what the store held", "group", "outcome")
@@ -35,6 +41,7 @@ class ScorerMetrics:
         self.gaps = counter("lane_gaps_total", "records that began beyond their lane's number, dropped")
         self.refused_frames = counter("frames_refused_total", "records that are no frames, skipped")
         self.refused_models = counter("models_refused_total", "models that failed a check", "code")
+        self.refused_policies = counter("policies_refused_total", "policy files that failed a check", "code")
         self.aborts = counter("transactions_aborted_total", "transactions that were aborted and done again")
         self.batch_rows = histogram("batch_rows", "rows a batch", (1, 10, 50, 100, 500, 1000, 5000, 20000))
         self.step_s = histogram("step_seconds", "time of a batch's step", _STEP_S, "step")
@@ -63,6 +70,13 @@ class ScorerMetrics:
         )  # fmt: skip
         self._live: tuple[str, str] | None = None
         self._shadows: set[str] = set()
+        self.policy = Gauge(
+            "headrace_scorer_policy_info",
+            "1 for the policy that decides",
+            ["name", "version", "sha256"],
+            registry=registry,
+        )
+        self._policy: tuple[str, str, str] | None = None
 
     def committed(self, scored: Scored, commit_ms: float) -> None:
         """Count a batch whose transaction was committed, in `commit_ms`."""
@@ -76,6 +90,9 @@ class ScorerMetrics:
         pairs, numbers = np.unique(decided.decision * 8 + decided.decided_by, return_counts=True)
         for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
             self.decisions.labels(DECISIONS[pair // 8], DECIDED_BY[pair % 8]).inc(number)
+        for rung, number in enumerate(np.bincount(scored.judged.rung, minlength=len(RUNG_NAMES)).tolist()):
+            if number:
+                self.rungs.labels(RUNG_NAMES[rung]).inc(number)
         self.degraded.inc(int((scored.judged.missing > 0).sum()))
         self.batch_rows.observe(len(scored.predictions))
         self.step_s.labels("store").observe(scored.timing.store_ms / 1000)
@@ -114,6 +131,11 @@ class ScorerMetrics:
         if arms.shadows:
             self.step_s.labels("shadow").observe(arms.shadow_ms / 1000)
 
+    def cases_opened(self, whys: Mapping[str, int]) -> None:
+        """Count the cases of a committed batch."""
+        for why, number in whys.items():
+            self.cases.labels(why).inc(number)
+
     def model_live(self, identity: ModelName) -> None:
         """Show the model that scores from now on."""
         if self._live is not None:
@@ -124,3 +146,14 @@ class ScorerMetrics:
     def model_refused(self, error: ModelError) -> None:
         """Count a refused version."""
         self.refused_models.labels(error.code).inc()
+
+    def policy_live(self, declared: DeclaredPolicy) -> None:
+        """Show the policy that decides from now on."""
+        if self._policy is not None:
+            self.policy.labels(*self._policy).set(0)
+        self._policy = (declared.policy.name, declared.policy.version, declared.sha256)
+        self.policy.labels(*self._policy).set(1)
+
+    def policy_refused(self, error: ConfigError) -> None:
+        """Count a refused file."""
+        self.refused_policies.labels(error.code).inc()

@@ -1,9 +1,11 @@
 """Where a scorer stands in a partition: the next offset and its lanes, committed together as one offset.
 
 The lanes ride in the committed offset's metadata, so they can never disagree with it, and they commit in
-the same transaction as the predictions made up to there.
+the same transaction as the predictions made up to there. So does what is spent of each day's review samples.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -15,9 +17,13 @@ METADATA_BYTES_MAX = 4096  # the broker's offset.metadata.max.bytes
 VERSION = 1
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+Sampled = Mapping[int, tuple[int, int]]  # event-time day to uncertain and random cases drawn
+
+
+class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int
     lanes: dict[str, int]
+    sampled: dict[int, tuple[int, int]] = {}
 
 
 class Position(NamedTuple):
@@ -30,9 +36,10 @@ class Position(NamedTuple):
     offset: int
     lanes: Lanes
     cut: bool = False
+    sampled: Sampled = MappingProxyType({})
 
 
-def encode_lanes(lanes: Lanes, where: str) -> str:
+def encode_lanes(lanes: Lanes, where: str, sampled: Sampled = MappingProxyType({})) -> str:
     """Return the metadata of a committed offset.
 
     Raises:
@@ -41,7 +48,7 @@ def encode_lanes(lanes: Lanes, where: str) -> str:
     >>> decode_lanes(encode_lanes({"events.terminal/0": 7}, "features.log/0"), "features.log/0")
     {'events.terminal/0': 7}
     """
-    text = msgspec.json.encode(_Metadata(VERSION, lanes)).decode()
+    text = msgspec.json.encode(_Metadata(VERSION, lanes, dict(sampled))).decode()
     if len(text) > METADATA_BYTES_MAX:
         raise StateError("E_SCORER_LANES", f"{len(lanes)} lanes need {len(text)} bytes", where)
     return text
@@ -49,6 +56,15 @@ def encode_lanes(lanes: Lanes, where: str) -> str:
 
 def decode_lanes(text: str | None, where: str) -> Lanes:
     """Return the lanes of a committed offset.
+
+    Raises:
+        StateError: E_SCORER_LANES.
+    """
+    return decode_position(text, where)[0]
+
+
+def decode_position(text: str | None, where: str) -> tuple[Lanes, Sampled]:
+    """Return the lanes of a committed offset, and what was drawn by then.
 
     Raises:
         StateError: E_SCORER_LANES, the offset was committed by something else than a scorer.
@@ -62,4 +78,4 @@ def decode_lanes(text: str | None, where: str) -> Lanes:
         ) from error  # fmt: skip
     if metadata.v != VERSION:
         raise StateError("E_SCORER_LANES", f"lanes of version {metadata.v}, not {VERSION}", where)
-    return metadata.lanes
+    return metadata.lanes, metadata.sampled

@@ -1,7 +1,6 @@
 """What an operator may set on a scorer; read once, from the environment, by `headrace`."""
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -26,28 +25,14 @@ class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
     profiles_remembered: int = 100_000
 
 
-class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of the declared rules."""
-
-    amount_minor: int = 1_000_000
-    payments_1h: int = 10
-    amount_times_usual: float = 20.0
-    amount_usual_minor: int = 20_000
-    terminal_fraud_ratio_7d: float = 0.5
-    terminal_labels_7d: int = 4
-
-
 class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides where a model was due and gave no score, and how many reasons are given.
+    """Where the decision policy is, and how often it is looked at.
 
-    A row's reasons cost about half a millisecond, so at most `reasons_rows_max` rows of a batch get them;
-    the others say so.
+    Without `file` it is `policy.yaml` in the registry's folder, or the default that comes with the code.
     """
 
-    rules: RuleSettings = RuleSettings()
-    fallback: Literal["approve", "review", "decline"] = "review"
-    reasons_a_row: int = 3
-    reasons_rows_max: int = 64
+    file: Path | None = None
+    look_ms: float = 1000.0
 
 
 class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):

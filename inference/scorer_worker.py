@@ -11,6 +11,7 @@ from inference.canary import CanaryGuard
 from inference.champion import ChampionWatch, load_champion, our_definitions
 from inference.clock import SystemClock
 from inference.online_reader import RedisFeatureReader, StoreUnavailable
+from inference.policy_watch import PolicyWatch
 from inference.release_keeper import ReleaseKeeper
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
@@ -36,18 +37,22 @@ class ScorerWorker:
         self._keeper = ReleaseKeeper(
             settings.models, settings.worker, settings.canary, SystemClock(), settings.models_secret
         )
+        policy = settings.policy
+        self._policies = PolicyWatch(settings.models, policy.file, metrics, policy.look_ms / 1000)
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
         """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.
 
         Raises:
             Stop, StateError, ClusterError: as `Scorer.run`.
+            ConfigError: E_POLICY_*, the policy's file is refused and none was live before.
         """
         settings, clock = self._settings, SystemClock()
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
+        self._policies.start()
         guard = CanaryGuard(settings.canary, self._keeper)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, settings.policy, guard)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
@@ -59,6 +64,7 @@ class ScorerWorker:
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
         self._keeper.close()
+        self._policies.close()
         consumer.close()
         self._reader.close()
 

@@ -19,7 +19,9 @@ from streams.archive_rows import (
     RawDrift,
     RawLabel,
     RawPrediction,
+    RawReview,
     RawTransaction,
+    RawVerdict,
 )
 
 DATASET_OF_KIND = {Kind.FEATURE: "features", Kind.LABEL: "label_log"}
@@ -119,6 +121,8 @@ _RECORDS: dict[str, tuple[str, type | None]] = {
     topics.LABELS.name: ("labels", RawLabel),
     topics.PREDICTIONS.name: ("predictions", RawPrediction),
     topics.DRIFT.name: ("drift", RawDrift),
+    topics.REVIEWS.name: ("reviews", RawReview),
+    topics.VERDICTS.name: ("verdicts", RawVerdict),
     topics.TRANSACTIONS_DLQ.name: ("transactions_dlq", None),
     topics.LABELS_DLQ.name: ("labels_dlq", None),
 }

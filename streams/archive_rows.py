@@ -59,13 +59,35 @@ class RawPrediction(_Lenient, kw_only=True, gc=False):
     model: _Model | None = None
 
 
+class RawReview(_Lenient, kw_only=True, gc=False):
+    """What a case is found by."""
+
+    case_id: str | None = None
+    opened_at: Int64 | None = None
+    amount_minor: Int64 | None = None
+    why: str | None = None
+    decision: str | None = None
+    score: float | None = None
+
+
+class RawVerdict(msgspec.Struct, kw_only=True, gc=False):
+    """What a verdict is found by."""
+
+    verdict_id: str | None = None
+    case_id: str | None = None
+    transaction_id: str | None = None
+    verdict: str | None = None
+    who: str | None = None
+    decided_at: Int64 | None = None
+
+
 class RawDrift(msgspec.Struct, kw_only=True, gc=False):
     """A drift alert is found by nothing but its place."""
 
 
 _TYPES: dict[str, pa.DataType] = {
     "event_time": pa.int64(), "label_time": pa.int64(), "scored_at": pa.int64(), "amount_minor": pa.int64(),
-    "score": pa.float64(),
+    "opened_at": pa.int64(), "decided_at": pa.int64(), "score": pa.float64(),
 }  # fmt: skip
 
 

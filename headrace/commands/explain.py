@@ -36,10 +36,11 @@ def command(prediction_or_transaction_id: str, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
-        click.echo("\n".join(_lines(found)))
+        click.echo("\n".join(lines(found)))
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return an explanation for people."""
     said = found["prediction"]
     score = f"score {said['score']:.4f}" if said.get("score") is not None else "not scored"
     lines = [
@@ -57,13 +58,35 @@ def _lines(found: dict[str, Any]) -> list[str]:
     ]
     if said["degraded"]:
         lines.append(f"  degraded   {', '.join(said['degraded_why'])}")
+    policy = found["policy"]
+    if policy:
+        lines.append(
+            f"policy: {policy['name']} v{policy['version']}, {policy['sha256'][:16]}; rung {said['rung']}"
+        )
     lines += _model(found)
     lines += ["reasons"] * bool(said["reasons"])
     lines += [f"  {reason['code']}: {reason['text']}" for reason in said["reasons"]]
     hits = [rule for rule in said["rules"] if rule["outcome"] != "no_hit"]
     lines.append(f"rules: {len(said['rules'])} asked, {len(hits)} answered other than no_hit")
     lines += [f"  {rule['id']} v{rule['version']}: {rule['outcome']}" for rule in hits]
-    return lines + _features(found)
+    return lines + _features(found) + _otherwise(found)
+
+
+def _otherwise(found: dict[str, Any]) -> list[str]:
+    """Say what would have decided otherwise."""
+    other = found["counterfactual"]
+    if other is None:
+        return [
+            f"what would have decided otherwise: not to be told ({found['policy_why'] or found['model_why']})"
+        ]
+    if not other["changes"]:
+        return [f"what would have decided otherwise: {other['why']}"]
+    score = "" if other["score"] is None else f", score {other['score']:.4f}"
+    lines = [f"would have been {other['decision'].upper()}{score} with"]
+    for change in other["changes"]:
+        value = "null" if change["value"] is None else f"{change['value']:.6g}"
+        lines.append(f"  {change['feature']} = {change['other']:.6g} instead of {value}")
+    return lines
 
 
 def _model(found: dict[str, Any]) -> list[str]:

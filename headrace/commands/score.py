@@ -7,7 +7,7 @@ EXAMPLE = """
 Examples:
   headrace score
   headrace score --slot 1
-  HEADRACE_POLICY_FALLBACK=decline headrace score
+  HEADRACE_POLICY_FILE=policy.yaml headrace score
 """
 
 

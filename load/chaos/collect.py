@@ -12,7 +12,8 @@ from features.aggregations import Aggregation
 from features.catalog import ENTITIES, SERVICE
 from inference.lake import Lake
 from inference.manifest import MANIFEST_FILE, MODEL_FILE, digest
-from inference.scorer_settings import PolicySettings
+from inference.policies import DEFAULT
+from inference.policy import read_policy
 from load.chaos.settle import client
 from load.chaos.stand import Stand
 from load.oracle.dump import Declared, Dump, ModelText, Record
@@ -46,11 +47,11 @@ def collect(stand: Stand, seen: list[tuple[int, int, bytes]]) -> Dump:
 
 def declared(epoch: int, project: str, partitions: int) -> Declared:
     """Return what this code declares, as plain data."""
-    policy = PolicySettings()
+    policy = read_policy(DEFAULT).policy
     return Declared(
         epoch=epoch, project=project, partitions=partitions, entities=[plain(entity) for entity in ENTITIES],
         columns=list(SERVICE.columns), profile=list(SERVICE.profile),
-        rules=msgspec.structs.asdict(policy.rules), fallback=policy.fallback, currencies=_currencies(),
+        rules=policy.rules.figures(), fallback=policy.fallback, currencies=_currencies(),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.unit.inference.support import feature_rows
 from tests.waiting import until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+Change = Callable[[Columns], Columns]
 
 
 class LogWriter:
@@ -34,12 +35,14 @@ class LogWriter:
         self._lanes = [LaneWriter(f"events.terminal/{n}", base=0) for n in range(partitions)]
         self._reached = [0] * partitions
 
-    def send(self, rows: int, kind: int = Kind.FEATURE, copies: int = 1) -> Columns:
-        """Send as many rows to each partition, in records of at most 50; return the last partition's."""
+    def send(
+        self, rows: int, kind: int = Kind.FEATURE, copies: int = 1, change: Change = lambda rows: rows
+    ) -> Columns:
+        """Send as many rows, perhaps changed, to each partition, 50 a record; return the last's."""
         sent: Columns = {}
         for number, lane in enumerate(self._lanes):
             at = self._reached[number]
-            sent = feature_rows(rows, seed=at + number, partition=number, first_offset=at)
+            sent = change(feature_rows(rows, seed=at + number, partition=number, first_offset=at))
             for begin in range(0, rows, 50):
                 part = take(sent, slice(begin, begin + 50))
                 targets = np.full(length(part), number, np.int32)

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Consumer
 
@@ -184,3 +188,54 @@ def test_a_decision_is_explained_and_the_log_verified_with_no_worker_running(who
     assert answer["prediction"]["prediction_id"] == explained
     whole.headrace("verify")
     assert json.loads(whole.headrace("models", "list", "--json"))[0]["stage"] == "champion"
+
+
+def test_decisions_are_computed_again_bit_for_bit_and_a_changed_record_is_named(
+    whole: Whole, tmp_path: Path
+) -> None:
+    said = json.loads(whole.headrace("replay", "--all", "300", "--seed", "1", "--json"))
+    assert (said["replayed"], said["equal"], said["differing"]) == (300, 300, [])
+    explained = json.loads(whole.headrace("explain", whole.summary["explained"]["prediction_id"], "--json"))
+    assert explained["policy"]["name"] == "default"
+    assert explained["counterfactual"]["method"]
+
+    home = tmp_path / "run"
+    shutil.copytree(whole.run.home, home)
+    path = next((home / "lake" / "predictions").rglob("[0-9]*.parquet"))
+    table, about = pq.ParquetFile(path).read(), dict(pq.read_metadata(path).metadata)
+    del about[b"ARROW:schema"]
+    values = [
+        value.replace(b'"outcome":"no_hit"', b'"outcome":"error"', 1) for value in table["value"].to_pylist()
+    ]
+    at = table.column_names.index("value")
+    pq.write_table(
+        table.set_column(at, "value", pa.array(values, pa.binary())).replace_schema_metadata(about), path
+    )
+    name = table["prediction_id"][0].as_py()
+    whole.environment["HEADRACE_RUN"] = str(home)
+    try:
+        wrong = json.loads(whole.headrace("replay", name, "--json", code=1))
+    finally:
+        del whole.environment["HEADRACE_RUN"]
+    assert [part["what"] for part in wrong["differing"][0]["differences"]] == ["rules"]
+
+
+@pytest.mark.long
+def test_a_thousand_decisions_are_computed_again_bit_for_bit(whole: Whole) -> None:
+    said = json.loads(whole.headrace("replay", "--all", "1000", "--seed", "2", "--json"))
+    assert (said["replayed"], said["equal"]) == (1000, 1000)
+
+
+def test_the_policy_that_decided_would_move_nothing_and_reviews_are_the_cases(
+    whole: Whole, tmp_path: Path
+) -> None:
+    said = json.loads(
+        whole.headrace("policy", "dry-run", str(ROOT / "inference/policies/default.yaml"), "--json")
+    )
+    assert said["moved"] == 0
+    assert said["payments"] == whole.summary["predictions"]
+    listed = json.loads(whole.headrace("review", "list", "--all", "--lake", "--limit", "1000000", "--json"))
+    by_why = Counter(row["why"] for row in listed["cases"])
+    assert by_why["decision"] == said["before"]["decisions"]["review"] == whole.summary["decisions"]["review"]
+    chosen = json.loads(whole.headrace("policy", "thresholds", "--json"))
+    assert 0 <= chosen["review"] <= chosen["decline"] <= 1

@@ -58,6 +58,7 @@ class Simulation:
                 "transactions": raw, "labels": raw, "transactions.dlq": raw, "labels.dlq": raw,
                 "events.customer": customer, "events.terminal": terminal, "features.log": terminal,
                 "changelog.customer": customer, "changelog.terminal": terminal, "predictions": 2, "drift": 1,
+                "reviews": 1,
             },
         )  # fmt: skip
         self.faults = Faults(rng, *weather_of(rng))

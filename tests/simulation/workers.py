@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from contracts.connections import KafkaConnection, RedisConnection
@@ -11,10 +12,13 @@ from contracts.errors import HeadraceError, Stop
 from inference.breaker import Breaker
 from inference.manifest import Thresholds
 from inference.model import ModelName
+from inference.policies import DEFAULT
+from inference.policy import DeclaredPolicy, ReasonTerms, read_policy
+from inference.policy_watch import FixedPolicy
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer
-from inference.scorer_settings import PolicySettings, ScorerSettings
+from inference.scorer_settings import ScorerSettings
 from inference.served import FeatureServer
 from streams.changelog import ChangelogReader
 from streams.gate_settings import GateSettings
@@ -36,6 +40,15 @@ from tests.simulation.world import Process, World
 KAFKA = KafkaConnection(bootstrap_servers="simulated")
 REDIS = RedisConnection(host="simulated", port=1)
 EPOCH = 7
+
+
+def _no_reasons() -> DeclaredPolicy:
+    declared = read_policy(DEFAULT)
+    policy = msgspec.structs.replace(declared.policy, reasons=ReasonTerms(a_row=3, rows_max=0))
+    return msgspec.structs.replace(declared, policy=policy)
+
+
+NO_REASONS = _no_reasons()
 
 
 class Plant:
@@ -159,7 +172,7 @@ class ScorerProcess(Worker):
         settings = ScorerSettings(slot=self.slot, **plant.scorer)
         clock = _Clock(plant.net)
         server = FeatureServer(SimReader(plant.store), Breaker(25.0), EPOCH, 16)
-        core = ScorerCore(server, _Models(), clock, EPOCH, PolicySettings(reasons_rows_max=0))
+        core = ScorerCore(server, _Models(), clock, EPOCH, FixedPolicy(NO_REASONS))
         producer = make_producer(settings)
         consumer = make_consumer(settings)
         metrics: Any = Nothing()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import lightgbm
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, position, strings
@@ -13,6 +14,8 @@ from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVI
 from features.feast_row import RowsRead
 from inference.manifest import CHAMPION_FILE, digest
 from inference.online_reader import StoreUnavailable
+from inference.policies import DEFAULT
+from inference.policy import DeclaredPolicy, policy_of
 
 EPOCH = 1_764_547_200
 START_MS = 1_522_540_800_000
@@ -155,3 +158,9 @@ def promote(models: Path, version: str, sha256: str) -> None:
     pointer = models / f"{CHAMPION_FILE}.new"
     pointer.write_text(json.dumps({"name": "fraud", "version": version, "sha256": sha256}))
     pointer.rename(models / CHAMPION_FILE)
+
+
+def policy(**parts: object) -> DeclaredPolicy:
+    """Return the default policy with other parts, as a file of its own would declare it."""
+    document = yaml.safe_load(DEFAULT.read_bytes()) | parts
+    return policy_of(yaml.safe_dump(document).encode(), Path("policy.yaml"))

@@ -11,7 +11,7 @@ from inference.manifest import Thresholds
 from inference.reasons import family
 from inference.rules import Outcome, Rule, RuleBook, Severity, declared_rules
 from inference.scorer_position import decode_lanes, encode_lanes
-from inference.scorer_settings import RuleSettings
+from tests.unit.inference.support import policy
 
 THRESHOLDS = Thresholds(review=0.5, decline=0.9)
 
@@ -49,7 +49,7 @@ def _hits(**values: float) -> dict[str, int]:
     vector = np.full((1, len(SERVICE.columns)), np.nan)
     for name, value in values.items():
         vector[0, SERVICE.columns.index(name)] = value
-    book = RuleBook(declared_rules(RuleSettings()), SERVICE.columns)
+    book = RuleBook(declared_rules(policy().policy.rules), SERVICE.columns)
     return dict(zip([rule.id for rule in book.rules], book.judge(vector)[0].tolist(), strict=True))
 
 

@@ -5,17 +5,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import Prediction, Reason
+from contracts.events import PolicyUsed, Prediction, Reason
 from contracts.frame import Columns, strings
 from features.catalog import SERVICE
 from inference.decision import Decided
+from inference.ladder import RUNG_NAMES
 from inference.model import ModelName
 from inference.prediction import Judged, PredictionWriter, Timing, _numbers, _texts
 from inference.rules import declared_rules
-from inference.scorer_settings import RuleSettings
 from inference.served import NO_AGE, Served
+from tests.unit.inference.support import policy
 
-RULES = declared_rules(RuleSettings())
+RULES = declared_rules(policy().policy.rules)
+USED = PolicyUsed(name="default", version="1", sha256="b" * 64)
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TIMING = Timing(1_800_000_000_000.75, 1_799_999_999_990.5, 1.23456, 0.5)
 
@@ -58,12 +60,13 @@ def _judged(count: int) -> Judged:
     outcomes = random.integers(0, 3, (count, len(RULES))).astype(np.uint8)
     missing = random.integers(0, 16, count).astype(np.uint8)
     reasons = {n: [Reason(code="C", feature="f", value=None, text='a "why"')] for n in range(0, count, 4)}
-    return Judged(vectors, served, scores, outcomes, decided, missing, reasons)
+    rung = random.integers(0, len(RUNG_NAMES), count).astype(np.uint8)
+    return Judged(vectors, served, scores, outcomes, decided, missing, reasons, rung)
 
 
 def test_every_byte_is_the_contracts_own_encoding() -> None:
     rows, judged = _rows(200), _judged(200)
-    written = PredictionWriter(9, RULES).write(rows, judged, NamedModel(), TIMING)  # type: ignore[arg-type]
+    written = PredictionWriter(9, RULES, USED).write(rows, judged, NamedModel(), TIMING)  # type: ignore[arg-type]
     read = [msgspec.json.decode(data, type=Prediction) for data in written]
     assert [msgspec.json.encode(one) for one in read] == written
     for n, one in enumerate(read):
@@ -76,6 +79,7 @@ def test_every_byte_is_the_contracts_own_encoding() -> None:
         assert one.traceparent == (TRACE.decode() if n % 3 == 0 else msgspec.UNSET)
         age_ms = int(judged.served.profile_age_ms[n])
         assert one.features.groups["profile"].age_ms == (msgspec.UNSET if age_ms == NO_AGE else age_ms)
+        assert (one.rung, one.policy) == (RUNG_NAMES[judged.rung[n]], USED)
         assert len(one.reasons) == (1 if n % 4 == 0 else 0)
         assert [answer.id for answer in one.rules] == [rule.id for rule in RULES]
 
@@ -83,7 +87,7 @@ def test_every_byte_is_the_contracts_own_encoding() -> None:
 def test_without_a_model_nothing_is_said_of_one() -> None:
     judged = _judged(40)._replace(scores=None)
     judged = judged._replace(decided=judged.decided._replace(risk_band=np.full(40, 3, np.uint8)))
-    writer = PredictionWriter(1, RULES)
+    writer = PredictionWriter(1, RULES, USED)
     with_model = writer.write(_rows(40), judged, NamedModel(), TIMING)  # type: ignore[arg-type]
     without = writer.write(_rows(40), judged, None, TIMING)
     assert all(b'"model"' in data for data in with_model)

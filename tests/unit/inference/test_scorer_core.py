@@ -11,8 +11,8 @@ from features.catalog import CUSTOMER_PROFILE, SERVICE, TERMINAL
 from inference.breaker import Breaker
 from inference.manifest import Manifest, Thresholds
 from inference.model import LightGbmModel, Model, ModelName
+from inference.policy_watch import FixedPolicy
 from inference.scorer_core import Scored, ScorerCore
-from inference.scorer_settings import PolicySettings
 from inference.served import FeatureServer
 from tests.unit.inference.support import (
     EPOCH,
@@ -20,6 +20,7 @@ from tests.unit.inference.support import (
     StillClock,
     StoredRow,
     feature_rows,
+    policy,
     trained_text,
 )
 
@@ -67,11 +68,11 @@ def model() -> LightGbmModel:
 class Bench:
     """A core over a store in memory and a set model."""
 
-    def __init__(self, model: Model | None = None, **policy: int) -> None:
+    def __init__(self, model: Model | None = None, **parts: object) -> None:
         self.reader, self.clock, self.models = MemoryReader(), StillClock(), OneModel(model)
         server = FeatureServer(self.reader, Breaker(250.0), EPOCH, cache_rows=100)
-        settings = PolicySettings(**policy)  # type: ignore[arg-type]
-        self.core = ScorerCore(server, self.models, self.clock, EPOCH, settings)
+        policies = FixedPolicy(policy(**parts) if parts else None)
+        self.core = ScorerCore(server, self.models, self.clock, EPOCH, policies)
 
     def score(self, rows: Columns) -> list[Prediction]:
         """Return the predictions, checked against the contract."""
@@ -223,7 +224,7 @@ def test_a_stored_row_counts_only_at_the_events_own_position_and_bits(model: Lig
 
 def test_reasons_add_up_and_come_with_what_is_not_approved(model: LightGbmModel) -> None:
     rows = feature_rows(200)
-    bench = Bench(model, reasons_a_row=len(SERVICE.columns), reasons_rows_max=1000)
+    bench = Bench(model, reasons={"a_row": len(SERVICE.columns), "rows_max": 1000})
     scored = bench.core.score(rows, 0.0)
     assert scored.judged is not None
     vectors = scored.judged.vectors
@@ -243,7 +244,9 @@ def test_reasons_add_up_and_come_with_what_is_not_approved(model: LightGbmModel)
 def test_more_reasons_than_are_computed_at_once_are_said_to_be_missing(model: LightGbmModel) -> None:
     rows = _quiet(feature_rows(300, seed=4))
     rows["amount_minor"] = np.full(300, 30)
-    refused = [p for p in Bench(model, reasons_rows_max=3).score(rows) if p.decision != "approve"]
+    refused = [
+        p for p in Bench(model, reasons={"a_row": 3, "rows_max": 3}).score(rows) if p.decision != "approve"
+    ]
     assert len(refused) > 3
     explained = [p for p in refused if p.reasons[0].code != "NOT_EXPLAINED"]
     assert len(explained) == 3

@@ -1,0 +1,63 @@
+"""`headrace replay`: compute decisions again from the log and compare them bit for bit."""
+
+import sys
+from typing import Any
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace replay 1763719200-2-10482
+  headrace replay --all 1000 --seed 1 --json
+"""
+
+
+@click.command(name="replay", epilog=EXAMPLE)
+@click.argument("ids", metavar="[PREDICTION_OR_TRANSACTION_ID]...", nargs=-1)
+@click.option("--all", "count", type=click.IntRange(min=1), help="So many predictions of the run, at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which ones --all draws.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(ids: tuple[str, ...], count: int | None, seed: int, as_json: bool) -> None:
+    """Compute decisions again from the run's lake and registry; no server needs to run.
+
+    Features come from the raw events in log order, score, rules, reasons and decision from the model and
+    policy that the prediction names. Exit code 0: every bit is equal. 1: something differs, and is named.
+    """
+    import msgspec
+    import orjson
+
+    from headrace.environment import current_run
+    from inference.explain import predictions_of
+    from inference.lake import Lake
+    from inference.lake_sample import draw
+    from inference.registry import Registry
+    from inference.replay import Replay
+
+    if bool(ids) == (count is not None):
+        raise click.UsageError("name predictions, or draw some by --all")
+    run = current_run()
+    lake = Lake(run.lake)
+    records = [row["value"] for sought in ids for row in predictions_of(lake, sought)]
+    if count is not None:
+        records = draw(lake, "predictions", count, seed)
+    outcomes = Replay(lake, Registry(run.models), run.epoch).run(records)
+    differing = [msgspec.to_builtins(one) for one in outcomes if not one.equal]
+    said = {"replayed": len(outcomes), "equal": len(outcomes) - len(differing), "differing": differing}
+    if as_json:
+        sys.stdout.write(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        click.echo("\n".join(_lines(said)))
+    if differing:
+        raise SystemExit(1)
+
+
+def _lines(said: dict[str, Any]) -> list[str]:
+    lines = []
+    for one in said["differing"]:
+        lines.append(f"{one['prediction_id']} of {one['transaction_id']} differs")
+        lines += [
+            f"  {part['what']}: recorded {part['recorded']}, replayed {part['replayed']}"
+            for part in one["differences"]
+        ]
+    return [*lines, f"{said['equal']:,} of {said['replayed']:,} predictions are equal in every bit"]

@@ -1,0 +1,205 @@
+"""A dry run says what another policy would have decided, and thresholds are the cheapest there are."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.errors import StateError
+from inference.clock import SystemClock
+from inference.dry_run import DryRun, DryRunner
+from inference.lake import Lake
+from inference.policy import DeclaredPolicy, ReviewTerms
+from inference.policy_store import find
+from inference.registry import Registry
+from inference.threshold_choice import Scored, choose, of_lake
+from tests.unit.inference.conftest import Made
+from tests.unit.inference.decided import TIGHT, decided_lake, registry_of, write_predictions
+from tests.unit.inference.support import policy
+
+
+class Decided:
+    """A decided lake, and its predictions of one policy alone."""
+
+    def __init__(self, lake: Lake, registry: Registry, records: list[bytes]) -> None:
+        self.lake, self.registry, self.records = lake, registry, records
+        self.said = [orjson.loads(record) for record in records]
+
+    def run(self, declared: DeclaredPolicy, **times: int) -> DryRun:
+        return DryRunner(self.lake, self.registry, declared, SystemClock()).run(**times)
+
+
+@pytest.fixture(scope="module")
+def decided(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Decided:
+    folder = tmp_path_factory.mktemp("decided")
+    registry = registry_of(made, folder / "models")
+    lake, records = decided_lake(folder / "lake", registry)
+    return Decided(lake, registry, records)
+
+
+def _one_policy(decided: Decided, folder: Path, version: str) -> tuple[Decided, DeclaredPolicy]:
+    """Return a lake whose predictions are those of one policy."""
+    records = [
+        r for r, one in zip(decided.records, decided.said, strict=True) if one["policy"]["version"] == version
+    ]
+    write_predictions(Lake(folder), records)
+    for dataset in ("label_log",):
+        (folder / dataset).symlink_to(decided.lake.folder / dataset)
+    sha256 = orjson.loads(records[0])["policy"]["sha256"]
+    return Decided(Lake(folder), decided.registry, records), find(decided.registry.models, sha256)
+
+
+@pytest.mark.parametrize("version", ["1", "2", "3"])
+def test_the_policy_that_decided_moves_nothing(decided: Decided, tmp_path: Path, version: str) -> None:
+    mine, declared = _one_policy(decided, tmp_path, version)
+    found = mine.run(declared)
+    assert (found.moved, found.moves) == (0, [])
+    assert found.payments == len(mine.records) > 100
+    assert found.before == found.after
+    assert found.before.decisions == {
+        name: Counter(one["decision"] for one in mine.said)[name] for name in ("approve", "review", "decline")
+    }
+
+
+def test_lower_thresholds_move_whom_they_must(decided: Decided, tmp_path: Path) -> None:
+    mine, _ = _one_policy(decided, tmp_path, "1")
+    found = mine.run(policy(thresholds=TIGHT))
+    scored = [one for one in mine.said if one.get("score") is not None]
+    due = Counter()
+    for one in scored:
+        by_score = (one["score"] >= TIGHT["review"]) + (one["score"] >= TIGHT["decline"])
+        by_rule = any(rule["outcome"] == "hit" for rule in one["rules"])
+        after = ("approve", "review", "decline")[max(by_score, by_rule)]
+        if after != one["decision"]:
+            due[one["decision"], after] += 1
+    moved: Counter[tuple[str, str]] = Counter()
+    for move in found.moves:
+        moved[move.before, move.after] += move.payments
+        assert move.frauds + move.legitimate + move.unknown == move.payments
+        assert 0 < len(move.sample) <= 5
+    assert moved == due
+    assert sum(due.values()) > 20
+    assert {move.cause for move in found.moves} >= {"threshold"}
+
+
+def test_a_rule_that_is_switched_off_is_named_as_the_cause(decided: Decided, tmp_path: Path) -> None:
+    mine, _ = _one_policy(decided, tmp_path, "1")
+    rules = _rules(terminal_frauds={"enabled": False})
+    found = mine.run(policy(rules=rules))
+    hits = {
+        one["prediction_id"] for one in mine.said
+        if [r["id"] for r in one["rules"] if r["outcome"] == "hit"] == ["terminal_frauds"]
+        and one["decided_by"] == "rule"
+    }  # fmt: skip
+    assert found.moved == len(hits) > 5
+    assert {move.cause for move in found.moves} == {"rule terminal_frauds"}
+    assert all(set(move.sample) <= hits for move in found.moves)
+
+
+def _rules(**changes: dict[str, Any]) -> dict[str, Any]:
+    rules: dict[str, Any] = msgspec.to_builtins(policy().policy.rules)
+    for name, change in changes.items():
+        rules[name] |= change
+    return rules
+
+
+def test_money_is_of_known_labels_alone(decided: Decided, tmp_path: Path) -> None:
+    mine, _ = _one_policy(decided, tmp_path, "1")
+    found = mine.run(policy(thresholds={"review": 0.0, "decline": 0.0}))
+    labels = decided.lake.read("label_log", ["transaction_id", "label"]).to_pylist()
+    known = {row["transaction_id"]: row["label"] for row in labels}
+    lost = sum(
+        one["features"]["values"][0] for one in mine.said
+        if one["decision"] == "approve" and known.get(one["transaction_id"]) == 1
+    )  # fmt: skip
+    assert found.before.fraud_approved_minor == lost > 0
+    unscored = [one for one in mine.said if one.get("score") is None]
+    after = sum(
+        one["features"]["values"][0] for one in unscored
+        if one["decision"] == "approve" and known.get(one["transaction_id"]) == 1
+    )  # fmt: skip
+    assert found.after.fraud_approved_minor == after
+    wrong = [
+        one for one in mine.said if one.get("score") is not None and known.get(one["transaction_id"]) == 0
+    ]
+    assert found.after.legitimate_declined == len(wrong)
+
+
+def test_a_gatekeeper_shows_its_share_its_mistakes_and_its_cost(decided: Decided, tmp_path: Path) -> None:
+    mine, _ = _one_policy(decided, tmp_path, "1")
+    gate = {"mode": "declared", "clear": {"amount_minor": {"at_most": 1e9}}}
+    found = mine.run(policy(gatekeeper=gate)).gatekeeper
+    scored = [one for one in mine.said if one.get("score") is not None]
+    quiet = [one for one in scored if not any(rule["outcome"] == "hit" for rule in one["rules"])]
+    assert found.payments == len(quiet)
+    assert found.otherwise == sum(one["decision"] != "approve" for one in quiet)
+    proven = mine.run(policy(gatekeeper=gate | {"mode": "proven"}))
+    assert (proven.moved, proven.gatekeeper.payments) == (0, 0)
+
+
+def test_a_range_of_event_time_is_kept_to(decided: Decided) -> None:
+    middle = sorted(one["event_time"] for one in decided.said)[700]
+    early, late = (decided.run(policy(), **{name: middle}) for name in ("to_ms", "from_ms"))
+    assert early.payments + late.payments == len(decided.said)
+    assert early.payments == sum(one["event_time"] < middle for one in decided.said)
+
+
+def test_a_model_that_is_gone_is_counted_and_left_out(decided: Decided, tmp_path: Path) -> None:
+    found = DryRunner(decided.lake, Registry(tmp_path), policy()).run()
+    scored = sum("model" in one for one in decided.said)
+    assert found.not_comparable == {"model not in the registry": scored}
+    assert found.payments == len(decided.said) - scored
+
+
+payments = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 30_000), st.sampled_from([-1, 0, 1])), min_size=1, max_size=25
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    payments, st.integers(0, 12), st.sampled_from([0, 300, 5000]), st.sampled_from([0, 1000]), st.floats(0, 1)
+)
+def test_no_other_pair_of_thresholds_costs_less(
+    rows: list[tuple[int, int, int]], cards: int, review: int, decline: int, loss: float
+) -> None:
+    score, amount, label = (np.array(column, float) for column in zip(*rows, strict=True))
+    scored = Scored(score / 10, amount, label.astype(np.int64), days=2)
+    terms = ReviewTerms(
+        cards_a_day=cards, review_cost_minor=review, decline_cost_minor=decline, loss_share=loss
+    )
+    chosen = choose(scored, terms)
+
+    def cost(low: float, high: float) -> tuple[float, int]:
+        approved, declined = scored.score < low, scored.score >= high
+        looked = ~approved & ~declined
+        lost = (amount[approved & (label == 1)]).sum() * loss
+        return lost + review * looked.sum() + decline * (declined & (label == 0)).sum(), int(looked.sum())
+
+    grid = [step / 10 for step in range(11)]
+    least = min(
+        cost(low, high)[0] for low in grid for high in grid if low <= high and cost(low, high)[1] <= cards * 2
+    )
+    mine, looked = cost(chosen.review, chosen.decline)
+    assert looked <= cards * 2
+    assert mine == pytest.approx(least, abs=1e-6)
+    assert chosen.cost_minor == pytest.approx(mine, abs=1e-6)
+
+
+def test_thresholds_come_of_the_lakes_scores_and_labels(decided: Decided, tmp_path: Path) -> None:
+    scored = of_lake(decided.lake)
+    assert len(scored.score) == sum("score" in one for one in decided.said)
+    assert set(scored.label.tolist()) == {-1, 0, 1}
+    chosen = choose(scored, policy().policy.review)
+    assert 0 <= chosen.review <= chosen.decline <= 1
+    assert chosen.reviews_a_day <= policy().policy.review.cards_a_day
+    assert chosen.cost_minor < chosen.cost_of_approving_all_minor
+    write_predictions(Lake(tmp_path), decided.records)
+    with pytest.raises(StateError, match="E_THRESHOLDS_EMPTY"):
+        of_lake(Lake(tmp_path))
