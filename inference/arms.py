@@ -5,6 +5,7 @@ and for a payment whose canary gives no usable score. Shadows score everything a
 champion scores everything too, so that a canary is compared with it on the very same payments.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from inference.model import Model
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Clears = Callable[[Model], Mask | None]
 
 PARTS = 1_000_000  # a share is so many millionths of the customers
 NO_ROWS = np.empty(0, np.int64)
@@ -40,9 +43,11 @@ class Arms(NamedTuple):
     Args:
         scores: (n,) what decides, NaN where nobody gave a score; None without a champion.
         champion: (n,) the champion's own; the same array as `scores` unless a canary decides some.
-        assigned: positions of the payments that are the canary's, (k,).
+        customers: positions of the payments of the canary's customers.
+        assigned: those of them that it is asked to score, (k,).
         canary: (k,) its scores of them, NaN where it gave none.
-        decided: those of `assigned` that it decides.
+        decided: positions of what it decides.
+        cleared: (n,) payments that whoever decides them need not score; None when all must be.
         shadows: (s, n) of the shadows in order, NaN where one gave none.
         predict_ms, canary_ms, shadow_ms: time of the predictions.
     """
@@ -50,9 +55,11 @@ class Arms(NamedTuple):
     live: Live
     scores: Floats | None
     champion: Floats | None
+    customers: Ints = NO_ROWS
     assigned: Ints = NO_ROWS
     canary: Floats = NO_SCORES
     decided: Ints = NO_ROWS
+    cleared: Mask | None = None
     shadows: tuple[Floats, ...] = ()
     predict_ms: float = 0.0
     canary_ms: float = 0.0
@@ -72,29 +79,43 @@ class Arms(NamedTuple):
         decline[self.decided] = canary.model.thresholds.decline
         return RowThresholds(review, decline)
 
-    def deciding(self, rows: Ints) -> list[tuple[Model, Ints]]:
+    def deciding(self, rows: Ints) -> list[tuple[Model | None, Ints]]:
         """Return the models that decide the named rows, each with the places among them that are its own."""
         champion, canary = self.live.champion, self.live.canary
-        if champion is None:
-            return []
         if canary is None or not len(self.decided):
             return [(champion, np.arange(len(rows)))]
         of_canary = np.isin(rows, self.decided)
-        both = [(champion, np.flatnonzero(~of_canary)), (canary.model, np.flatnonzero(of_canary))]
+        both: list[tuple[Model | None, Ints]] = [
+            (champion, np.flatnonzero(~of_canary)),
+            (canary.model, np.flatnonzero(of_canary)),
+        ]
         return [(model, places) for model, places in both if len(places)]
 
 
-def score_arms(live: Live, customers: NDArray[np.bytes_], vectors: Floats, clock: Clock) -> Arms:
+def _nothing(_: Model) -> None:
+    """Clear nothing."""
+
+
+def score_arms(
+    live: Live, customers: NDArray[np.bytes_], vectors: Floats, clock: Clock, clears: Clears = _nothing
+) -> Arms:
     """Return everybody's scores of n payments; vectors are (n, f).
 
     Whatever a canary or a shadow does, it costs the others nothing but time.
+
+    Args:
+        clears: says of a model which payments, (n,), it need not score where it decides; None is all must be.
     """
     begin_ms = clock.elapsed_ms()
-    champion = None if live.champion is None else usable_scores(live.champion, vectors)
+    arms = Arms(live, None, None)
+    if live.champion is not None:
+        cleared = clears(live.champion)
+        champion = _scores_but(live.champion, vectors, cleared)
+        arms = arms._replace(scores=champion, champion=champion, cleared=cleared)
     champion_ms = clock.elapsed_ms()
-    arms = Arms(live, champion, champion, predict_ms=champion_ms - begin_ms)
-    if live.canary is not None and champion is not None:
-        arms = _with_canary(arms, customers, vectors)
+    arms = arms._replace(predict_ms=champion_ms - begin_ms)
+    if live.canary is not None and live.champion is not None:
+        arms = _with_canary(arms, customers, vectors, clears(live.canary.model))
         arms = arms._replace(canary_ms=clock.elapsed_ms() - champion_ms)
     if live.shadows:
         begin_ms = clock.elapsed_ms()
@@ -138,14 +159,33 @@ def usable_scores(model: Model, vectors: Floats) -> Floats:
     return scores
 
 
-def _with_canary(arms: Arms, customers: NDArray[np.bytes_], vectors: Floats) -> Arms:
+def _scores_but(model: Model, vectors: Floats, cleared: Mask | None) -> Floats:
+    """Return the model's scores, NaN where none is asked for."""
+    if cleared is None or not cleared.any():
+        return usable_scores(model, vectors)
+    scores, asked = np.full(len(vectors), np.nan), ~cleared
+    if asked.any():
+        scores[asked] = usable_scores(model, vectors[asked])
+    return scores
+
+
+def _with_canary(arms: Arms, customers: NDArray[np.bytes_], vectors: Floats, cleared: Mask | None) -> Arms:
+    """Return the arms with the canary's part: it decides what it clears or scores, the champion the rest."""
     canary, champion = arms.live.canary, arms.champion
-    assert canary is not None and champion is not None, "asked only where both are"  # noqa: PT018
-    assigned = np.flatnonzero(assigned_to(id_of(canary.model), canary.share_percent, customers))
-    if not len(assigned):
+    assert canary is not None, "asked only where there is one"
+    assert champion is not None, "a canary has a champion beside it"
+    mine = np.flatnonzero(assigned_to(id_of(canary.model), canary.share_percent, customers))
+    if not len(mine):
         return arms
-    own = usable_scores(canary.model, vectors[assigned])
+    spared = np.zeros(len(mine), np.bool_) if cleared is None else cleared[mine]
+    assigned = mine[~spared]
+    own = usable_scores(canary.model, vectors[assigned]) if len(assigned) else NO_SCORES
     usable = ~np.isnan(own)
+    decided = np.sort(np.concatenate((mine[spared], assigned[usable])))
     scores = champion.copy()
-    scores[assigned[usable]] = own[usable]
-    return arms._replace(scores=scores, assigned=assigned, canary=own, decided=assigned[usable])
+    scores[mine[spared]], scores[assigned[usable]] = np.nan, own[usable]
+    if arms.cleared is not None or spared.any():
+        whole = np.zeros(len(vectors), np.bool_) if arms.cleared is None else arms.cleared.copy()
+        whole[mine[spared]], whole[assigned[usable]] = True, False
+        arms = arms._replace(cleared=whole)
+    return arms._replace(scores=scores, customers=mine, assigned=assigned, canary=own, decided=decided)

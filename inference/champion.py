@@ -14,7 +14,7 @@ import structlog
 from contracts.errors import ModelError
 from features.service_meaning import service_meaning
 from inference import calibration
-from inference.live import Live, LiveCanary, Staged, id_of
+from inference.live import Live, LiveCanary, id_of, staged
 from inference.manifest import (
     CALIBRATION_FILE,
     GOLDEN_FILE,
@@ -237,9 +237,9 @@ class ChampionWatch:
         self._live = Live(
             champion or self._live.champion,
             None if canary is None or canary.model not in loaded else LiveCanary(
-                Staged(loaded[canary.model], "canary"), float(canary.share_percent), canary.since_ms
+                staged(loaded[canary.model], "canary"), float(canary.share_percent), canary.since_ms
             ),
-            tuple(Staged(loaded[one], "shadow") for one in release.shadows if one in loaded),
+            tuple(staged(loaded[one], "shadow") for one in release.shadows if one in loaded),
         )  # fmt: skip
 
     def _load_once(self, pointer: Champion, refused: set[str]) -> None:

@@ -27,7 +27,7 @@ from inference.decision import DECISIONS, OVERRIDE
 from inference.policy_engine import PolicyEngine, limits_of
 from inference.recorded import repeated
 from inference.rules import Severity
-from inference.scorer_core import usable_scores
+from inference.arms import usable_scores
 from inference.served import Served
 from inference.used_model import InStage
 

@@ -27,7 +27,7 @@ from inference.prediction import Judged
 from inference.recorded import is_available, rows_of, served_of, values_of
 from inference.registry import Registry
 from inference.rules import Outcome
-from inference.scorer_core import usable_scores
+from inference.arms import usable_scores
 from inference.used_model import InStage, UsedModels
 
 Floats = NDArray[np.float64]

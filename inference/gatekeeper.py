@@ -4,6 +4,7 @@
 give to anything inside the bounds lies below the review threshold. `declared` clears as it is told.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +19,8 @@ from inference.trees import Box
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+PROOFS_KEPT = 4  # champion and canary, and those before them
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +50,7 @@ class Gatekeeper:
         self._low = np.array([-np.inf if b.at_least is None else b.at_least for b in bounds])
         self._high = np.array([np.inf if b.at_most is None else b.at_most for b in bounds])
         self._width = len(columns)
-        self._proof: tuple[Model | None, Thresholds | None, bool] = (None, None, False)
+        self._proofs: deque[tuple[Model, Thresholds, bool]] = deque(maxlen=PROOFS_KEPT)
 
     def clears(
         self, vectors: Floats, suspicious: Mask, model: Model | None, limits: Thresholds
@@ -77,9 +80,11 @@ class Gatekeeper:
 
     def proven(self, model: Model, limits: Thresholds) -> bool:
         """Return whether nothing inside the bounds can reach the review threshold of this model."""
-        if self._proof[0] is not model or self._proof[1] != limits:
-            highest = model.ceiling(self.box()) if isinstance(model, Bounded) else 1.0
-            proven = highest < limits.review
-            log.info("gatekeeper_proof", proven=proven, highest=highest, review=limits.review)
-            self._proof = (model, limits, proven)
-        return self._proof[2]
+        for known, under, proven in self._proofs:
+            if known is model and under == limits:
+                return proven
+        highest = model.ceiling(self.box()) if isinstance(model, Bounded) else 1.0
+        proven = highest < limits.review
+        log.info("gatekeeper_proof", proven=proven, highest=highest, review=limits.review)
+        self._proofs.append((model, limits, proven))
+        return proven

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.manifest import Thresholds
-from inference.model import Model, ModelName
+from inference.model import LightGbmModel, Model, ModelName
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def live_of(source: ModelSource) -> Live:
 
 
 class Staged:
-    """A model under another stage: the same trees, another name tag."""
+    """A model under another stage, whatever its kind: the same scores, another name tag."""
 
     def __init__(self, model: Model, stage: str) -> None:
         self._model = model
@@ -71,6 +71,11 @@ class Staged:
     def contributions(self, vectors: Floats) -> Floats:
         """Return what each feature adds to the raw score; (n, f + 1), the last is the expected raw score."""
         return self._model.contributions(vectors)
+
+
+def staged(model: Model, stage: str) -> Model:
+    """Return a model under another stage, with all that its kind can do."""
+    return model.in_stage(stage) if isinstance(model, LightGbmModel) else Staged(model, stage)
 
 
 def id_of(model: Model) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contracts.events import PolicyUsed, Reason
 from contracts.frame import Columns
 from features.catalog import SERVICE
+from inference.arms import RowThresholds
 from inference.decision import FALLBACK, NOT_ASSESSED, RULE, Decided, decide
 from inference.gatekeeper import Gatekeeper
 from inference.ladder import Rung, rungs
@@ -83,7 +84,7 @@ class PolicyEngine:
         outcomes: Outcomes,
         scores: Floats | None,
         cleared: Mask | None,
-        limits: Thresholds,
+        limits: Thresholds | RowThresholds,
     ) -> Judged:
         """Return everything that is decided about n rows, without reasons.
 
@@ -91,7 +92,7 @@ class PolicyEngine:
             rows: customer_id, terminal_id and event_time, (n,) each.
             scores: (n,), NaN where there is none; None without a model.
             cleared: (n,), or None when the gatekeeper is off.
-            limits: of the model; the policy's own go before them.
+            limits: of the model, or by row of whoever decides; the policy's own go before them.
         """
         heard = self.book.severity(self._people.heard(rows, outcomes))
         decided = decide(scores, self.policy.thresholds_over(limits), heard, self._fallback)

@@ -20,6 +20,7 @@ from contracts.events import Prediction, Reason
 from contracts.frame import Columns, take
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.vector import assemble
+from inference.arms import assigned_to, usable_scores
 from inference.lake import Lake
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine, by_one, limits_of
@@ -29,10 +30,9 @@ from inference.reasons import NOT_EXPLAINED
 from inference.recorded import is_available, served_of
 from inference.registry import Registry
 from inference.replay_features import Recomputed, recompute
-from inference.scorer_core import usable_scores
 from inference.used_model import InStage, UsedModels
 
-CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow")  # shadow scores are compared by themselves
+CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow", "experiment")  # the last two are compared by themselves
 NEVER = 1 << 30
 
 
@@ -105,7 +105,7 @@ class Replay:
         rows = take(recomputed.rows, np.array(sound))
         written = self._decide(engine, used.model, rows, [said[at] for at in sound])
         for at, again in zip(sound, written, strict=True):
-            found[at] = _differences(records[at], again) + self._shadows(said[at])
+            found[at] = _differences(records[at], again) + self._shadows(said[at]) + _arm(said[at])
         return found
 
     def _obstacles(self, prediction: dict[str, Any], missing: str) -> list[Difference]:
@@ -162,6 +162,19 @@ class Replay:
                     Difference(what=f"shadow {shadow['model']}", recorded=shadow["score"], replayed=again)
                 )
         return found
+
+
+def _arm(prediction: dict[str, Any]) -> list[Difference]:
+    """Return whether the customer belongs to another arm of the experiment than the prediction says."""
+    experiment = prediction.get("experiment")
+    if experiment is None:
+        return []
+    customer = np.array([prediction["customer_id"].encode()])
+    mine = assigned_to(experiment["id"], experiment["share_percent"], customer)[0]
+    again = "canary" if mine else "champion"
+    if experiment["arm"] == again:
+        return []
+    return [Difference(what="experiment", recorded=experiment["arm"], replayed=again)]
 
 
 class _Likeness(NamedTuple):

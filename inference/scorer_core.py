@@ -3,6 +3,7 @@
 Pure of Kafka. The store, the model and the clock are ports, so a simulator runs this very code.
 """
 
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from inference.drift import DriftEvent, DriftWatch
 from inference.live import Live, ModelSource, id_of, live_of
 from inference.model import Model
 from inference.policy import DeclaredPolicy
-from inference.policy_engine import PolicyEngine, by_one, limits_of
+from inference.policy_engine import PolicyEngine
 from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
 from inference.served import FeatureServer

@@ -127,7 +127,7 @@ class ScorerMetrics:
         self._shadows = present
         self.canary_share.set(0.0 if live.canary is None else live.canary.share_percent)
         self.canary.labels("canary").inc(len(arms.decided))
-        self.canary.labels("champion").inc(len(arms.assigned) - len(arms.decided))
+        self.canary.labels("champion").inc(int(np.isnan(arms.canary).sum()))
         if arms.shadows:
             self.step_s.labels("shadow").observe(arms.shadow_ms / 1000)
 

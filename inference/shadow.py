@@ -41,9 +41,9 @@ class ReleaseWriter:
         before, behind = self._texts[False]
         written = [before] * count
         behinds = [behind] * count
-        if canary is not None and len(arms.assigned):
+        if canary is not None and len(arms.customers):
             mine = self._texts[True]
-            for row in arms.assigned.tolist():
+            for row in arms.customers.tolist():
                 behinds[row] = mine[1]
             for row in arms.decided.tolist():
                 written[row] = mine[0]

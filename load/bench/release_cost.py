@@ -28,10 +28,13 @@ from inference.feature_rows import OWN, for_scoring
 from inference.live import Live, LiveCanary, Staged
 from inference.model import Model
 from inference.online_reader import RedisFeatureReader
+from inference.policies import DEFAULT
+from inference.policy import read_policy
+from inference.policy_watch import FixedPolicy
 from inference.registry import Registry
 from inference.release_settings import CanarySettings
 from inference.scorer_core import ScorerCore
-from inference.scorer_settings import PolicySettings, ReaderSettings
+from inference.scorer_settings import ReaderSettings
 from inference.served import FeatureServer
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
@@ -201,10 +204,14 @@ def _core(site: Site, reader: RedisFeatureReader, variant: Variant) -> ScorerCor
         LiveCanary(Staged(other, "canary"), SHARE_PERCENT, 0) if variant.canary else None,
         (Staged(other, "shadow"),) if variant.shadow else (),
     )
-    policy = PolicySettings() if variant.reasons else PolicySettings(reasons_rows_max=0)
+    declared = read_policy(DEFAULT)
+    if not variant.reasons:
+        reasons = msgspec.structs.replace(declared.policy.reasons, rows_max=0)
+        policy = msgspec.structs.replace(declared.policy, reasons=reasons)
+        declared = msgspec.structs.replace(declared, policy=policy)
     server = FeatureServer(reader, Breaker(), site.epoch, 100_000)
     guard = CanaryGuard(CanarySettings(), _Counts()) if variant.shadow or variant.canary else None
-    core = ScorerCore(server, _Set(live), SystemClock(), site.epoch, policy, guard)
+    core = ScorerCore(server, _Set(live), SystemClock(), site.epoch, FixedPolicy(declared), guard)
     if not variant.drift:
         core.drift = _NoDrift()  # type: ignore[assignment]  # the scorer itself has no switch for it
     return core

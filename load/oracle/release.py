@@ -47,6 +47,8 @@ def _arm(prediction: dict[str, Any], score: Score) -> list[str]:
     arm = arm_of(experiment, prediction["customer_id"])
     if experiment["arm"] != arm:
         return [f"the {experiment['arm']}'s customer, who is the {arm}'s"]
+    if "score" not in prediction:
+        return []  # nobody was asked, or nobody had a score
     if arm == "canary" and stage == "champion":  # where the canary has no usable score, and only there
         due = score(experiment["id"], prediction)
         return (

@@ -18,11 +18,11 @@ from inference.breaker import Breaker
 from inference.live import Live, LiveCanary, Staged, id_of
 from inference.manifest import Manifest, Thresholds
 from inference.model import LightGbmModel, Model, ModelName
+from inference.policy_watch import FixedPolicy
 from inference.scorer_core import Scored, ScorerCore
-from inference.scorer_settings import PolicySettings
 from inference.served import FeatureServer
 from load.oracle.release import arm_of
-from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, trained_text
+from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, policy, trained_text
 
 Floats = NDArray[np.float64]
 ID = "fraud/0002-ab"
@@ -74,9 +74,10 @@ class Releases:
 CHAMPION, OTHER = trained("1", 1), trained("2", 2)
 
 
-def scored(live: Live, rows: Columns, **policy: int) -> Scored:
+def scored(live: Live, rows: Columns, reasons_rows_max: int = 64) -> Scored:
     server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
-    core = ScorerCore(server, Releases(live), StillClock(), EPOCH, PolicySettings(**policy))  # type: ignore[arg-type]
+    policies = FixedPolicy(policy(reasons={"a_row": 3, "rows_max": reasons_rows_max}))
+    core = ScorerCore(server, Releases(live), StillClock(), EPOCH, policies)
     return core.score(rows, 0.0)
 
 
@@ -197,7 +198,7 @@ def test_a_source_of_champions_alone_is_enough() -> None:
     rows = feature_rows(10)
     source = SimpleNamespace(current=lambda: CHAMPION)
     server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
-    core = ScorerCore(server, source, StillClock(), EPOCH, PolicySettings())
+    core = ScorerCore(server, source, StillClock(), EPOCH, FixedPolicy())
     assert {one.model.version for one in read(core.score(rows, 0.0))} == {"1"}  # type: ignore[union-attr]
 
 
@@ -206,6 +207,28 @@ def test_names_of_shadows_with_percent_signs_are_written_as_they_are(tmp_path: P
     odd._identity = odd.identity._replace(version="2%b")
     predictions = read(scored(Live(CHAMPION, None, (odd,)), feature_rows(3)))
     assert id_of(odd) == predictions[0].shadow[0].model == "fraud/2%b"
+
+
+def test_a_payment_that_its_decider_need_not_score_is_not_scored() -> None:
+    rows = feature_rows(60)
+    vectors = np.random.default_rng(1).gamma(2.0, 3.0, (60, len(SERVICE.columns)))
+    live = Live(CHAMPION, canary(OTHER))
+    of_champion, of_canary = np.arange(60) % 2 == 0, np.arange(60) % 3 == 0
+
+    def clears(model: Model) -> NDArray[np.bool_]:
+        return of_canary if id_of(model) == "fraud/2" else of_champion
+
+    arms = score_arms(live, rows["customer_id"], vectors, StillClock(), clears)
+    mine = assigned_to("fraud/2", 50, rows["customer_id"])
+    assert arms.scores is not None
+    assert arms.cleared is not None
+    assert arms.cleared.tolist() == np.where(mine, of_canary, of_champion).tolist()
+    assert np.isnan(arms.scores).tolist() == arms.cleared.tolist()
+    assert arms.decided.tolist() == arms.customers.tolist() == np.flatnonzero(mine).tolist()
+    np.testing.assert_array_equal(arms.scores[mine & ~of_canary], OTHER.predict(vectors)[mine & ~of_canary])
+    broken = score_arms(Live(CHAMPION, canary(Broken())), rows["customer_id"], vectors, StillClock(), clears)
+    assert broken.cleared is not None
+    assert broken.cleared.tolist() == of_champion.tolist(), "where the canary fails, the champion clears"
 
 
 def test_deciding_rows_are_shared_out_whole() -> None:

@@ -74,7 +74,7 @@ def live(share_percent: float = 1.0, since_ms: int = 5, version: str = "2") -> L
 def arms(of: Live, champion: Floats, canary: Floats, canary_ms: float = 1.0) -> Arms:
     """Return a batch all of whose payments are the canary's."""
     rows = np.arange(len(champion))
-    return Arms(of, champion, champion, rows, canary, rows[~np.isnan(canary)], canary_ms=canary_ms)
+    return Arms(of, champion, champion, rows, rows, canary, rows[~np.isnan(canary)], canary_ms=canary_ms)
 
 
 def scores(count: int, seed: int = 1) -> Floats:

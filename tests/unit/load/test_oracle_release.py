@@ -14,7 +14,7 @@ CHAMPIONS = next(f"c{n}" for n in range(100) if arm_of(EXPERIMENT, f"c{n}") == "
 def prediction(customer: str, stage: str, **changes: Any) -> dict[str, Any]:
     version = {"canary": "2", "champion": "1"}[stage]
     return {
-        "customer_id": customer, "model": {"name": "fraud", "version": version, "stage": stage},
+        "score": 0.5, "customer_id": customer, "model": {"name": "fraud", "version": version, "stage": stage},
         "shadow": [{"model": "fraud/3", "score": 0.25}], "experiment": {**EXPERIMENT, "arm": stage},
     } | changes  # fmt: skip
 
@@ -47,7 +47,12 @@ def test_what_is_right_is_left_alone() -> None:
         prediction(CANARYS, "canary", experiment={**EXPERIMENT, "id": "fraud/9", "arm": "canary"}),
         prediction(CANARYS, "canary", shadow=[{"model": "fraud/3", "score": 0.2500001}]),
         prediction(CANARYS, "canary", shadow=[{"model": "unknown/1", "score": 0.25}]),
-        {"customer_id": CANARYS, "shadow": [], "model": {"name": "fraud", "version": "2", "stage": "canary"}},
+        {
+            "customer_id": CANARYS,
+            "score": 0.5,
+            "shadow": [],
+            "model": {"name": "fraud", "version": "2", "stage": "canary"},
+        },
     ],
 )
 def test_each_fault_is_found(told: dict[str, Any]) -> None:
