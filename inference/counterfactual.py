@@ -23,11 +23,11 @@ from contracts.frame import Columns
 from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Sum
 from features.catalog import ENTITIES, SERVICE
 from features.vector import derived_features
+from inference.arms import usable_scores
 from inference.decision import DECISIONS, OVERRIDE
 from inference.policy_engine import PolicyEngine, limits_of
 from inference.recorded import repeated
 from inference.rules import Severity
-from inference.arms import usable_scores
 from inference.served import Served
 from inference.used_model import InStage
 

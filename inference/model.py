@@ -1,10 +1,7 @@
 """A model that scores: the port the scorer knows, and LightGBM behind it."""
 
-<<<<<<< HEAD
-import re
-=======
 import copy
->>>>>>> release
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -100,7 +97,6 @@ class LightGbmModel:
         placed[:, self._columns], placed[:, -1] = added[:, :-1], added[:, -1]
         return placed
 
-<<<<<<< HEAD
     @property
     def trees(self) -> Trees:
         """Its trees; features are numbered as its own, not as the vectors'."""
@@ -122,13 +118,12 @@ class LightGbmModel:
         probability = np.array([1.0 / (1.0 + np.exp(-self._sigmoid * raw)) + ROUNDING])
         probability = np.minimum(probability, 1.0)
         return float((probability if self._calibration is None else self._calibration.apply(probability))[0])
-=======
+
     def in_stage(self, stage: str) -> "LightGbmModel":
         """Return the same trees under another stage."""
         other = copy.copy(self)
         other._identity = self._identity._replace(stage=stage)
         return other
->>>>>>> release
 
     def _run(self, vectors: Floats, **what: Any) -> Floats:
         if self._columns is not None:
