@@ -4,7 +4,6 @@
 give to anything inside the bounds lies below the review threshold. `declared` clears as it is told.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -13,14 +12,12 @@ import structlog
 from numpy.typing import NDArray
 
 from inference.manifest import Thresholds
-from inference.model import Model
+from inference.model import Model, ModelName
 from inference.policy import GatekeeperTerms
 from inference.trees import Box
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-PROOFS_KEPT = 4  # champion and canary, and those before them
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +47,7 @@ class Gatekeeper:
         self._low = np.array([-np.inf if b.at_least is None else b.at_least for b in bounds])
         self._high = np.array([np.inf if b.at_most is None else b.at_most for b in bounds])
         self._width = len(columns)
-        self._proofs: deque[tuple[Model, Thresholds, bool]] = deque(maxlen=PROOFS_KEPT)
+        self._proofs: dict[tuple[ModelName, Thresholds], bool] = {}
 
     def clears(
         self, vectors: Floats, suspicious: Mask, model: Model | None, limits: Thresholds
@@ -80,11 +77,10 @@ class Gatekeeper:
 
     def proven(self, model: Model, limits: Thresholds) -> bool:
         """Return whether nothing inside the bounds can reach the review threshold of this model."""
-        for known, under, proven in self._proofs:
-            if known is model and under == limits:
-                return proven
-        highest = model.ceiling(self.box()) if isinstance(model, Bounded) else 1.0
-        proven = highest < limits.review
-        log.info("gatekeeper_proof", proven=proven, highest=highest, review=limits.review)
-        self._proofs.append((model, limits, proven))
-        return proven
+        about = (model.identity, limits)
+        if about not in self._proofs:
+            highest = model.ceiling(self.box()) if isinstance(model, Bounded) else 1.0
+            proven = highest < limits.review
+            log.info("gatekeeper_proof", proven=proven, highest=highest, review=limits.review)
+            self._proofs[about] = proven
+        return self._proofs[about]

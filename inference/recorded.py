@@ -58,7 +58,7 @@ def served_of(predictions: Predictions) -> Served:
 
 def repeated(served: Served, count: int) -> Served:
     """Return the first row's circumstances for `count` rows."""
-    first = {
+    first: dict[str, Any] = {
         name: np.repeat(column[:1], count, axis=0)
         for name, column in served._asdict().items()
         if isinstance(column, np.ndarray)

@@ -232,10 +232,8 @@ def _apart(left: dict[str, Any], right: dict[str, Any]) -> Iterable[tuple[str, A
     for name in ("service", "definitions_hash", "groups"):
         yield f"features.{name}", features[0][name], features[1][name]
     for at, name in enumerate(SERVICE.columns):
-        yield (
-            f"features.{name}",
-            *(part["values"][at] if at < len(part["values"]) else None for part in features),
-        )
+        was, again = (part["values"][at] if at < len(part["values"]) else None for part in features)
+        yield f"features.{name}", was, again
 
 
 def _same(left: Any, right: Any) -> bool:
