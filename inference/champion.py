@@ -163,6 +163,7 @@ class ChampionWatch:
         self._seen: Release | None = None
         self._loaded: dict[Champion, Model] = {}
         self._told: set[str] = set()
+        self._unreadable: set[str] = set()
         self._told_live: Champion | None = None
         self._looks_to_retry = 0
         self._ended = threading.Event()
@@ -192,8 +193,10 @@ class ChampionWatch:
             check_signature(release, self._secret, str(self._models / RELEASE_FILE))
             self._refuse_older(release)
         except ModelError as error:
-            self._refuse(error, "release")
+            self._unreadable.add(self._refuse(error, "release"))
             return
+        self._told -= self._unreadable
+        self._unreadable = set()
         self._looks_to_retry -= 1
         if release == self._seen and self._looks_to_retry != 0:
             return

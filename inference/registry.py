@@ -252,8 +252,14 @@ class Registry:
         read_checked(lambda name: self._store.read(pointer.name, pointer.version, name), pointer)
 
     def _entry(self, name: str, version: str, release: Release) -> Entry:
-        data = self._store.read(name, version, MANIFEST_FILE)
         version_id = f"{name}/{version}"
+        try:
+            data = self._store.read(name, version, MANIFEST_FILE)
+        except ModelError as error:  # one bad folder hides no other version
+            return Entry(
+                id=version_id, name=name, version=version, stage="damaged", sha256="",
+                metrics={"error": str(error)},
+            )  # fmt: skip
         try:
             metrics = orjson.loads(data).get("metrics", {})
             msgspec.json.decode(data, type=Manifest)
