@@ -332,7 +332,59 @@ class Label(Struct, frozen=True, kw_only=True, gc=False):
     source: Literal["chargeback", "analyst", "rule"]
 
 
+class Drift(Struct, frozen=True, kw_only=True, gc=False):
+    """One change found, one that went back, or one start of the detectors."""
+
+    kind: Literal["alert", "cleared", "restart"]
+    what: Literal["input", "missingness", "score", "decision", "error", "all"]
+    detector: Annotated[str, Meta(min_length=1, max_length=32)]
+    feature: Annotated[str, Meta(min_length=1, max_length=128)]
+    partition: Annotated[int, Meta(ge=0, le=2147483647)]
+    model: Annotated[str, Meta(min_length=0, max_length=256)]
+    what_to_do: Annotated[str, Meta(min_length=1, max_length=1024)]
+    at: Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)] | None | UnsetType = UNSET
+    since: Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)] | None | UnsetType = UNSET
+    against: Annotated[str, Meta(min_length=1, max_length=512)] | None | UnsetType = UNSET
+    statistic: float | None | UnsetType = UNSET
+    limit: float | None | UnsetType = UNSET
+    from_mean: float | None | UnsetType = UNSET
+    to_mean: float | None | UnsetType = UNSET
+    rows: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None | UnsetType = UNSET
+
+
 TERMS: tuple[Terms, ...] = (
+    Terms(
+        topic="drift",
+        contract="headrace-drift",
+        version="1.0.0",
+        effective_from_ms=946684800000,
+        key_field="detector",
+        struct=Drift,
+        fields=(
+            Field(name="kind", kind="string", required=True, enum=("alert", "cleared", "restart")),
+            Field(
+                name="what",
+                kind="string",
+                required=True,
+                enum=("input", "missingness", "score", "decision", "error", "all"),
+            ),
+            Field(name="detector", kind="string", required=True, low=1, high=32),
+            Field(name="feature", kind="string", required=True, low=1, high=128),
+            Field(name="partition", kind="integer", required=True, low=0, high=2147483647),
+            Field(name="model", kind="string", required=True, low=0, high=256),
+            Field(name="what_to_do", kind="string", required=True, low=1, high=1024),
+            Field(name="at", kind="time", required=False, low=-9223372036854775808, high=9223372036854775807),
+            Field(
+                name="since", kind="time", required=False, low=-9223372036854775808, high=9223372036854775807
+            ),
+            Field(name="against", kind="string", required=False, low=1, high=512),
+            Field(name="statistic", kind="number", required=False),
+            Field(name="limit", kind="number", required=False),
+            Field(name="from_mean", kind="number", required=False),
+            Field(name="to_mean", kind="number", required=False),
+            Field(name="rows", kind="integer", required=False, low=0, high=9223372036854775807),
+        ),
+    ),
     Terms(
         topic="labels",
         contract="headrace-labels",

@@ -14,8 +14,10 @@ import structlog
 from contracts.errors import ModelError
 from features.service_meaning import service_meaning
 from inference import calibration
+from inference.drift import baseline
 from inference.live import Live, LiveCanary, id_of, staged
 from inference.manifest import (
+    BASELINE_FILE,
     CALIBRATION_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
@@ -120,7 +122,9 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
         remember(note)
     line = files.get(CALIBRATION_FILE)
     fitted = None if line is None else calibration.decode(line, str(folder / CALIBRATION_FILE))
-    return LightGbmModel(text, manifest, calibration=fitted, columns=columns)
+    usual = files.get(BASELINE_FILE)
+    known = None if usual is None else baseline.decode(usual, str(folder / BASELINE_FILE))
+    return LightGbmModel(text, manifest, calibration=fitted, columns=columns, baseline=known)
 
 
 def _golden(data: bytes, folder: Path, width: int) -> Golden:

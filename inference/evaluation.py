@@ -4,7 +4,7 @@ All of it is told of payments that no choice of the training has seen (the holdo
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from features.catalog import SERVICE
 from features.definition import DAY_MS
 from inference.manifest import Thresholds
-from inference.metrics_offline import Judged, average_precision, roc_auc, summary
+from inference.metrics_offline import (
+    Judged,
+    average_precision,
+    precision_at_cards,
+    recall_at_cards,
+    roc_auc,
+    summary,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,6 +29,9 @@ Predict = Callable[[Floats], Floats]
 
 RESAMPLES = 200
 LATENCY_REPEATS = 200
+CARDS_A_DAY = (25, 50, 100, 200, 400)
+MISSING_MOST = 5  # of the features that the trees used most, each left out alone
+HOURS_LATER, NIGHT_ENDS_HOUR = 3, 6  # a producer that writes local time
 SHIFTS = {"amounts_up_10_percent": 1.1, "amounts_down_10_percent": 0.9, "amounts_doubled": 2.0}
 DISPARATE_IMPACT_MIN = 0.8  # the four-fifths rule (US EEOC Uniform Guidelines, 1978)
 
@@ -64,9 +74,10 @@ def evaluate(
     return {
         "quality": summary(data.judged) | {"baselines": _baselines(data.judged, others)},
         "comparison": {name: difference(data.judged, score, seed) for name, score in others.items()},
+        "capacity": capacity(data.judged),
         "money": money(data),
         "segments": segments(data),
-        "robustness": robustness(data, predict),
+        "robustness": robustness(data, predict, _most(importance)),
         "latency": latency(predict, data.vectors),
         "importance": dict(sorted(importance.items(), key=lambda item: -item[1])),
     }
@@ -92,6 +103,17 @@ def difference(judged: Judged, other: Floats, seed: int) -> dict[str, Any]:
         "average_precision": mine, "other_average_precision": theirs, "gain": mine - theirs,
         "gain_95_percent": [low, high], "days": len(rows_of), "better": bool(low > 0),
     }  # fmt: skip
+
+
+def capacity(judged: Judged) -> list[dict[str, float]]:
+    """Return precision and recall of a team that calls so many customers a day."""
+    return [
+        {
+            "cards_a_day": cards, "precision": precision_at_cards(judged, cards),
+            "recall": recall_at_cards(judged, cards),
+        }
+        for cards in CARDS_A_DAY
+    ]  # fmt: skip
 
 
 def money(data: Evaluated) -> list[dict[str, Any]]:
@@ -141,21 +163,21 @@ def segments(data: Evaluated) -> list[dict[str, Any]]:
     return rows
 
 
-def robustness(data: Evaluated, predict: Predict) -> list[dict[str, Any]]:
-    """Return what becomes of the ranking when inputs are missing or shifted."""
-    changes: dict[str, Floats] = {}
-    for group, columns in SERVICE.groups.items():
-        changes[f"without_{group}"] = _without(data.vectors, columns)
-    for name, factor in SHIFTS.items():
-        shifted = data.vectors.copy()
-        shifted[:, SERVICE.columns.index("amount_minor")] *= factor
-        changes[name] = shifted
+def robustness(data: Evaluated, predict: Predict, features: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return what becomes of ranking and reviews when inputs are missing or shifted.
+
+    `flagged` is the share of payments at or above the review threshold, which a shift can multiply.
+
+    Args:
+        features: each of these is left out alone, beside the groups.
+    """
     rows = []
-    for name, vectors in changes.items():
+    for name, vectors in _changes(data.vectors, features):
         score = predict(vectors)
         rows.append(
             {
                 "change": name, "average_precision": average_precision(data.judged.fraud, score),
+                "flagged": float((score >= data.thresholds.review).mean()),
                 "score_moved_mean": float(np.abs(score - data.judged.score).mean()),
                 "finite": bool(np.isfinite(score).all()),
             }
@@ -210,7 +232,35 @@ def _segment(judged: Judged, member: NDArray[np.bool_], flagged: NDArray[np.bool
     }  # fmt: skip
 
 
-def _without(vectors: Floats, columns: tuple[str, ...]) -> Floats:
+def _most(importance: Mapping[str, float]) -> list[str]:
+    used = sorted(importance.items(), key=lambda item: -item[1])
+    return [name for name, gain in used[:MISSING_MOST] if gain > 0]
+
+
+def _changes(vectors: Floats, features: Sequence[str]) -> Iterator[tuple[str, Floats]]:
+    """Yield the vectors as a failure or a slip of a producer would leave them."""
+    for group, columns in SERVICE.groups.items():
+        yield f"without_{group}", _without(vectors, columns)
+    for name in features:
+        yield f"without_{name}", _without(vectors, (name,))
+    for name, factor in SHIFTS.items():
+        yield name, _times(vectors, ["amount_minor"], factor)
+    counts = [name for name in SERVICE.columns if "_count_" in name]
+    yield "counts_doubled", _times(vectors, counts, 2.0)
+    later = vectors.copy()
+    hour = SERVICE.columns.index("hour_of_day")
+    later[:, hour] = (vectors[:, hour] + HOURS_LATER) % 24
+    later[:, SERVICE.columns.index("is_night")] = later[:, hour] < NIGHT_ENDS_HOUR
+    yield f"clocks_{HOURS_LATER}_hours_late", later
+
+
+def _times(vectors: Floats, columns: Sequence[str], factor: float) -> Floats:
+    changed = vectors.copy()
+    changed[:, [SERVICE.columns.index(name) for name in columns]] *= factor
+    return changed
+
+
+def _without(vectors: Floats, columns: Sequence[str]) -> Floats:
     changed = vectors.copy()
     changed[:, [SERVICE.columns.index(name) for name in columns]] = np.nan
     return changed

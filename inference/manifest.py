@@ -3,8 +3,8 @@
     <models>/release.json             who is champion, canary and shadow: {name, version, sha256} each, sha256
                                       of the version's manifest.json (`inference/release.py`)
     <models>/champion.json            the champion alone, where there is no release.json: older registries
-    <models>/<name>/<version>/        model.txt, golden.json, calibration.json, report.json, report.html,
-                                      manifest.json (sha256 of the other files)
+    <models>/<name>/<version>/        model.txt, golden.json, calibration.json, baseline.json, report.json,
+                                      report.html, manifest.json (sha256 of the other files)
 
 The pointer vouches for the manifest and the manifest for every other file, so one digest covers them all.
 """
@@ -22,6 +22,7 @@ from contracts.errors import ModelError
 MODEL_FILE = "model.txt"
 GOLDEN_FILE = "golden.json"
 CALIBRATION_FILE = "calibration.json"
+BASELINE_FILE = "baseline.json"
 REPORT_FILE = "report.json"
 REPORT_PAGE_FILE = "report.html"
 MANIFEST_FILE = "manifest.json"

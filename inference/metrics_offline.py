@@ -1,5 +1,7 @@
 """How good scores are when the truth is known: ranking, precision at a review capacity, calibration."""
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +65,30 @@ def precision_at_cards(judged: Judged, cards_a_day: int = CARDS_A_DAY) -> float:
     A customer ranks by the highest score of the day and counts as fraud when any payment of that day was
     one; days weigh the same.
     """
-    shares = []
+    shares = [day.fraud[day.called[:cards_a_day]].mean() for day in _days(judged)]
+    return float(np.mean(shares)) if shares else float("nan")
+
+
+def recall_at_cards(judged: Judged, cards_a_day: int = CARDS_A_DAY) -> float:
+    """Return the share of the customers with a fraud that a team would call, day by day, NaN without any.
+
+    A customer with frauds on two days counts twice; days weigh by their frauds.
+    """
+    days = _days(judged)
+    frauds = sum(int(day.fraud.sum()) for day in days)
+    called = sum(int(day.fraud[day.called[:cards_a_day]].sum()) for day in days)
+    return called / frauds if frauds else float("nan")
+
+
+class _Day(NamedTuple):
+    """The customers of one UTC day: whether each had a fraud, and their numbers, highest score first."""
+
+    fraud: Ints
+    called: NDArray[np.intp]
+
+
+def _days(judged: Judged) -> list[_Day]:
+    found = []
     day = judged.event_ms // DAY_MS
     for today in np.unique(day):
         rows = np.flatnonzero(day == today)
@@ -72,9 +97,8 @@ def precision_at_cards(judged: Judged, cards_a_day: int = CARDS_A_DAY) -> float:
         fraud = np.zeros(who.max() + 1, dtype=np.int64)
         np.maximum.at(best, who, judged.score[rows])
         np.maximum.at(fraud, who, judged.fraud[rows])
-        top = np.argsort(-best, kind="stable")[:cards_a_day]
-        shares.append(fraud[top].mean())
-    return float(np.mean(shares)) if shares else float("nan")
+        found.append(_Day(fraud, np.argsort(-best, kind="stable")))
+    return found
 
 
 def brier(fraud: Ints, score: Floats) -> float:
@@ -92,6 +116,21 @@ def reliability(fraud: Ints, score: Floats, bins: int = BINS) -> list[dict[str, 
     ]
 
 
+def calibration_error(fraud: Ints, score: Floats, bins: int = BINS) -> float:
+    """Return how far scores are from the share of frauds, on average over equally filled bins (ECE).
+
+    >>> calibration_error(np.array([0, 0, 1, 1]), np.array([0.1, 0.1, 0.6, 0.6]), bins=2)
+    0.25
+    """
+    if not len(fraud):
+        return float("nan")
+    apart = [
+        part["rows"] * abs(part["score_mean"] - part["fraud_share"])
+        for part in reliability(fraud, score, bins)
+    ]
+    return float(sum(apart) / len(fraud))
+
+
 def summary(judged: Judged) -> dict[str, object]:
     """Return every figure of this file, as a manifest and a report hold them."""
     return {
@@ -100,6 +139,8 @@ def summary(judged: Judged) -> dict[str, object]:
         "auc": roc_auc(judged.fraud, judged.score),
         "average_precision": average_precision(judged.fraud, judged.score),
         f"precision_at_{CARDS_A_DAY}_cards_a_day": precision_at_cards(judged),
+        f"recall_at_{CARDS_A_DAY}_cards_a_day": recall_at_cards(judged),
         "brier": brier(judged.fraud, judged.score),
+        "calibration_error": calibration_error(judged.fraud, judged.score),
         "reliability": reliability(judged.fraud, judged.score),
     }

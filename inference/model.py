@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ModelError
 from inference.calibration import Calibration
+from inference.drift.baseline import Baseline
 from inference.manifest import MODEL_FILE, Manifest, Thresholds
 from inference.trees import Box, Trees
 
@@ -54,11 +55,13 @@ class LightGbmModel:
 
     Args:
         columns: where its features stand in the vectors it is given; None when they are its features.
+        baseline: what inputs and scores looked like in training; None of versions from before there was one.
     """
 
     def __init__(
         self, text: str, manifest: Manifest, stage: str = "champion",
         calibration: Calibration | None = None, columns: Sequence[int] | None = None,
+        baseline: Baseline | None = None,
     ) -> None:  # fmt: skip
         self._columns = None if columns is None else np.array(columns, np.intp)
         try:
@@ -71,6 +74,7 @@ class LightGbmModel:
         self._trees: Trees | None = None
         sigmoid = _BINARY.search(text[:HEADER_CHARS])
         self._sigmoid = float(sigmoid[1]) if sigmoid else None
+        self.baseline = baseline
 
     @property
     def identity(self) -> ModelName:
@@ -129,3 +133,9 @@ class LightGbmModel:
         if self._columns is not None:
             vectors = vectors[:, self._columns]
         return np.asarray(self._booster.predict(vectors, num_threads=1, **what), dtype=np.float64)
+
+
+def baseline_of(model: Model) -> Baseline | None:
+    """Return what a model's inputs and scores looked like in training, None where it does not say."""
+    found = getattr(model, "baseline", None)
+    return found if isinstance(found, Baseline) else None

@@ -25,8 +25,14 @@ def page(title: str, report: dict[str, Any]) -> str:
         f" ({escape(report['judged_on'])}). Simulated data flatter; real cards give a fraction of this.</p>",
         "<h2>Ranking</h2>", _table(("model", "average precision", "AUC"), _ranking(quality)),
         "<h2>Against others, same rows</h2>",
-        _table(("other", "gain in average precision", "95 % from", "to", "days"), _gains(report)),
+        _table(
+            ("other", "gain in average precision", "95 % from", "to", "days", "rows it may have learnt"),
+            _gains(report),
+        ),
+        "<h2>Customers called a day</h2>", _records(report["capacity"]),
         "<h2>Calibration</h2>", _curve(quality["reliability"]),
+        f'<p class="note">Mean distance {quality["calibration_error"]:.4g},'
+        f' Brier score {quality["brier"]:.4g}.</p>',
         "<h2>Money at thresholds</h2>", _records(report["money"]),
         "<h2>Segments</h2>", _records(report["segments"], bad="adverse"),
         "<h2>Missing and shifted inputs</h2>", _records(report["robustness"]),
@@ -45,7 +51,10 @@ def _ranking(quality: dict[str, Any]) -> list[Sequence[object]]:
 
 
 def _gains(report: dict[str, Any]) -> list[Sequence[object]]:
-    return [(name, c["gain"], *c["gain_95_percent"], c["days"]) for name, c in report["comparison"].items()]
+    return [
+        (name, c["gain"], *c["gain_95_percent"], c["days"], c.get("learnt_share", 0.0))
+        for name, c in report["comparison"].items()
+    ]
 
 
 def _latency(latency: dict[str, dict[str, float]]) -> list[Sequence[object]]:
@@ -56,7 +65,7 @@ def _records(rows: list[dict[str, Any]], bad: str = "") -> str:
     if not rows:
         return "<p>none</p>"
     names = [name for name in rows[0] if name != bad]
-    names.sort(key=lambda name: name not in ("kind", "name", "change", "threshold"))
+    names.sort(key=lambda name: name not in ("kind", "name", "change", "threshold", "cards_a_day"))
     return _table(
         names, [[row[name] for name in names] for row in rows], [bool(row.get(bad)) for row in rows]
     )

@@ -15,8 +15,9 @@ from features.vector import assemble
 from inference.arms import Arms, score_arms
 from inference.clock import Clock
 from inference.drift import DriftEvent, DriftWatch
+from inference.drift_settings import DriftSettings
 from inference.live import Live, ModelSource, id_of, live_of
-from inference.model import Model
+from inference.model import Model, baseline_of
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine
 from inference.policy_watch import PolicySource
@@ -77,11 +78,12 @@ class ScorerCore:
         epoch: int,
         policies: PolicySource,
         guard: Guard | None = None,
+        drift: DriftSettings | None = None,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
         self._policies, self._epoch, self._guard = policies, epoch, guard
         self._take_up(policies.current())
-        self.drift = DriftWatch(SERVICE.columns)
+        self.drift = DriftWatch(SERVICE.columns, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
         self._engine = PolicyEngine(declared)
@@ -119,7 +121,9 @@ class ScorerCore:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""
         if self._guard is not None:
             self._guard.see(arms, rows["event_time"])
-        events = self.drift.model_is("" if arms.live.champion is None else id_of(arms.live.champion))
-        return events + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion
-        )
+        model = arms.live.champion
+        name, usual = ("", None) if model is None else (id_of(model), baseline_of(model))
+        return self.drift.model_is(name, usual) + self.drift.feed(
+            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion,
+            judged.decided.decision,
+        )  # fmt: skip

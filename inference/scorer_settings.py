@@ -6,6 +6,7 @@ import msgspec
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.topics import PARTITIONS
+from inference.drift_settings import DriftSettings
 from inference.release_settings import CanarySettings
 
 
@@ -55,6 +56,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     reader: ReaderSettings = ReaderSettings()
     policy: PolicySettings = PolicySettings()
     canary: CanarySettings = CanarySettings()
+    drift: DriftSettings = DriftSettings()
     rows_max: int = 4096
     poll_ms: float = 100.0
     session_timeout_ms: int = 3000  # the broker's group.min.session.timeout.ms must allow it

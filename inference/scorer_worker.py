@@ -52,7 +52,7 @@ class ScorerWorker:
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
         self._policies.start()
         guard = CanaryGuard(settings.canary, self._keeper)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard, settings.drift)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)

@@ -19,8 +19,12 @@ from features.service_meaning import service_meaning
 from inference import calibration
 from inference.baselines import LogisticRegression, constant
 from inference.calibration import Calibration
+from inference.drift import baseline
+from inference.drift.partition_watch import NULL_SHARE, REFUSED, SCORE
+from inference.drift.season import CALENDAR
 from inference.evaluation import Evaluated, Predict, evaluate
 from inference.manifest import (
+    BASELINE_FILE,
     CALIBRATION_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
@@ -66,6 +70,7 @@ def train(
     provenance: Provenance,
     champion: Predict | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
+    champion_until_ms: int = 0,
 ) -> Trained:
     """Return a trained model: choices on validation, figures on the holdout, the shipped trees on all.
 
@@ -75,13 +80,19 @@ def train(
     Args:
         champion: the present champion's calibrated scores of vectors (n, f), to compare with.
         tell: told how many of the search's trials are done.
+        champion_until_ms: the champion was trained on labels known by then, so judged payments of before may
+            flatter it; the report says how many they are.
 
     Raises:
         ModelError: E_TRAIN_FRAUDS, too few frauds to train on or to judge by.
     """
     parts = split(data.event_ms, data.label_ms, data.fraud, settings.validation_share, settings.holdout_share)
     fitted = _choose(data, parts, settings, tell)
-    report = _report(data, parts, fitted, settings, champion)
+    judge = _fit(data, parts.known, fitted)
+    report = _report(data, parts, fitted, judge, settings, champion)
+    if champion is not None:
+        learnt = data.label_ms[parts.judged] <= champion_until_ms
+        report["comparison"]["champion"]["learnt_share"] = float(learnt.mean())
     text = _fit(data, np.ones(len(data), np.bool_), fitted).model_to_string()
     shipped = lightgbm.Booster(model_str=text)
     title = f"Evaluation, data {data.data_hash[:8]}, definitions {DEFINITIONS_HASH}"
@@ -89,6 +100,7 @@ def train(
         files={
             MODEL_FILE: text.encode(),
             CALIBRATION_FILE: msgspec.json.encode(fitted.calibration),
+            BASELINE_FILE: _baseline(data, parts, fitted, judge),
             GOLDEN_FILE: _golden(shipped, data, settings.seed, digest(text.encode())),
             REPORT_FILE: orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY),
             REPORT_PAGE_FILE: page(title, report).encode(),
@@ -154,10 +166,10 @@ def _choose(
 
 
 def _report(
-    data: TrainingSet, parts: Split, fitted: Fitted, settings: TrainSettings, champion: Predict | None
-) -> dict[str, Any]:
+    data: TrainingSet, parts: Split, fitted: Fitted, judge: lightgbm.Booster, settings: TrainSettings,
+    champion: Predict | None,
+) -> dict[str, Any]:  # fmt: skip
     """Judge, on rows that no choice has seen, trees grown from what was known before them."""
-    judge = _fit(data, parts.known, fitted)
 
     def predict(vectors: Floats) -> Floats:
         return fitted.calibration.apply(_predict(judge, vectors))
@@ -182,6 +194,22 @@ def _report(
     report = evaluate(told, predict, others, gain, settings.seed)
     report["judged_on"] = "holdout" if parts.has_holdout else "validation: too few frauds for a holdout"
     return report | {"tried": fitted.tried}
+
+
+def _baseline(data: TrainingSet, parts: Split, fitted: Fitted, judge: lightgbm.Booster) -> bytes:
+    """Tell what is usual: inputs of validation and holdout, the newest; scores of rows that were not learnt.
+
+    The beginning of a history is left out, where windows of thirty days are not full yet.
+    """
+    newest, judged = data.event_ms > parts.begin_ms, parts.judged
+    names = [name for name in SERVICE.columns if name not in CALENDAR]
+    vectors = data.vectors[:, [SERVICE.columns.index(name) for name in names]]
+    null = ~np.isfinite(vectors[newest])
+    inputs = baseline.measure(names, vectors[newest], data.event_ms[newest], {NULL_SHARE: null.mean(axis=1)})
+    score = fitted.calibration.apply(_predict(judge, data.vectors[judged]))
+    refused = (score >= fitted.thresholds.review).astype(np.float64)
+    scores = baseline.measure([SCORE], score[:, None], data.event_ms[judged], {REFUSED: refused})
+    return msgspec.json.encode(baseline.with_columns(inputs, scores))
 
 
 def _headline(report: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The writer of a stage without an online store: a row is where it belongs as soon as it is handed over."""
 
+from collections.abc import Mapping
+
 from streams.stage import StoreRows
 
 
@@ -26,7 +28,7 @@ class NoStore:
         """Return True: nothing is on its way."""
         return True
 
-    def watch(self, partitions: set[int]) -> None:
+    def watch(self, owned: Mapping[int, int]) -> None:
         """Take note of the owned partitions: no store can lose their rows."""
 
     def take_lost(self) -> set[int]:

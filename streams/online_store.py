@@ -7,7 +7,7 @@ kept (the newest of each key), and the store is tried again a few times a second
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from contracts.connections import RedisConnection
@@ -58,7 +58,8 @@ class OnlineStoreWriter:
         self._parts: list[StoreRows] = []
         self._newest_ticket = 0
         self._acknowledged = 0
-        self._watched: set[int] = set()
+        self._watched: dict[int, int] = {}  # our incarnation by partition
+        self._joined: set[int] = set()
         self._lost: set[int] = set()
         self._marks: dict[int, bytes] = {}
         self._refills_asked: list[tuple[int, StoreRows]] = []
@@ -103,11 +104,16 @@ class OnlineStoreWriter:
         """Return whether the store holds the ticket's rows, or newer ones."""
         return self._acknowledged >= ticket or planted(ACK_BEFORE_WRITE)
 
-    def watch(self, partitions: set[int]) -> None:
-        """Say which partitions this worker owns: their sentinels are checked from now on."""
+    def watch(self, owned: Mapping[int, int]) -> None:
+        """Say which partitions this worker owns, and as which incarnation: their sentinels are checked.
+
+        A partition is to be named before any row of it is put.
+        """
         with self._wake:
-            self._watched = set(partitions)
-            self._lost &= self._watched
+            self._joined |= {p for p, number in owned.items() if self._watched.get(p) != number}
+            self._watched = dict(owned)
+            self._joined &= self._watched.keys()
+            self._lost &= self._watched.keys()
             self._refills = [r for r in self._refills if r.partition in self._watched]
             self._next_check_s = 0.0
             self._wake.notify()
@@ -149,16 +155,16 @@ class OnlineStoreWriter:
         return max(0.001, min(1.0, until_s - self._clock()))
 
     def _round(self) -> None:
-        """Write what is fresh, then a slice of a refill; check the sentinels when it is time."""
+        """Check the sentinels when it is time; then write what is fresh, and a slice of a refill."""
         now_s = self._clock()
         if self._down and now_s < self._next_probe_s:
             self._fold_waiting()
             return
         connection = self._connection or self._connect()
-        self._write_fresh(connection)
-        self._write_refill(connection)
         if now_s >= self._next_check_s:
             self._check(connection)
+        self._write_fresh(connection)
+        self._write_refill(connection)
 
     def _connect(self) -> RedisSocket:
         wait = self._settings
@@ -250,13 +256,15 @@ class OnlineStoreWriter:
         self._next_check_s = self._clock() + self._settings.sentinel_interval_ms / 1e3
         with self._wake:
             busy = {r.partition for r in self._refills} | {p for p, _ in self._refills_asked} | self._lost
-            watched = self._watched - busy
-        lost = self._target.sentinel.lost(connection, watched)
+            owners = {p: number for p, number in self._watched.items() if p not in busy}
+            joined = self._joined & owners.keys()
+        lost = self._target.sentinel.lost(connection, owners, joined)
+        # The mark comes before the owner takes the rows to refill with: a flush between the two would
+        # else lose rows that were written fresh meanwhile, and the refill would hide it.
+        marks = {p: self._target.sentinel.begin(connection, p, owners[p]) for p in sorted(lost)}
+        with self._wake:
+            self._joined -= {p for p in joined if self._watched.get(p) == owners[p]}
+            self._marks |= marks
+            self._lost |= lost & self._watched.keys()
         if lost:
-            # The mark comes before the owner takes the rows to refill with: a flush between the two would
-            # else lose rows that were written fresh meanwhile, and the refill would hide it.
-            marks = {p: self._target.sentinel.begin(connection, p) for p in sorted(lost)}
-            with self._wake:
-                self._marks |= marks
-                self._lost |= lost & self._watched
             self._events.progressed()

@@ -77,8 +77,9 @@ class StoreRebuild:
     ) -> None:
         sentinel = self._target.sentinel
         is_live = self._is_live()
-        mark = b"" if is_live else sentinel.begin(connection, partition)
-        rows = self._state(partition, reader).latest()
+        taken, incarnation = self._state(partition, reader)
+        mark = b"" if is_live else sentinel.begin(connection, partition, incarnation)
+        rows = taken.latest()
         self.write(rows)
         found.rows += len(rows.keys)
         if is_live or self._is_live():
@@ -91,7 +92,8 @@ class StoreRebuild:
             )
         self._tell(f"{self._definition.name}/{partition}: {len(rows.keys):,} rows written")
 
-    def _state(self, partition: int, reader: ChangelogReader) -> StageRows:
+    def _state(self, partition: int, reader: ChangelogReader) -> tuple[StageRows, int]:
+        """Return a partition's state, and the incarnation that left it."""
         definition = self._definition
         where = f"{definition.changelog_topic}/{partition}"
         state = restored(
@@ -99,7 +101,7 @@ class StoreRebuild:
         )
         rows = definition.rows(partition)
         rows.load(state.entries, state.marker.extra)
-        return rows
+        return rows, state.marker.incarnation
 
     def write(self, rows: StoreRows) -> None:
         """Write the rows as a stage does, and wait until the store has them.
@@ -121,7 +123,7 @@ class StoreRebuild:
 
     def _await_refill(self, partition: int, connection: RedisSocket) -> None:
         deadline_s = time.monotonic() + REFILL_TIMEOUT_S
-        while self._target.sentinel.lost(connection, {partition}):
+        while not self._target.sentinel.is_whole(connection, partition):
             if time.monotonic() > deadline_s:
                 what = f"the running stage has not written its rows again in {REFILL_TIMEOUT_S:.0f} s"
                 raise ClusterError(

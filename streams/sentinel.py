@@ -3,12 +3,18 @@
 The field holds the run's epoch and the server's own id, so a flush, an empty restart, an older snapshot and
 a replica that took over all show as a field that is gone or different. A refill first puts a mark of its
 own there and at the end exchanges it only if it is still there: a flush in the middle begins another.
+
+It also says which incarnation of the partition's owner filled it, since one that was replaced and does not
+know it may be the first to notice a flush and fill the store from old state. An owner believes itself and,
+when it takes over, the incarnation whose state it took; it overrules older ones and leaves newer ones alone.
 """
 
 import itertools
+from collections.abc import Collection, Mapping
 
 from streams.redis_socket import RedisSocket
 
+_REFILL = b"refill:"
 _EXCHANGE = (
     "if redis.call('HGET',KEYS[1],ARGV[1])==ARGV[2] then"
     " redis.call('HSET',KEYS[1],ARGV[1],ARGV[3]) return 1 end return 0"
@@ -32,32 +38,76 @@ class Sentinel:
         found = [line.partition(":")[2] for line in lines if line.startswith("run_id:")]
         self._server = found[0] if found else ""
 
-    def lost(self, connection: RedisSocket, partitions: set[int]) -> set[int]:
-        """Return the partitions whose rows this server may not have."""
-        if not partitions:
-            return set()
-        order = sorted(partitions)
-        values = connection.command("HMGET", self._key, *[self._field(p) for p in order])
-        whole = self._whole()
-        return {p for p, value in zip(order, values, strict=True) if value != whole}
+    def lost(
+        self, connection: RedisSocket, owners: Mapping[int, int], joined: Collection[int] = ()
+    ) -> set[int]:
+        """Return the partitions whose rows this server may not have.
 
-    def begin(self, connection: RedisSocket, partition: int) -> bytes:
+        Args:
+            owners: our incarnation of each partition.
+            joined: partitions of which nothing was written yet since they were taken over: the word of the
+                incarnation before ours is believed, and taken over.
+        """
+        if not owners:
+            return set()
+        order = sorted(owners)
+        values = connection.command("HMGET", self._key, *[self._field(p) for p in order])
+        return {
+            partition
+            for partition, value in zip(order, values, strict=True)
+            if not self._holds(connection, partition, value, owners[partition], partition in joined)
+        }
+
+    def is_whole(self, connection: RedisSocket, partition: int) -> bool:
+        """Return whether some incarnation says that the partition's rows are there."""
+        (value,) = connection.command("HMGET", self._key, self._field(partition))
+        return self._said_by(value) is not None and not value.startswith(_REFILL)
+
+    def begin(self, connection: RedisSocket, partition: int, incarnation: int) -> bytes:
         """Put a refill's mark, and return it."""
-        mark = b"refill:%d:%s" % (next(self._marks), self._whole())
+        mark = b"%b%d:%b" % (_REFILL, next(self._marks), self._whole(incarnation))
         connection.command("HSET", self._key, self._field(partition), mark)
         return mark
 
     def finish(self, connection: RedisSocket, partition: int, mark: bytes) -> bool:
         """Say that the partition's rows are there; False when the store was emptied meanwhile."""
-        words = ("EVAL", _EXCHANGE, "1", self._key, self._field(partition), mark, self._whole())
-        return bool(connection.command(*words))
+        return self._exchange(connection, partition, mark, mark.split(b":", 2)[2])
 
     def forget(self, connection: RedisSocket, partition: int) -> None:
         """Take the partition's field away, so that a stage that runs writes all its rows again."""
         connection.command("HDEL", self._key, self._field(partition))
 
+    def _holds(
+        self, connection: RedisSocket, partition: int, value: bytes | None, own: int, joined: bool
+    ) -> bool:
+        said_by = self._said_by(value)
+        if value is None or said_by is None:
+            return False
+        if said_by > own:  # we were replaced: what is there is our successor's business
+            return True
+        if value.startswith(_REFILL):
+            return False
+        if said_by == own - 1 and joined:
+            return self._exchange(connection, partition, value, self._whole(own))
+        return said_by == own
+
+    def _said_by(self, value: bytes | None) -> int | None:
+        """Return the incarnation that a field names, if it speaks of this run and this server."""
+        words = value or b""
+        if words.startswith(_REFILL):
+            words = words.split(b":", 2)[2]
+        number, _, rest = words.partition(b":")
+        return int(number) if number.isdigit() and rest == self._here() else None
+
+    def _exchange(self, connection: RedisSocket, partition: int, old: bytes, new: bytes) -> bool:
+        words = ("EVAL", _EXCHANGE, "1", self._key, self._field(partition), old, new)
+        return bool(connection.command(*words))
+
     def _field(self, partition: int) -> str:
         return f"{self._stage}/{partition}"
 
-    def _whole(self) -> bytes:
+    def _whole(self, incarnation: int) -> bytes:
+        return b"%d:%b" % (incarnation, self._here())
+
+    def _here(self) -> bytes:
         return f"{self._epoch:010d}:{self._server}".encode()

@@ -21,12 +21,16 @@ Entry = tuple[bytes, bytes | None]  # a changelog record: key, and value or tomb
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an incarnation goes on from: all before it is in the changelog, the outputs and the store."""
+    """Where an incarnation goes on from: all before it is in the changelog, the outputs and the store.
+
+    `incarnation` numbers those that took the partition over: each writes its own number down at once.
+    """
 
     input_offset: int
     lanes: dict[str, int]
     definitions_hash: str
     extra: dict[str, int] = {}
+    incarnation: int = 0
 
 
 class StoreRows(NamedTuple):
@@ -164,6 +168,7 @@ class StageCore:
         self.input_offset = marker.input_offset
         self.lanes: Lanes = dict(marker.lanes)
         self.definitions_hash = marker.definitions_hash
+        self.incarnation = marker.incarnation
         self.counts = Counts()
         self._out = writer or LaneWriter(src, position(marker.input_offset))
         self._letters_to: dict[int, int] = {}
@@ -186,6 +191,7 @@ class StageCore:
             lanes=dict(self.lanes),
             definitions_hash=self.definitions_hash,
             extra=self.rows.extra(),
+            incarnation=self.incarnation,
         )
         return Snapshot(self.rows.take_dirty(), marker)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from contracts.crash_points import reach
@@ -20,7 +21,7 @@ from streams.changelog import Changelog, ChangelogReader, Restored
 from streams.no_store import NoStore
 from streams.online_store import OnlineStoreWriter
 from streams.outputs import OutputProducer, PartitionOutputs
-from streams.stage import Counts, StageCore, StageRows
+from streams.stage import Counts, Snapshot, StageCore, StageRows
 from streams.stage_definition import StageDefinition
 from streams.stage_metrics import StageMetrics
 from streams.stage_partition import Checkpoint, StagePartition, Waits
@@ -95,7 +96,7 @@ class StageWorker:
             self._live.pop(partition, None)
         for key in [key for key in self._coming if key[0] in partitions]:
             del self._coming[key]
-        self.servers.store.watch(set(self._live))
+        self._watch_store()
         log.info("revoked", stage=self.definition.name, partitions=sorted(partitions))
 
     async def receive(self, partition: int, generation: int, offset: int, data: bytes, ack: Ack) -> None:
@@ -167,7 +168,7 @@ class StageWorker:
         live = Live(generation, StagePartition(core, outputs, self.servers.store, self._waits), changelog)
         if (partition, generation) in self._coming:  # not revoked meanwhile
             self._live[partition] = live
-            self.servers.store.watch(set(self._live))
+            self._watch_store()
         took_s = time.monotonic() - began
         self.metrics.take_over_seconds.observe(took_s)
         log.info(
@@ -175,6 +176,11 @@ class StageWorker:
             marker=core.input_offset, keys=len(rows), took_ms=round(took_s * 1e3),
         )  # fmt: skip
         return live
+
+    def _watch_store(self) -> None:
+        self.servers.store.watch(
+            {number: live.partition.core.incarnation for number, live in self._live.items()}
+        )
 
     def _restore(self, partition: int) -> tuple[Changelog, Restored, StageRows]:
         definition = self.definition
@@ -184,7 +190,9 @@ class StageWorker:
         restored = changelog.take_over(self.servers.reader, definition.definitions_hash)
         rows = definition.rows(partition)
         rows.load(restored.entries, restored.marker.extra)
-        return changelog, restored, rows
+        marker = msgspec.structs.replace(restored.marker, incarnation=restored.marker.incarnation + 1)
+        changelog.commit(Snapshot([], marker))
+        return changelog, restored._replace(marker=marker), rows
 
     def _gather(self) -> None:
         """Wait a moment for what else is about to come: a batch costs the same for one record or ten.

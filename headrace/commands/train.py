@@ -51,7 +51,8 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
-        trained = train(data, settings, Provenance.of(), _champion(registry), tell)
+        predict, learnt_ms = _champion(registry)
+        trained = train(data, settings, Provenance.of(), predict, tell, learnt_ms)
     change = Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why="headrace train")
     entry = registry.add(name, trained.files, trained.manifest, change)
     if promote:
@@ -84,8 +85,8 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def _champion(registry: Any) -> Any:
-    """Return what the present champion says of vectors, None where there is none for these features."""
+def _champion(registry: Any) -> tuple[Any, int]:
+    """Return the champion's scoring, None where there is none for these features, and its moment."""
     from contracts.errors import ModelError
     from features.catalog import DEFINITIONS_HASH, SERVICE
     from inference.champion import Definitions, load_champion
@@ -93,12 +94,13 @@ def _champion(registry: Any) -> Any:
 
     pointer = read_champion(registry.models)
     if pointer is None:
-        return None
+        return None, 0
     try:
-        return load_champion(registry.models, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns)).predict
+        model = load_champion(registry.models, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns))
     except ModelError as error:
         click.echo(f"not compared with the champion: {error}", err=True)
-        return None
+        return None, 0
+    return model.predict, registry.manifest(registry.find("champion")).get("data", {}).get("until_ms", 0)
 
 
 def _tell(as_json: bool, text: str) -> None:

@@ -95,6 +95,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="latency", about="payment due to prediction read, open loop at 2,000 a second, by hop",
         module="load.bench.latency", rated=True,
     ),
+    Scenario(
+        name="drift", about="detectors on streams with known changes: delay, misses, false alarms, CPU",
+        module="load.bench.drift.scenario", servers=False,
+    ),
 )  # fmt: skip
 
 

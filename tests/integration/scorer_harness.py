@@ -36,13 +36,15 @@ class LogWriter:
         self._reached = [0] * partitions
 
     def send(
-        self, rows: int, kind: int = Kind.FEATURE, copies: int = 1, change: Change = lambda rows: rows
-    ) -> Columns:
+        self, rows: int, kind: int = Kind.FEATURE, copies: int = 1, amount_factor: int = 1,
+        change: Change = lambda rows: rows,
+    ) -> Columns:  # fmt: skip
         """Send as many rows, perhaps changed, to each partition, 50 a record; return the last's."""
         sent: Columns = {}
         for number, lane in enumerate(self._lanes):
             at = self._reached[number]
             sent = change(feature_rows(rows, seed=at + number, partition=number, first_offset=at))
+            sent["amount_minor"] = sent["amount_minor"] * amount_factor
             for begin in range(0, rows, 50):
                 part = take(sent, slice(begin, begin + 50))
                 targets = np.full(length(part), number, np.int32)

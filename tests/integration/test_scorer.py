@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from confluent_kafka import Consumer
 
 from contracts.connections import KafkaConnection, RedisConnection
+from contracts.events import Drift
 from contracts.topics import DRIFT, PREDICTIONS
 from features.catalog import CUSTOMER_PROFILE, TERMINAL
 from features.feast_row import RowWriterCodec
@@ -175,6 +177,42 @@ def test_a_take_over_is_told_on_the_drift_topic(
     consumer.close()
     assert message is not None
     assert b'"kind":"restart"' in (message.value() or b"")
+
+
+def test_a_change_of_the_amounts_is_told_on_the_drift_topic(
+    run: Run, kafka: KafkaConnection, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"SAMPLE_EVERY": 1, "CHUNK_ROWS": 32, "FIRST_ROWS": 320, "ROWS_MIN": 200, "LOOK_ROWS": 64}
+    for name, value in small.items():
+        monkeypatch.setenv(f"HEADRACE_DRIFT_{name}", str(value))
+    writer = LogWriter(run, kafka, partitions=1)
+    calm = writer.send(640)
+    with scorer_process(run):
+        subscriber.until(640, quiet_s=0.0)
+        changed = writer.send(640, amount_factor=20)
+        subscriber.until(1280)
+    events = _drift(run, kafka)
+    first = next(at for at, event in enumerate(events) if event.kind == "alert")
+    assert [event.kind for event in events[:first]] == ["restart"]
+    begin_ms = int(changed["event_time"][0])
+    found = {event.detector: event for event in events[first:] if event.feature == "amount_minor"}
+    assert {"psi", "adwin"} <= set(found)
+    for alert in found.values():
+        assert (alert.what, alert.kind) == ("input", "alert")
+        assert begin_ms < alert.at <= int(changed["event_time"][-1])  # type: ignore[operator]
+        assert calm["event_time"][320] < alert.since <= alert.at  # type: ignore[operator]
+
+
+def _drift(run: Run, kafka: KafkaConnection) -> list[Drift]:
+    """Return what was committed to the topic, checked against the contract."""
+    consumer = Consumer(kafka.librdkafka() | {"group.id": "drift-read", "auto.offset.reset": "earliest"})
+    consumer.subscribe([DRIFT.full_name(run.topic_prefix)])
+    events: list[Drift] = []
+    while (message := consumer.poll(20 if not events else 2)) is not None:
+        assert message.error() is None, message.error()
+        events.append(msgspec.json.decode(message.value() or b"", type=Drift))
+    consumer.close()
+    return events
 
 
 def _version(prediction: object) -> str:

@@ -158,9 +158,8 @@ def no_atomic_checkpoint(_simulation: Simulation) -> Patches:
     """Changed rows and marker are plain records, each durable on its own."""
 
     def commit(self: Any, snapshot: Snapshot) -> None:
-        for key, blob in snapshot.entries:
-            self._produce(key, blob)
-        self._produce(changelog.MARKER, changelog.msgspec.json.encode(snapshot.marker))
+        marker = (changelog.MARKER, changelog.msgspec.json.encode(snapshot.marker))
+        self._produce([*snapshot.entries, marker])
         if self._producer.flush():
             raise AssertionError("still flying")
 

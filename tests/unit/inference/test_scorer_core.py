@@ -9,6 +9,8 @@ from contracts.events import Prediction
 from contracts.frame import Columns, concat, length, take
 from features.catalog import CUSTOMER_PROFILE, SERVICE, TERMINAL
 from inference.breaker import Breaker
+from inference.drift import DriftWatch
+from inference.drift_settings import DriftSettings
 from inference.manifest import Manifest, Thresholds
 from inference.model import LightGbmModel, Model, ModelName
 from inference.policy_watch import FixedPolicy
@@ -253,6 +255,22 @@ def test_more_reasons_than_are_computed_at_once_are_said_to_be_missing(model: Li
     assert min(float(p.score or 0) for p in explained) >= max(
         float(p.score or 0) for p in refused if p not in explained
     )
+
+
+def test_drift_of_inputs_scores_and_decisions_comes_with_the_batch(model: LightGbmModel) -> None:
+    settings = DriftSettings(sample_every=1, chunk_rows=50, first_rows=500, rows_min=300, look_rows=100)
+    bench = Bench(model)
+    bench.core.drift = DriftWatch(SERVICE.columns, settings)
+    told = []
+    for batch in range(30):
+        rows = _quiet(feature_rows(100, seed=batch, first_offset=100 * batch))
+        rows["amount_minor"] = rows["amount_minor"] // (1000 if batch < 15 else 1)
+        told.append(bench.core.score(rows, 0.0).drift)
+    assert [event.kind for event in told[0]] == ["restart"]
+    assert not any(told[1:15])
+    late = {event.feature: event for events in told[15:] for event in events}
+    assert {"amount_minor", "score"} <= set(late)
+    assert late["amount_minor"].model == "fraud/7"
 
 
 def test_latency_is_told_by_step_and_never_negative(model: LightGbmModel) -> None:

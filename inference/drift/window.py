@@ -1,0 +1,168 @@
+"""The last day of event time against a reference: panes of counts, and the statistics over their sum."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.drift.reference import Counts, Reference
+from inference.drift.season import slots
+from inference.drift.statistics import STATISTICS, limits, share_limits
+from inference.drift_settings import DriftSettings, words
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NULLS = "null_rate"  # the detector's name where the share of null values has moved
+PANE_CHANCE = 0.05  # a pane of a window that is over its limit is believed sooner
+KEEP_LEVEL = 0.8  # an alert is cleared under so much of its limit, so that it does not flicker
+
+
+class Finding(NamedTuple):
+    """One column over its limit at a look, or back under it; shares are those of null values, else NaN."""
+
+    feature: str
+    detector: str
+    over: bool
+    statistic: float
+    limit: float
+    since_ms: int
+    rows: int
+    expected: float
+    observed: float
+
+
+class ReferenceWindow:
+    """Columns over the newest `window_ms` of event time, further back where that holds too few rows.
+
+    >>> from inference.drift.baseline import measure
+    >>> chance, hours = np.random.default_rng(1), np.arange(4000) * 60_000
+    >>> usual = Reference(measure(["a"], chance.normal(size=(4000, 1)), hours).columns)
+    >>> window = ReferenceWindow(usual, DriftSettings())
+    >>> window.feed(chance.normal(size=(2000, 1)), hours[:2000])
+    >>> window.look()
+    []
+    >>> window.feed(chance.normal(1, size=(2000, 1)), hours[2000:])
+    >>> [(finding.detector, finding.over) for finding in window.look()]
+    [('psi', True)]
+    """
+
+    def __init__(self, reference: Reference, settings: DriftSettings) -> None:
+        self.reference, self._settings = reference, settings
+        self._names = words(settings.statistics)
+        self._panes: dict[int, Counts] = {}
+        self._total = self._empty()
+        self._newest = 0
+        self._since_look = 0
+
+    def feed(self, matrix: Floats, event_ms: Ints, slot: Ints | None = None) -> None:
+        """Take rows (m, k) of event times (m,) in; what is older than the window is passed over."""
+        if not len(matrix):
+            return
+        slot = slots(event_ms) if slot is None else slot
+        pane = event_ms // self._settings.pane_ms
+        first, last = int(pane.min()), int(pane.max())
+        if first == last:
+            self._take(first, matrix, slot)
+        else:
+            for number in np.unique(pane).tolist():
+                which = pane == number
+                self._take(number, matrix[which], slot[which])
+        self._newest = max(self._newest, last)
+        self._since_look += len(matrix)
+        self._drop_old()
+
+    def _take(self, number: int, matrix: Floats, slot: Ints) -> None:
+        """Put rows of one pane in."""
+        if self._panes and number < min(self._panes):
+            return
+        rows = self.reference.count(matrix, slot)
+        if number in self._panes:
+            self._panes[number].add(rows)
+        else:
+            self._panes[number] = rows
+        self._total.add(rows)
+
+    @property
+    def due(self) -> bool:
+        """Return whether enough rows have come since the last look, and for a look at all."""
+        return self._since_look >= self._settings.look_rows and self._total.rows >= self._settings.rows_min
+
+    def look(self, open_alerts: Collection[tuple[str, str]] = ()) -> list[Finding]:
+        """Return what is over its limit now, and which (detector, feature) asked for are back under it."""
+        self._since_look = 0
+        settings, reference, total = self._settings, self.reference, self._total
+        observed, expected = reference.observed(total), reference.expected(total)
+        nothing = np.full(len(reference.names), np.nan)
+        found: list[Finding] = []
+        for name in self._names:
+            statistic = STATISTICS[name](observed, expected.shares)
+            limit = limits(
+                name, settings.effect_min, settings.chance_max, total.rows - total.nulls, expected.rows,
+                reference.bins,
+            )  # fmt: skip
+            found += self._findings(name, (statistic, limit, nothing, nothing), open_alerts)
+        share, usual = total.nulls / max(1, total.rows), expected.nulls
+        limit = share_limits(
+            settings.null_share_min, settings.chance_max, total.rows, expected.rows_all, usual
+        )
+        return found + self._findings(NULLS, (np.abs(share - usual), limit, usual, share), open_alerts)
+
+    def _findings(
+        self, name: str, figures: tuple[Floats, Floats, Floats, Floats], asked: Collection[tuple[str, str]]
+    ) -> list[Finding]:
+        """Make findings of statistic, limit, expected and observed, (k,) each, where there is one."""
+        statistic, limit, expected, observed = figures
+        found = []
+        for i, feature in enumerate(self.reference.names):
+            over = bool(statistic[i] > limit[i])
+            back = bool(statistic[i] < KEEP_LEVEL * limit[i])
+            if over or (back and (name, feature) in asked):
+                found.append(
+                    Finding(
+                        feature, name, over, float(statistic[i]), float(limit[i]),
+                        self._since(i, name) if over else 0, self._total.rows, float(expected[i]),
+                        float(observed[i]),
+                    )
+                )  # fmt: skip
+        return found
+
+    def _since(self, column: int, name: str) -> int:
+        """Return where the row of panes begins that differ each by itself, up to the newest.
+
+        One pane among them that does not may be chance, two are the end of it.
+        """
+        since, alike = self._newest, 0
+        for number in sorted(self._panes, reverse=True):
+            if self._pane_differs(self._panes[number], column, name):
+                since, alike = number, 0
+            else:
+                alike += 1
+                if alike > 1:
+                    break
+        return since * self._settings.pane_ms
+
+    def _pane_differs(self, pane: Counts, column: int, name: str) -> bool:
+        expected, some = self.reference.expected(pane), slice(column, column + 1)
+        if name == NULLS:
+            moved = abs(pane.nulls[column] / max(1, pane.rows) - expected.nulls[column])
+            return bool(moved > self._settings.null_share_min)
+        statistic = STATISTICS[name](self.reference.observed(pane)[column], expected.shares[column])
+        limit = limits(
+            name, self._settings.effect_min, PANE_CHANCE, pane.rows - pane.nulls[some], expected.rows[some],
+            self.reference.bins[some],
+        )  # fmt: skip
+        return bool(statistic > limit[0])
+
+    def _drop_old(self) -> None:
+        panes = -(-self._settings.window_ms // self._settings.pane_ms)
+        for number in sorted(self._panes):
+            old = self._panes[number]
+            if number > self._newest - panes or self._total.rows - old.rows < self._settings.rows_min:
+                return
+            self._total.add(old, -1)
+            del self._panes[number]
+
+    def _empty(self) -> Counts:
+        return Counts(len(self.reference.names), self.reference.edges.shape[1] + 1)

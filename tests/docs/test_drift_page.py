@@ -1,0 +1,20 @@
+"""The page on drift says what the stored evaluation says, and what the settings are."""
+
+import re
+
+import msgspec
+
+from inference.drift_settings import DriftSettings
+from load.bench.drift.page import PAGE, written
+
+
+def test_the_tables_are_what_the_stored_evaluation_makes() -> None:
+    text = PAGE.read_text()
+    assert text == written(text), "run `python -m load.bench.drift.page`"
+
+
+def test_every_setting_stands_on_the_page_with_its_default() -> None:
+    text = PAGE.read_text()
+    for field in msgspec.structs.fields(DriftSettings):
+        row = rf"\| `HEADRACE_DRIFT_{field.name.upper()}` \| {re.escape(str(field.default))} \|"
+        assert re.search(row, text), f"{field.name} = {field.default}"
