@@ -54,6 +54,17 @@ class Finaliser:
         names, unreadable = self._load(packed)
         return self._told(self._state.at(names, now_ms), unreadable)
 
+    def at_until(
+        self, packed: Sequence[bytes], now_ms: NDArray[np.int64]
+    ) -> tuple[Finalised, NDArray[np.int64]]:
+        """Return as `at`, and (n,) the first moment from which each key's values may be others.
+
+        The moments are those of `EntityState.valid_until_ms`; largest int64: never without a new row.
+        """
+        names, unreadable = self._load(packed)
+        until_ms = self._state.valid_until_ms(names, now_ms)
+        return self._told(self._state.at(names, now_ms), unreadable), until_ms
+
     def with_pending(self, packed: Sequence[bytes], rows: Columns, kind: Kind) -> Finalised:
         """Return what the stream would answer for each of n rows if it came next, each alone.
 

@@ -187,6 +187,11 @@ class EntityState:
         self._newest_ms = max(self._newest_ms, int(numbers[:, 2].max()))
         self._dirty[slots] = False
 
+    def compact(self) -> None:
+        """Close the gaps that grown and forgotten keys left; it happens by itself when room is needed."""
+        for view in self._views:
+            view.compact()
+
     def latest(self) -> Latest:
         """Return every key's newest answer; idle keys have none."""
         slots = self._keys.live()

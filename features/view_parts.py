@@ -178,6 +178,11 @@ class ViewParts:
         for part, _ in self._placed:
             part.grow(capacity)
 
+    def compact(self) -> None:
+        """Close the gaps between records of tiles; the other parts keep blocks, which close their own."""
+        if self._tiles is not None:
+            self._tiles.compact()
+
     def _words(self, slots: Ints) -> Ints:
         """Return how many words the clock and the parts pack for each slot."""
         parts = [part.packed_words(slots) for part, _ in self._placed]

@@ -131,6 +131,12 @@ class ViewState:
         self._at = grown_to(self._at, capacity)
         self._at[old:] = -1
 
+    def compact(self) -> None:
+        """Move all records together, so that the gaps between them are room again."""
+        slots = np.flatnonzero(self._at >= 0)
+        slots = slots[np.argsort(self._at[slots])]
+        records.compact(self.plan, self._at, self._arena, slots)
+
     def _make_room(self) -> None:
         """Close the gaps when they are a sixth of the arena; otherwise enlarge it by an eighth.
 
@@ -139,9 +145,7 @@ class ViewState:
         """
         words, marks = self._arena.words, self._arena.marks
         if 6 * marks[records.FREE] > marks[records.TOP]:
-            slots = np.flatnonzero(self._at >= 0)
-            slots = slots[np.argsort(self._at[slots])]
-            records.compact(self.plan, self._at, self._arena, slots)
+            self.compact()
             return
         need = 16 * int(self._arena.marks[records.LARGEST]) + 16_384
         words.resize(len(words) + max(len(words) // 8, need), refcheck=False)

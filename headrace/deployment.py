@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from headrace import environment, topics_admin
 from headrace.processes import Process
 from headrace.run import FOLDER, Run
 from headrace.servers import LocalServers
-from headrace.supervisor import Supervisor
+from headrace.supervisor import WORKERS, Supervisor
 
 POLL_S = 0.1
 STOP_TIMEOUT_S = 90.0
@@ -32,10 +32,14 @@ class Up(msgspec.Struct, frozen=True):
 
 
 class Deployment:
-    """Servers, topics and workers of one run, on this machine."""
+    """Servers, topics and workers of one run, on this machine.
 
-    def __init__(self, root: Path, tell: Callable[[str], None]) -> None:
-        self._root, self._tell = root, tell
+    Args:
+        more: kinds of workers beside those that every run has.
+    """
+
+    def __init__(self, root: Path, tell: Callable[[str], None], more: Sequence[tuple[str, ...]] = ()) -> None:
+        self._root, self._tell, self._kinds = root, tell, (*WORKERS, *more)
         outside = "HEADRACE_BOOTSTRAP_SERVERS" in os.environ
         self._local = None if outside else LocalServers(root)
         self._stop_servers = self._local is not None and not self._local.running
@@ -57,7 +61,7 @@ class Deployment:
             environment.kafka_connection(), run.topic_prefix, partitions=run.partitions
         )
         self._tell(f"run       {run.home}" + (f", {len(created)} topics created" if created else ""))
-        self._supervisor = Supervisor(run)
+        self._supervisor = Supervisor(run, self._kinds)
         self._supervisor.start()
         for worker in self._supervisor.workers:
             port = self._supervisor.metrics_port(worker)

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from contracts.connections import RedisConnection
 from contracts.errors import ClusterError, ContractError
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
+from features.definition import Entity
 from features.feast_row import RowReaderCodec, RowsRead
+from features.feast_tiles import TilesView
 from inference.scorer_settings import ReaderSettings
 
 _RECEIVE_BYTES = 1 << 18
@@ -42,15 +44,21 @@ class FeatureReader(Protocol):
 class RedisFeatureReader:
     """The online store in Redis; two connections, so that both entities' rows come in one round trip.
 
-    The settings' reply timeout bounds the wait for the next bytes of a pipeline of `keys_a_read` keys.
+    The settings' reply timeout bounds the wait for the next bytes of a pipeline of `keys_a_read` keys. With
+    `tiles` the keys' packed states are read too.
     """
 
-    def __init__(self, redis: RedisConnection, project: str, settings: ReaderSettings) -> None:
-        customer = [(view.name, view.columns) for view in CUSTOMER.views]
-        customer.append((CUSTOMER_PROFILE.name, CUSTOMER_PROFILE.columns))
-        terminal = [(view.name, view.columns) for view in TERMINAL.views]
-        self._customer = _Pipeline(redis, RowReaderCodec(project, CUSTOMER.join_key, customer), settings)
-        self._terminal = _Pipeline(redis, RowReaderCodec(project, TERMINAL.join_key, terminal), settings)
+    def __init__(
+        self, redis: RedisConnection, project: str, settings: ReaderSettings, tiles: bool = False
+    ) -> None:
+        profile = (CUSTOMER_PROFILE.name, CUSTOMER_PROFILE.columns)
+
+        def pipeline(entity: Entity, *more: tuple[str, tuple[str, ...]]) -> _Pipeline:
+            views = [*((view.name, view.columns) for view in entity.views), *more]
+            beside = TilesView.of(entity) if tiles else None
+            return _Pipeline(redis, RowReaderCodec(project, entity.join_key, views, beside), settings)
+
+        self._customer, self._terminal = pipeline(CUSTOMER, profile), pipeline(TERMINAL)
         self._settings = settings
 
     def read(self, customers: Keys, terminals: Keys) -> tuple[RowsRead, RowsRead]:

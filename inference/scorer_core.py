@@ -22,7 +22,7 @@ from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine
 from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
-from inference.served import FeatureServer
+from inference.served import ServesFeatures
 
 Floats = NDArray[np.float64]
 
@@ -68,19 +68,22 @@ class ScorerCore:
         epoch: the run's.
         guard: watches the canary, where there may be one.
         policies: says which policy decides the next batch.
+        watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
     def __init__(
         self,
-        server: FeatureServer,
+        server: ServesFeatures,
         models: ModelSource,
         clock: Clock,
         epoch: int,
         policies: PolicySource,
         guard: Guard | None = None,
         drift: DriftSettings | None = None,
+        watching: bool = True,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
+        self._watching = watching
         self._policies, self._epoch, self._guard = policies, epoch, guard
         self._take_up(policies.current())
         self.drift = DriftWatch(SERVICE.columns, drift)
@@ -108,7 +111,7 @@ class ScorerCore:
         arms = score_arms(live, rows["customer_id"], vectors, clock, clears)
         judged = engine.judge(rows, vectors, served, outcomes, arms.scores, arms.cleared, arms.thresholds)
         judged = judged._replace(reasons=engine.reasons(rows, judged, arms.deciding))
-        drift = self._watch(rows, judged, arms)
+        drift = self._watch(rows, judged, arms) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
         predictions = self._writer.write(rows, judged, live.champion, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))

@@ -7,7 +7,7 @@ profile lives only in the store: it may be missing (`default`) or too old (`stal
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import structlog
@@ -63,6 +63,13 @@ class Served(NamedTuple):
     counts: dict[str, StoreCounts]
 
 
+class ServesFeatures(Protocol):
+    """What gives a batch its feature groups: the store and the events, or the store and pending payments."""
+
+    def serve(self, rows: Columns, now_ms: float) -> Served:
+        """Return the groups of n events; `now_ms` is a time that never goes back."""
+
+
 NO_AGE = np.iinfo(np.int64).min
 _CUSTOMER_COLUMNS = len(CUSTOMER.columns)
 _CUSTOMER_VIEWS = len(CUSTOMER.views)
@@ -99,7 +106,7 @@ class FeatureServer:
         return Served(
             rows["customer_values"], rows["terminal_values"], profile[customer_of],
             customer_status, terminal_status,
-            *_judged(time_ms[customer_of], rows["event_time"], known_only=False),
+            *judged_profiles(time_ms[customer_of], rows["event_time"], known_only=False),
             stored_customer.failed[customer_of] | stored_terminal.failed[terminal_of], True,
             {"customer": of_customers, "terminal": of_terminals},
         )  # fmt: skip
@@ -129,7 +136,8 @@ class FeatureServer:
         exact = np.full(count, Status.EXACT, np.uint8)
         return Served(
             rows["customer_values"], rows["terminal_values"], profile[customer_of], exact, exact,
-            *_judged(time_ms[customer_of], rows["event_time"], known_only=True), np.zeros(count, bool), False,
+            *judged_profiles(time_ms[customer_of], rows["event_time"], known_only=True),
+            np.zeros(count, bool), False,
             {name: StoreCounts(unread=count) for name in ("customer", "terminal")},
         )  # fmt: skip
 
@@ -167,7 +175,7 @@ class FeatureServer:
         return profile, time_ms
 
 
-def _judged(
+def judged_profiles(
     time_ms: NDArray[np.int64], event_ms: NDArray[np.int64], known_only: bool
 ) -> tuple[Codes, NDArray[np.int64]]:
     """Return each profile's status and its age against the event."""

@@ -12,9 +12,9 @@ when it takes over, the incarnation whose state it took; it overrules older ones
 import itertools
 from collections.abc import Collection, Mapping
 
+from contracts import store_sentinel
 from streams.redis_socket import RedisSocket
 
-_REFILL = b"refill:"
 _EXCHANGE = (
     "if redis.call('HGET',KEYS[1],ARGV[1])==ARGV[2] then"
     " redis.call('HSET',KEYS[1],ARGV[1],ARGV[3]) return 1 end return 0"
@@ -25,7 +25,7 @@ class Sentinel:
     """The fields of one stage's partitions on one server."""
 
     def __init__(self, project: str, stage: str, epoch: int) -> None:
-        self._key = f"headrace:{project}:sentinel"
+        self._key = store_sentinel.key(project)
         self._stage = stage
         self._epoch = epoch
         self._server = ""
@@ -61,17 +61,17 @@ class Sentinel:
     def is_whole(self, connection: RedisSocket, partition: int) -> bool:
         """Return whether some incarnation says that the partition's rows are there."""
         (value,) = connection.command("HMGET", self._key, self._field(partition))
-        return self._said_by(value) is not None and not value.startswith(_REFILL)
+        return store_sentinel.said_by(value, self._here) is not None and not store_sentinel.is_filling(value)
 
     def begin(self, connection: RedisSocket, partition: int, incarnation: int) -> bytes:
         """Put a refill's mark, and return it."""
-        mark = b"%b%d:%b" % (_REFILL, next(self._marks), self._whole(incarnation))
+        mark = store_sentinel.filling(next(self._marks), incarnation, self._here)
         connection.command("HSET", self._key, self._field(partition), mark)
         return mark
 
     def finish(self, connection: RedisSocket, partition: int, mark: bytes) -> bool:
         """Say that the partition's rows are there; False when the store was emptied meanwhile."""
-        return self._exchange(connection, partition, mark, mark.split(b":", 2)[2])
+        return self._exchange(connection, partition, mark, store_sentinel.filled(mark))
 
     def forget(self, connection: RedisSocket, partition: int) -> None:
         """Take the partition's field away, so that a stage that runs writes all its rows again."""
@@ -80,34 +80,24 @@ class Sentinel:
     def _holds(
         self, connection: RedisSocket, partition: int, value: bytes | None, own: int, joined: bool
     ) -> bool:
-        said_by = self._said_by(value)
+        said_by = store_sentinel.said_by(value, self._here)
         if value is None or said_by is None:
             return False
         if said_by > own:  # we were replaced: what is there is our successor's business
             return True
-        if value.startswith(_REFILL):
+        if store_sentinel.is_filling(value):
             return False
         if said_by == own - 1 and joined:
-            return self._exchange(connection, partition, value, self._whole(own))
+            return self._exchange(connection, partition, value, store_sentinel.whole(own, self._here))
         return said_by == own
-
-    def _said_by(self, value: bytes | None) -> int | None:
-        """Return the incarnation that a field names, if it speaks of this run and this server."""
-        words = value or b""
-        if words.startswith(_REFILL):
-            words = words.split(b":", 2)[2]
-        number, _, rest = words.partition(b":")
-        return int(number) if number.isdigit() and rest == self._here() else None
 
     def _exchange(self, connection: RedisSocket, partition: int, old: bytes, new: bytes) -> bool:
         words = ("EVAL", _EXCHANGE, "1", self._key, self._field(partition), old, new)
         return bool(connection.command(*words))
 
     def _field(self, partition: int) -> str:
-        return f"{self._stage}/{partition}"
+        return store_sentinel.field(self._stage, partition)
 
-    def _whole(self, incarnation: int) -> bytes:
-        return b"%d:%b" % (incarnation, self._here())
-
+    @property
     def _here(self) -> bytes:
-        return f"{self._epoch:010d}:{self._server}".encode()
+        return store_sentinel.place(self._epoch, self._server)

@@ -6,16 +6,26 @@ from contracts.frame import Columns, position, strings
 from contracts.lanes import LaneWriter
 from features.catalog import CUSTOMER
 from features.feast_tiles import arguments
+from features.warm_up import exercise
 from streams.stage import Marker, StageCore
 from streams.stage_definition import StageDefinition
 
 
 def warm_up(definition: StageDefinition) -> None:
-    """Fold a row of each kind through a stage that is thrown away."""
+    """Fold a row of each kind through a stage that is thrown away, and ask its state all it may be asked."""
+    exercise(definition.entity)
     core = StageCore("warm/0", definition.rows(0), Marker(input_offset=0, lanes={}, definitions_hash=""))
-    for offset, kind in enumerate(core.rows.columns):
-        lane = LaneWriter(f"warm/{offset}", 0)
-        core.batch([(offset, lane.emit(kind, nobody(), np.zeros(1, np.int32), position(1))[0][1])])
+    offset = 0
+    for kind in core.rows.columns:
+        lane = LaneWriter(f"warm/{kind}", 0)
+        for many in (1, 2):  # the columns of one record are its bytes; those of several are copies
+            records = []
+            for _ in range(many):
+                row = nobody() | {"pos": np.array([position(offset)])}
+                made = lane.emit(kind, row, np.zeros(1, np.int32), position(offset + 1))
+                records.append((offset, made[0][1]))
+                offset += 1
+            core.batch(records)
     again = definition.rows(0)
     again.load({key: blob for key, blob in core.snapshot().entries if blob is not None}, {})
     rows = again.latest()

@@ -9,12 +9,14 @@ EXAMPLE = """
 \b
 Examples:
   headrace up
+  headrace up --serve
   HEADRACE_BOOTSTRAP_SERVERS=127.0.0.1:9092 HEADRACE_REDIS_URL=redis://127.0.0.1:6379/0 headrace up
 """
 
 
 @click.command(name="up", epilog=EXAMPLE)
-def command() -> None:
+@click.option("--serve", is_flag=True, help="Open the HTTP door too; see `headrace serve --help`.")
+def command(serve: bool) -> None:
     """Start Kafka, Redis, the topics and every worker, and keep them running; Ctrl-C stops them all.
 
     A second `up` tells what runs already. Servers named in the environment are used instead of local ones.
@@ -30,7 +32,7 @@ def command() -> None:
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    deployment = Deployment(root, click.echo)
+    deployment = Deployment(root, click.echo, [("serve",)] if serve else [])
     try:
         deployment.start()
         click.echo("up; Ctrl-C stops everything")

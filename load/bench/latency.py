@@ -48,8 +48,8 @@ class _Sent(NamedTuple):
 def run(root: Path, servers: Servers, rate: float = RATE) -> Outcome:
     """Measure at `rate` payments a second; the figures are medians of five runs."""
     events = int(rate * (WARM_UP_S + RUNS * RUN_S))
-    made = _payments(events)
-    records = _records(made)
+    made = payments(events)
+    records = records_of(made)
     with Stand(root, servers, "latency") as stand:
         promote_quick_model(stand.run.models, made)
         pids = stand.start(*WORKERS) | stand.server_pids
@@ -164,10 +164,12 @@ def _whole(processes: dict[str, Figures]) -> Figures:
     )  # fmt: skip
 
 
-def _payments(events: int) -> Generated:
+def payments(events: int) -> Generated:
+    """Return payments of the bank workload, each once."""
     return generate(replace(workload("bank"), events=events, duplicate_ratio=0.0, optional_fields=False))
 
 
-def _records(made: Generated) -> list[Record]:
+def records_of(made: Generated) -> list[Record]:
+    """Return the payments as a producer sends them, in order of delivery."""
     records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
     return records.slice(0, made.transactions.num_rows)

@@ -163,7 +163,7 @@ class _Set:
 class _NoDrift:
     """Detectors that are off."""
 
-    def model_is(self, _model: str) -> list[DriftEvent]:
+    def model_is(self, *_about: object) -> list[DriftEvent]:
         """Note nothing."""
         return []
 

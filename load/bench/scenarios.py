@@ -99,6 +99,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="drift", about="detectors on streams with known changes: delay, misses, false alarms, CPU",
         module="load.bench.drift.scenario", servers=False,
     ),
+    Scenario(
+        name="serve", about="the HTTP door, 100 requests a second beside 1,000 payments a second",
+        module="load.bench.serve", rated=True,
+    ),
 )  # fmt: skip
 
 

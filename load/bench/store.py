@@ -7,16 +7,22 @@ import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import hiredis
+import msgspec
 import numpy as np
 from feast import FeatureStore
 from feast.data_source import PushMode
 from numpy.typing import NDArray
 
 from contracts.connections import RedisConnection
+from contracts.frame import Kind
 from features.catalog import CUSTOMER
+from features.definition import DAY_MS
 from features.feast_row import RowReaderCodec, RowWriterCodec
+from features.feast_tiles import Tiles, TilesView
+from features.state import EntityState
 from headrace.servers import Servers
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
@@ -34,15 +40,39 @@ FEAST_ROWS = 10_000
 VIEWS = [(view.name, view.columns) for view in CUSTOMER.views]
 TURNS = 3
 SEED = 21
+BEGIN_MS = 1_740_960_000_000
+PAYMENTS_A_KEY = 20
 Part = Callable[[RedisConnection], Figures]
+
+
+class Batch(NamedTuple):
+    """Rows of one write: keys (n,), values (n, k), event times (n,), and tiles of the keys or none."""
+
+    keys: NDArray[np.bytes_]
+    values: NDArray[np.float64]
+    times_ms: NDArray[np.int64]
+    tiles: Tiles | None
 
 
 def run_write(_root: Path, servers: Servers) -> Outcome:
     """Rows a second into Redis, batches of 1,000, by compare-and-set."""
     redis = RedisConnection.from_url(f"{servers.redis_url}/{DATABASE}")
     floor, ours = _in_turn(write_floor, write_ours, redis)
+    floor_tiles, ours_tiles = _in_turn(write_floor_tiles, write_ours_tiles, redis)
     feast = apart(write_feast, redis)
-    return _outcome(ours, floor, feast, "one push of 1,000 rows at a time")
+    outcome = _outcome(ours, floor, feast, "one push of 1,000 rows at a time")
+    return msgspec.structs.replace(
+        outcome,
+        parts={"with_tiles": ours_tiles},
+        peers={**outcome.peers, "floor_with_tiles": floor_tiles},
+        ratios={
+            **outcome.ratios, "floor_with_tiles": ours_tiles.events_per_s / floor_tiles.events_per_s,
+        },
+        notes=[
+            *outcome.notes,
+            f"tiles: packed states of {ours_tiles.extra['tile_bytes']:.0f} bytes a row in the mean",
+        ],
+    )  # fmt: skip
 
 
 def run_read(_root: Path, servers: Servers) -> Outcome:
@@ -66,31 +96,58 @@ def _median(runs: list[Figures]) -> Figures:
 
 def write_ours(redis: RedisConnection) -> Figures:
     """Encode and send batch by batch, as the stages' writer does."""
-    codec, batches = _codec(), _batches()
-    line = RedisSocket(redis, 5.0, 30.0)
-    line.exchange(codec.load(), 1)
-    line.command("FLUSHDB")
-    meter = Meter()
-    for number, (keys, values, times) in enumerate(batches):
-        stamps = np.arange(number * BATCH_ROWS, number * BATCH_ROWS + len(keys))
-        line.exchange(codec.encode(keys, values, times, stamps, epoch=1), codec.calls(len(keys)))
-    return meter.read(ROWS)
+    return _write(redis, _codec(), _batches())
+
+
+def write_ours_tiles(redis: RedisConnection) -> Figures:
+    """Do the same with the keys' packed states beside the rows."""
+    return _write(redis, _codec(tiles=True), _batches(tiles=True))
 
 
 def write_floor(redis: RedisConnection) -> Figures:
     """Send the same bytes, made before."""
-    codec = _codec()
-    line = RedisSocket(redis, 5.0, 30.0)
-    line.exchange(codec.load(), 1)
-    line.command("FLUSHDB")
-    prebuilt = []
-    for number, (keys, values, times) in enumerate(_batches()):
-        stamps = np.arange(number * BATCH_ROWS, number * BATCH_ROWS + len(keys))
-        prebuilt.append((codec.encode(keys, values, times, stamps, epoch=1), codec.calls(len(keys))))
+    return _write_prebuilt(redis, _codec(), _batches())
+
+
+def write_floor_tiles(redis: RedisConnection) -> Figures:
+    """Send the bytes of rows with tiles, made before."""
+    return _write_prebuilt(redis, _codec(tiles=True), _batches(tiles=True))
+
+
+def _write(redis: RedisConnection, codec: RowWriterCodec, batches: list[Batch]) -> Figures:
+    line = _emptied(redis, codec)
+    meter = Meter()
+    for number, batch in enumerate(batches):
+        line.exchange(_encoded(codec, number, batch), codec.calls(len(batch.keys)))
+    return meter.read(ROWS, **_tile_bytes(batches))
+
+
+def _write_prebuilt(redis: RedisConnection, codec: RowWriterCodec, batches: list[Batch]) -> Figures:
+    line = _emptied(redis, codec)
+    prebuilt = [
+        (_encoded(codec, number, batch), codec.calls(len(batch.keys))) for number, batch in enumerate(batches)
+    ]
     meter = Meter()
     for data, calls in prebuilt:
         line.exchange(data, calls)
     return meter.read(ROWS)
+
+
+def _emptied(redis: RedisConnection, codec: RowWriterCodec) -> RedisSocket:
+    line = RedisSocket(redis, 5.0, 30.0)
+    line.exchange(codec.load(), 1)
+    line.command("FLUSHDB")
+    return line
+
+
+def _encoded(codec: RowWriterCodec, number: int, batch: Batch) -> bytes:
+    stamps = np.arange(number * BATCH_ROWS, number * BATCH_ROWS + len(batch.keys))
+    return codec.encode(batch.keys, batch.values, batch.times_ms, stamps, 1, batch.tiles)
+
+
+def _tile_bytes(batches: list[Batch]) -> dict[str, float]:
+    packed = [len(state) for batch in batches if batch.tiles for state in batch.tiles.packed.tolist()]
+    return {"tile_bytes": float(np.mean(packed))} if packed else {}
 
 
 def write_feast(redis: RedisConnection) -> Figures:
@@ -99,7 +156,7 @@ def write_feast(redis: RedisConnection) -> Figures:
         store = _stock(redis, Path(folder))
         rows = dict.fromkeys(FEATURES, 1.5)
         frames = [
-            frame([(f"c{i:06d}", 1_740_960_000_000 + start, rows) for i in range(BATCH_ROWS)], "customer_id")
+            frame([(f"c{i:06d}", BEGIN_MS + start, rows) for i in range(BATCH_ROWS)], "customer_id")
             for start in range(0, FEAST_ROWS, BATCH_ROWS)
         ]
         meter = Meter()
@@ -154,7 +211,7 @@ def read_feast(redis: RedisConnection) -> Figures:
         store = _stock(redis, Path(folder))
         rows = dict.fromkeys(FEATURES, 1.5)
         names = [f"c{i:06d}" for i in range(BATCH_ROWS)]
-        data = frame([(name, 1_740_960_000_000, rows) for name in names], "customer_id")
+        data = frame([(name, BEGIN_MS, rows) for name in names], "customer_id")
         store.push("customer_push", data, to=PushMode.ONLINE)
         references = [f"customer_view:{feature}" for feature in FEATURES]
         entities = [{"customer_id": name} for name in names]
@@ -170,24 +227,47 @@ def _stock(redis: RedisConnection, folder: Path) -> FeatureStore:
     return store
 
 
-def _codec() -> RowWriterCodec:
-    return RowWriterCodec(PROJECT, CUSTOMER.join_key, VIEWS)
+def _codec(tiles: bool = False) -> RowWriterCodec:
+    return RowWriterCodec(PROJECT, CUSTOMER.join_key, VIEWS, TilesView.of(CUSTOMER) if tiles else None)
 
 
-def _batches() -> list[tuple[NDArray[np.bytes_], NDArray[np.float64], NDArray[np.int64]]]:
+def _batches(tiles: bool = False) -> list[Batch]:
     """Distinct keys in a batch, every key four times in all: three in four writes replace a row."""
     rng = np.random.default_rng(SEED)
     names = np.array([f"c{i:06d}" for i in range(KEYS)], np.bytes_)
     order = np.concatenate([rng.permutation(KEYS) for _ in range(ROWS // KEYS)])
     values = rng.normal(100.0, 30.0, (BATCH_ROWS, len(CUSTOMER.columns)))
-    times = np.full(BATCH_ROWS, 1_740_960_000_000)
+    times = np.full(BATCH_ROWS, BEGIN_MS)
+    beside = _tiles(rng) if tiles else None
     return [
-        (names[order[at : at + BATCH_ROWS]], values, times + at) for at in range(0, len(order), BATCH_ROWS)
+        Batch(names[order[at : at + BATCH_ROWS]], values, times + at, beside)
+        for at in range(0, len(order), BATCH_ROWS)
     ]
 
 
+def _tiles(rng: np.random.Generator) -> Tiles:
+    """Return the tiles of a batch of customers after ordinary months: some pay daily, most now and then."""
+    count = BATCH_ROWS * PAYMENTS_A_KEY
+    who = np.minimum(rng.zipf(1.3, count) - 1, BATCH_ROWS - 1)
+    who[:BATCH_ROWS] = np.arange(BATCH_ROWS)
+    names = np.array([f"c{i:06d}" for i in range(BATCH_ROWS)], np.bytes_)
+    state = EntityState(CUSTOMER)
+    state.apply(
+        {
+            "pos": np.arange(count), "customer_id": names[who],
+            "terminal_id": np.array([f"m{i}" for i in rng.integers(0, 500, count)], np.bytes_),
+            "event_time": np.sort(rng.integers(BEGIN_MS - 30 * DAY_MS, BEGIN_MS, count)),
+            "amount_minor": rng.integers(100, 20_000, count),
+        },
+        Kind.PAYMENT,
+    )  # fmt: skip
+    packed = np.empty(BATCH_ROWS, np.object_)
+    packed[:] = state.export(names)
+    return Tiles(packed, state.valid_until_ms(names, np.full(BATCH_ROWS, BEGIN_MS)))
+
+
 def _wanted() -> list[NDArray[np.bytes_]]:
-    return [keys for keys, _, _ in _batches()]
+    return [batch.keys for batch in _batches()]
 
 
 def _line(redis: RedisConnection) -> socket.socket:

@@ -1,0 +1,55 @@
+"""`headrace serve`: features and decisions over HTTP, before a payment is in the log."""
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  headrace serve
+  headrace serve --port 0
+  curl -H "Authorization: Bearer $(cat .headrace/current/serve/token)" \\
+       -d '{"customer_id": "c1"}' http://127.0.0.1:8700/features
+"""
+
+
+@click.command(name="serve", epilog=EXAMPLE)
+@click.option("--host", help="Address to listen on (default: 127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one (default: 8700).")
+@click.option(
+    "--allow-remote", is_flag=True, help="Listen on an address that other machines reach; HTTP has no TLS."
+)
+def command(host: str | None, port: int | None, allow_remote: bool) -> None:
+    """Answer POST /features and POST /score (and /batch of both), GET /health; nothing is written.
+
+    The bearer token is HEADRACE_SERVE_TOKEN, or is made and kept in the run's home in serve/token.
+    SIGTERM or Ctrl-C finishes what is being answered and stops.
+    """
+    import msgspec
+    from prometheus_client import CollectorRegistry
+
+    from headrace import environment, stopping, telemetry
+    from headrace.door_note import note_door, token_of
+    from inference.serve_metrics import ServeMetrics
+    from inference.serve_settings import ServeSettings
+    from inference.serve_worker import ServeWorker
+
+    run = environment.current_run()
+    settings = environment.settings_of(
+        ServeSettings,
+        **({} if host is None else {"host": host}),
+        **({} if port is None else {"port": port}),
+        **({"allow_remote": True} if allow_remote else {}),
+    )
+    if not settings.token:
+        settings = msgspec.structs.replace(settings, token=token_of(run))
+    telemetry.configure("serve", settings.log_level)
+    telemetry.log_settings(settings)
+    is_stopping = stopping.on_signals()
+    registry = CollectorRegistry()
+
+    def ready(opened: int) -> None:
+        note_door(run, settings.host, opened)
+        telemetry.serve_metrics(run, "serve", registry, settings.metrics_port)
+        click.echo(f"http://{settings.host}:{opened}", err=True)
+
+    ServeWorker(settings, ServeMetrics(registry)).run(is_stopping, ready)

@@ -1,0 +1,181 @@
+"""Tiles in memory: finalised as the state says, pending payments as the stream says, and never guessed."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from contracts.frame import Columns, Kind, strings, take
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
+from features.definition import DAY_MS, Entity
+from features.feast_row import RowsRead
+from features.state import EntityState
+from inference.breaker import Breaker
+from inference.missing import missing
+from inference.moment_reader import MomentReader
+from inference.online_reader import Keys, StoreUnavailable
+from inference.pending import PendingServer, pending_rows
+from inference.served import Status
+from tests.unit.inference.support import EPOCH, START_MS
+
+ROWS, NAMES = 400, 20
+
+
+class Store:
+    """A store in memory whose rows carry tiles; a test may damage it."""
+
+    def __init__(self, customer: EntityState, terminal: EntityState) -> None:
+        self.states = {"customer": customer, "terminal": terminal}
+        self.packed: dict[bytes, bytes] = {}
+        self.epoch, self.is_whole, self.is_down = EPOCH, True, False
+        self.asked_whole = 0
+
+    def whole(self) -> bool:
+        self.asked_whole += 1
+        return self.is_whole
+
+    def read(self, customers: Keys, terminals: Keys) -> tuple[RowsRead, RowsRead]:
+        if self.is_down:
+            raise StoreUnavailable("E_STORE_UNAVAILABLE", "no answer", "memory")
+        profile = len(CUSTOMER_PROFILE.columns)
+        return self._rows(CUSTOMER, customers, profile), self._rows(TERMINAL, terminals, 0)
+
+    def _rows(self, entity: Entity, keys: Keys, profile: int) -> RowsRead:
+        state = self.states[entity.name]
+        latest = state.latest()
+        at = {key: number for number, key in enumerate(latest.keys)}
+        views = len(entity.views) + (profile > 0) + 1
+        count = len(keys)
+        values = np.full((count, len(entity.columns) + profile), np.nan)
+        times, stamps = np.full((count, views), -1, np.int64), np.full((count, views), -1, np.int64)
+        streamed = [*range(len(entity.views)), views - 1]
+        for row, key in enumerate(keys.tolist()):
+            if key in at:
+                values[row, : len(entity.columns)] = latest.values[at[key]]
+                times[row, streamed] = latest.as_of_ms[at[key]]
+                stamps[row, streamed] = latest.position[at[key]]
+        packed = [
+            self.packed.get(key, state_bytes)
+            for key, state_bytes in zip(keys.tolist(), state.export(keys), strict=True)
+        ]
+        epochs = np.where(stamps >= 0, self.epoch, -1)
+        return RowsRead(
+            values, times, epochs, stamps, times >= 0, np.zeros(count, np.bool_), "", tuple(packed),
+            np.zeros(count, np.int64),
+        )  # fmt: skip
+
+
+class Given(NamedTuple):
+    """A store, a reader over it, and the states that the stages have."""
+
+    store: Store
+    reader: MomentReader
+    customer: EntityState
+    terminal: EntityState
+
+
+def payments(count: int, seed: int, begin_ms: int = START_MS) -> Columns:
+    rng = np.random.default_rng(seed)
+    return {
+        "pos": np.arange(count), "transaction_id": strings([f"t{seed}-{n}" for n in range(count)]),
+        "customer_id": strings([f"c{n}" for n in rng.integers(0, NAMES, count)]),
+        "terminal_id": strings([f"m{n}" for n in rng.integers(0, NAMES, count)]),
+        "event_time": begin_ms + np.sort(rng.integers(0, 20 * DAY_MS, count)),
+        "amount_minor": rng.integers(0, 90_000, count),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def given() -> Given:
+    rows = payments(ROWS, seed=3)
+    customer, terminal = EntityState(CUSTOMER), EntityState(TERMINAL)
+    customer.apply(rows, Kind.PAYMENT)
+    terminal.apply(rows, Kind.PAYMENT)
+    store = Store(customer, terminal)
+    return Given(store, MomentReader(store, Breaker(250.0), store.whole, EPOCH), customer, terminal)
+
+
+def bits(values: np.ndarray) -> list[list[int]]:
+    clean = np.where(np.isnan(values), np.nan, values)
+    return clean.view(np.uint64).tolist()
+
+
+NOBODY = strings([])
+
+
+@pytest.mark.parametrize("later_days", [0, 1, 9, 60])
+def test_values_at_a_moment_are_the_states_own(given: Given, later_days: int) -> None:
+    keys = strings([f"c{n}" for n in range(NAMES)] + ["nobody", "c1"])
+    now_ms = np.full(len(keys), START_MS + (20 + later_days) * DAY_MS)
+    stored = given.reader.read(keys, NOBODY, 0.0)
+    assert stored is not None
+    found = given.reader.at(CUSTOMER, stored.customer, now_ms)
+    assert bits(found.values) == bits(given.customer.at(keys, now_ms))
+    assert found.valid_until_ms.tolist() == given.customer.valid_until_ms(keys, now_ms).tolist()
+    assert not found.uncertain.any()
+    assert found.newest_ms[-2] == -1
+    assert given.store.asked_whole == 1  # for the key that is not there
+
+
+def test_a_pending_payment_is_answered_as_the_stream_answers_it_next(given: Given) -> None:
+    pending = payments(30, seed=8, begin_ms=START_MS + 21 * DAY_MS)
+    served = PendingServer(given.reader).serve(_rows(pending), 0.0)
+    for row in range(30):
+        one = take(pending, slice(row, row + 1))
+        for entity, values in ((CUSTOMER, served.customer), (TERMINAL, served.terminal)):
+            state = EntityState(entity)
+            state.apply(payments(ROWS, seed=3), Kind.PAYMENT)
+            assert bits(values[row : row + 1]) == bits(state.apply(one, Kind.PAYMENT).values)
+    assert set(served.customer_status.tolist()) == {Status.EXACT}
+    assert not missing(served, None).any()
+
+
+def test_another_keys_tiles_are_seen(given: Given) -> None:
+    keys, now_ms = strings(["c1"]), np.array([START_MS + 20 * DAY_MS])
+    given.store.packed[b"c1"] = given.customer.export(strings(["c2"]))[0]
+    stored = given.reader.read(keys, NOBODY, 0.0)
+    assert stored is not None
+    found = given.reader.at(CUSTOMER, stored.customer, now_ms)
+    assert bits(found.values) != bits(given.customer.at(keys, now_ms))
+
+
+@pytest.mark.parametrize("damage", ["no tiles", "other definitions", "another run", "not whole"])
+def test_what_cannot_be_told_is_null_and_flagged(given: Given, damage: str) -> None:
+    pending = take(payments(1, seed=9), slice(0, 1))
+    pending["customer_id"], pending["terminal_id"] = strings(["c1"]), strings(["m1"])
+    if damage == "no tiles":
+        given.store.packed[b"c1"] = b""
+    elif damage == "other definitions":
+        given.store.packed[b"c1"] = b"\x02" + b"\0" * 20
+    else:
+        given.store.is_whole = False
+        pending["customer_id"] = strings(["nobody"])
+        if damage == "another run":
+            given.store.epoch = EPOCH - 1
+    served = PendingServer(given.reader).serve(_rows(pending), 0.0)
+    assert np.isnan(served.customer).all()
+    assert served.customer_status.tolist() == [Status.DEFAULT]
+    assert np.isnan(served.terminal).all() == (damage == "another run")
+    assert served.unreadable.all()
+
+
+def test_rows_of_another_run_are_no_past_where_the_store_is_whole(given: Given) -> None:
+    given.store.epoch = EPOCH - 1
+    stored = given.reader.read(strings(["c1"]), NOBODY, 0.0)
+    assert stored is not None
+    assert stored.customer.packed == [b""]
+    assert not stored.customer.uncertain.any()
+
+
+def test_a_store_that_is_away_is_left_alone_for_a_while(given: Given) -> None:
+    given.store.is_down = True
+    assert given.reader.read(strings(["c1"]), NOBODY, 0.0) is None
+    assert not given.reader.available
+    given.store.is_down = False
+    assert given.reader.read(strings(["c1"]), NOBODY, 100.0) is None
+    assert given.reader.read(strings(["c1"]), NOBODY, 251.0) is not None
+    assert given.reader.available
+
+
+def _rows(pending: Columns) -> Columns:
+    return pending_rows({**pending, "appended_ms": pending["event_time"]})
