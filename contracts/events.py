@@ -215,6 +215,49 @@ class ReviewCase(Struct, frozen=True, kw_only=True, gc=False):
     reasons: list[Annotated[str, Meta(min_length=1, max_length=128)]]
 
 
+class CalibrationBin(Struct, frozen=True, kw_only=True, gc=False):
+    """Ten bins of equal width over the score; those without payments are left out."""
+
+    rows: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    score_mean: float
+    fraud_share: float
+
+
+class Quality(Struct, frozen=True, kw_only=True, gc=False):
+    """One report, alert or event of the learner."""
+
+    quality_id: Annotated[str, Meta(min_length=1, max_length=512)]
+    kind: Literal[
+        "matured",
+        "labels",
+        "label_unmatched",
+        "segment",
+        "fairness_alert",
+        "fairness_cleared",
+        "retrain",
+        "training",
+        "restart",
+    ]
+    at: Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)]
+    what: Annotated[str, Meta(min_length=1, max_length=1024)]
+    code: Annotated[str, Meta(min_length=1, max_length=64)] | None | UnsetType = UNSET
+    what_to_do: Annotated[str, Meta(min_length=1, max_length=1024)] | None | UnsetType = UNSET
+    window_days: Annotated[int, Meta(ge=1, le=2147483647)] | None | UnsetType = UNSET
+    window_from: Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)] | None | UnsetType = (
+        UNSET
+    )
+    window_to: Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)] | None | UnsetType = (
+        UNSET
+    )
+    model: Annotated[str, Meta(min_length=1, max_length=256)] | None | UnsetType = UNSET
+    stage: Literal["champion", "challenger", "canary", "shadow"] | None | UnsetType = UNSET
+    segment: Annotated[str, Meta(min_length=1, max_length=128)] | None | UnsetType = UNSET
+    transaction_id: Annotated[str, Meta(min_length=1, max_length=64)] | None | UnsetType = UNSET
+    counts: dict[str, Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)]]
+    figures: dict[str, float]
+    calibration: list[CalibrationBin] | None | UnsetType = UNSET
+
+
 class Reason(Struct, frozen=True, kw_only=True, gc=False):
     """Why the payment was not approved, strongest first; empty when approved."""
 
@@ -456,6 +499,66 @@ TERMS: tuple[Terms, ...] = (
             Field(name="policy", kind="other", required=False),
             Field(name="latency_ms", kind="other", required=True),
             Field(name="traceparent", kind="string", required=False, low=55, high=55),
+        ),
+    ),
+    Terms(
+        topic="quality",
+        contract="headrace-quality",
+        version="1.0.0",
+        effective_from_ms=946684800000,
+        key_field="kind",
+        struct=Quality,
+        fields=(
+            Field(name="quality_id", kind="string", required=True, low=1, high=512),
+            Field(
+                name="kind",
+                kind="string",
+                required=True,
+                enum=(
+                    "matured",
+                    "labels",
+                    "label_unmatched",
+                    "segment",
+                    "fairness_alert",
+                    "fairness_cleared",
+                    "retrain",
+                    "training",
+                    "restart",
+                ),
+            ),
+            Field(
+                name="at", kind="integer", required=True, low=-9223372036854775808, high=9223372036854775807
+            ),
+            Field(name="what", kind="string", required=True, low=1, high=1024),
+            Field(name="code", kind="string", required=False, low=1, high=64),
+            Field(name="what_to_do", kind="string", required=False, low=1, high=1024),
+            Field(name="window_days", kind="integer", required=False, low=1, high=2147483647),
+            Field(
+                name="window_from",
+                kind="integer",
+                required=False,
+                low=-9223372036854775808,
+                high=9223372036854775807,
+            ),
+            Field(
+                name="window_to",
+                kind="integer",
+                required=False,
+                low=-9223372036854775808,
+                high=9223372036854775807,
+            ),
+            Field(name="model", kind="string", required=False, low=1, high=256),
+            Field(
+                name="stage",
+                kind="string",
+                required=False,
+                enum=("champion", "challenger", "canary", "shadow"),
+            ),
+            Field(name="segment", kind="string", required=False, low=1, high=128),
+            Field(name="transaction_id", kind="string", required=False, low=1, high=64),
+            Field(name="counts", kind="other", required=True),
+            Field(name="figures", kind="other", required=True),
+            Field(name="calibration", kind="other", required=False),
         ),
     ),
     Terms(

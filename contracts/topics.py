@@ -84,6 +84,14 @@ VERDICTS = Topic(
     name="verdicts", key="transaction_id", owner="analysts",
     about="what analysts found, JSON; nothing is taken back",
 )  # fmt: skip
+QUALITY = Topic(
+    name="quality", key="kind", owner="learner", partitions=1, single=True,
+    about="matured quality, fairness and retraining, JSON",
+)  # fmt: skip
+CHANGELOG_LEARNER = Topic(
+    name="changelog.learner", key="state", owner="learner", partitions=1, single=True, compacted=True,
+    about="which moments the learner has reported, and what it had read by then",
+)  # fmt: skip
 CHANGELOG_CUSTOMER = Topic(
     name="changelog.customer", key="customer_id", owner="customer stage", compacted=True,
     about="the stage's state and markers, one partition an input partition",
@@ -95,7 +103,7 @@ CHANGELOG_TERMINAL = Topic(
 
 TOPICS: tuple[Topic, ...] = (
     TRANSACTIONS, LABELS, TRANSACTIONS_DLQ, LABELS_DLQ, EVENTS_CUSTOMER, EVENTS_TERMINAL, FEATURES_LOG,
-    PREDICTIONS, DRIFT, REVIEWS, VERDICTS, CHANGELOG_CUSTOMER, CHANGELOG_TERMINAL,
+    PREDICTIONS, DRIFT, REVIEWS, VERDICTS, QUALITY, CHANGELOG_LEARNER, CHANGELOG_CUSTOMER, CHANGELOG_TERMINAL,
 )  # fmt: skip
 
 

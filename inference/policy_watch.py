@@ -55,11 +55,14 @@ class PolicyWatch:
     Args:
         models: the registry's folder, in which live policies are kept.
         file: the policy's file; None means the registry's own, or the default.
+        keeping: whether a policy is kept for replays before it decides; not where nothing is recorded.
     """
 
     def __init__(
-        self, models: Path, file: Path | None, listener: PolicyListener, interval_s: float = 1.0
-    ) -> None:
+        self, models: Path, file: Path | None, listener: PolicyListener, interval_s: float = 1.0,
+        keeping: bool = True,
+    ) -> None:  # fmt: skip
+        self._keeping = keeping
         self._models, self._file, self._listener = models, file, listener
         self._interval_s = interval_s
         self._declared: DeclaredPolicy | None = None
@@ -98,7 +101,8 @@ class PolicyWatch:
             if self._declared is not None and declared.sha256 == self._declared.sha256:
                 self._refused = ""
                 return None
-            keep(self._models, declared)
+            if self._keeping:
+                keep(self._models, declared)
         except ConfigError as error:
             self._refuse(error)
             return error

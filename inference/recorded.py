@@ -44,12 +44,13 @@ def served_of(predictions: Predictions) -> Served:
     nothing = np.empty((count, 0))
     groups = [one["features"]["groups"] for one in predictions]
     status = {
-        name: [_status(group, name) for group in groups] for name in ("customer", "terminal", "profile")
+        name: np.array([_status(group, name) for group in groups], np.uint8)
+        for name in ("customer", "terminal", "profile")
     }
     ages = [group.get("profile", {}).get("age_ms") for group in groups]
     return Served(
         nothing, nothing, nothing,
-        *(np.array(status[name], np.uint8) for name in ("customer", "terminal", "profile")),
+        status["customer"], status["terminal"], status["profile"],
         np.array([NO_AGE if age is None else age for age in ages], np.int64),
         np.array([_UNREADABLE in one["degraded_why"] for one in predictions], np.bool_),
         all(map(is_available, predictions)), {},

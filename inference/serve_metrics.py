@@ -2,8 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from contracts.errors import ModelError
+from contracts.errors import ConfigError, ModelError
 from inference.model import ModelName
+from inference.policy import DeclaredPolicy
 
 _ANSWER_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -35,7 +36,13 @@ class ServeMetrics:
         self.model = Gauge(
             "headrace_serve_model_info", "1 for the model that scores", ["name", "version"], registry=registry
         )
+        self.refused_policies = counter("policies_refused_total", "policy files that failed a check", "code")
+        self.policy = Gauge(
+            "headrace_serve_policy_info", "1 for the policy that decides", ["name", "version", "sha256"],
+            registry=registry,
+        )  # fmt: skip
         self._live: tuple[str, str] | None = None
+        self._policy: tuple[str, str, str] | None = None
 
     def model_live(self, identity: ModelName) -> None:
         """Show the model that scores from now on."""
@@ -47,3 +54,14 @@ class ServeMetrics:
     def model_refused(self, error: ModelError) -> None:
         """Count a refused version."""
         self.refused_models.labels(error.code).inc()
+
+    def policy_live(self, declared: DeclaredPolicy) -> None:
+        """Show the policy that decides from now on."""
+        if self._policy is not None:
+            self.policy.labels(*self._policy).set(0)
+        self._policy = (declared.policy.name, declared.policy.version, declared.sha256)
+        self.policy.labels(*self._policy).set(1)
+
+    def policy_refused(self, error: ConfigError) -> None:
+        """Count a refused file."""
+        self.refused_policies.labels(error.code).inc()

@@ -18,6 +18,7 @@ from inference.clock import SystemClock
 from inference.moment_reader import MomentReader
 from inference.online_reader import RedisFeatureReader
 from inference.pending import PendingServer
+from inference.policy_watch import PolicyWatch
 from inference.scorer_core import ScorerCore
 from inference.serve_answers import Asked, Decisions, Moments
 from inference.serve_http import Door, Queues
@@ -40,7 +41,7 @@ class ServeWorker:
     """The door of a run, from settings to a clean end.
 
     Raises:
-        ConfigError: E_SERVE_TOKEN, E_SERVE_REMOTE.
+        ConfigError: E_SERVE_TOKEN, E_SERVE_REMOTE; E_POLICY_*, the policy is refused and none was live.
     """
 
     def __init__(self, settings: ServeSettings, metrics: ServeMetrics) -> None:
@@ -58,8 +59,11 @@ class ServeWorker:
             settings.model_look_ms / 1000,
             settings.models_secret,
         )
+        look_s = settings.policy.look_ms / 1000
+        self._policies = PolicyWatch(settings.models, settings.policy.file, metrics, look_s, keeping=False)
+        self._policies.start()  # a core decides by some policy from its first row on
         core = ScorerCore(
-            PendingServer(self._reader), self._models, self._clock, settings.epoch, settings.policy,
+            PendingServer(self._reader), self._models, self._clock, settings.epoch, self._policies,
             watching=False,
         )  # fmt: skip
         self._decisions = Decisions(core, self._clock)
@@ -77,6 +81,7 @@ class ServeWorker:
             asyncio.run(self._serve(stopping, ready))
         finally:
             self._models.close()
+            self._policies.close()
             self._rows.close()
             self._whole.close()
 

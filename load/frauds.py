@@ -10,7 +10,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from load.plan import DAY_MS, HOUR_MS, MINUTE_MS, PaymentPlan
+from load.plan import DAY_MS, MINUTE_MS, PaymentPlan
 from load.population import Population, choose_far, choose_near, clip_minor
 from load.rhythm import moments
 
@@ -43,8 +43,10 @@ def stolen_cards(plan: PaymentPlan, people: Population, rng: np.random.Generator
     who = rng.integers(0, plan.customers, len(episode) + 1)[episode]
     start_ms = moments(goal // 2 + 1, plan.days, 0.0, rng)[episode]
     changed = start_ms >= plan.fraud.changes_at_ratio * plan.span_ms
-    gap_ms = np.where(changed, 3 * HOUR_MS, 12 * MINUTE_MS) * rng.exponential(1.0, len(who))
-    scale = np.where(changed, rng.uniform(0.7, 1.6, len(who)), rng.uniform(2.5, 8.0, len(who)))
+    gap_ms = np.where(changed, plan.fraud.changed_gap_ms, 12 * MINUTE_MS) * rng.exponential(1.0, len(who))
+    scale = np.where(
+        changed, rng.uniform(*plan.fraud.changed_scale, len(who)), rng.uniform(2.5, 8.0, len(who))
+    )
     return Payments(
         who=who,
         where=np.where(changed, choose_near(people, who, rng), choose_far(people, len(who), rng)),

@@ -13,7 +13,8 @@ class FraudPlan:
     """How much of the traffic is fraud, of which pattern, and whether the pattern changes on the way.
 
     `ratio` counts frauds among payments; the three shares split it. After `changes_at_ratio` of the
-    time, stolen cards are spent near home in ordinary amounts, hours apart.
+    time, stolen cards are spent near home in ordinary amounts (times `changed_scale` of what is usual), hours
+    (`changed_gap_ms`) apart.
     """
 
     ratio: float = 0.012
@@ -23,6 +24,8 @@ class FraudPlan:
     compromised_days: float = 21.0
     compromised_hit_ratio: float = 0.6
     changes_at_ratio: float = 1.0
+    changed_gap_ms: int = 3 * HOUR_MS
+    changed_scale: tuple[float, float] = (0.7, 1.6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from streams.archive_rows import (
     RawDrift,
     RawLabel,
     RawPrediction,
+    RawQuality,
     RawReview,
     RawTransaction,
     RawVerdict,
@@ -123,6 +124,7 @@ _RECORDS: dict[str, tuple[str, type | None]] = {
     topics.DRIFT.name: ("drift", RawDrift),
     topics.REVIEWS.name: ("reviews", RawReview),
     topics.VERDICTS.name: ("verdicts", RawVerdict),
+    topics.QUALITY.name: ("quality", RawQuality),
     topics.TRANSACTIONS_DLQ.name: ("transactions_dlq", None),
     topics.LABELS_DLQ.name: ("labels_dlq", None),
 }

@@ -85,9 +85,23 @@ class RawDrift(msgspec.Struct, kw_only=True, gc=False):
     """A drift alert is found by nothing but its place."""
 
 
+class RawQuality(msgspec.Struct, kw_only=True, gc=False):
+    """What a record of the learner is found by."""
+
+    quality_id: str | None = None
+    kind: str | None = None
+    at: Int64 | None = None
+    code: str | None = None
+    quality_model: str | None = msgspec.field(default=None, name="model")
+    stage: str | None = None
+    segment: str | None = None
+    window_days: Int64 | None = None
+
+
 _TYPES: dict[str, pa.DataType] = {
     "event_time": pa.int64(), "label_time": pa.int64(), "scored_at": pa.int64(), "amount_minor": pa.int64(),
-    "opened_at": pa.int64(), "decided_at": pa.int64(), "score": pa.float64(),
+    "opened_at": pa.int64(), "decided_at": pa.int64(), "score": pa.float64(), "at": pa.int64(),
+    "window_days": pa.int64(),
 }  # fmt: skip
 
 

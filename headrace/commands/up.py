@@ -10,19 +10,22 @@ EXAMPLE = """
 Examples:
   headrace up
   headrace up --serve
+  headrace up --learn
   HEADRACE_BOOTSTRAP_SERVERS=127.0.0.1:9092 HEADRACE_REDIS_URL=redis://127.0.0.1:6379/0 headrace up
 """
 
 
 @click.command(name="up", epilog=EXAMPLE)
 @click.option("--serve", is_flag=True, help="Open the HTTP door too; see `headrace serve --help`.")
-def command(serve: bool) -> None:
+@click.option("--learn", is_flag=True, help="Run the learner too: live quality, fairness, retraining.")
+def command(serve: bool, learn: bool) -> None:
     """Start Kafka, Redis, the topics and every worker, and keep them running; Ctrl-C stops them all.
 
     A second `up` tells what runs already. Servers named in the environment are used instead of local ones.
     """
     from headrace import environment
     from headrace.deployment import Deployment, Up
+    from headrace.supervisor import LEARNER
 
     environment.check_names()
     root = environment.root()
@@ -32,7 +35,8 @@ def command(serve: bool) -> None:
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    deployment = Deployment(root, click.echo, [("serve",)] if serve else [])
+    more = [*([("serve",)] if serve else []), *([LEARNER] if learn else [])]
+    deployment = Deployment(root, click.echo, more)
     try:
         deployment.start()
         click.echo("up; Ctrl-C stops everything")

@@ -1,0 +1,1 @@
+"""Scenarios: stories of event time that run on real servers from one command, with figures and a plot."""

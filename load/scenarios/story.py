@@ -1,0 +1,95 @@
+"""The figures of a pattern change: what was seen when, and how average precision fell and came back."""
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+
+from contracts.events import Quality
+from load.plan import DAY_MS
+from load.scenarios.person import Act
+from load.scenarios.told import Told
+
+Series = dict[str, list[tuple[int, float]]]  # model and stage -> (payments up to, average precision)
+FRAUDS_MIN = 30
+
+
+def series_of(told: Sequence[Quality], days: int) -> Series:
+    """Return average precision of matured windows by model and stage, by the time of their payments."""
+    found: Series = {}
+    for r in told:
+        if (
+            r.kind == "matured" and r.window_days == days and isinstance(r.model, str)
+            and r.counts["frauds"] >= FRAUDS_MIN and "average_precision" in r.figures
+        ):  # fmt: skip
+            point = (int(r.window_to or 0), r.figures["average_precision"])
+            found.setdefault(f"{r.model} {r.stage}", []).append(point)
+    return {name: sorted(points) for name, points in sorted(found.items())}
+
+
+def figures(told: Told, acts: Sequence[Act], change_ms: int, days: int) -> dict[str, Any]:
+    """Return the scenario's figures; moments are days after the change, None for what never came.
+
+    Args:
+        days: length of the windows that are told of.
+    """
+    series = series_of(told.quality, days)
+    promoted = [act for act in acts if act.what == "promote"]
+    shadows = [act for act in acts if act.what == "shadow"]
+    old = promoted[0].model if promoted else ""
+    new = promoted[-1] if len(promoted) > 1 else None
+    decided = dict[int, float]()
+    for act in promoted:
+        decided |= dict(series.get(f"{act.model} champion", []))
+    before = [p for at, p in decided.items() if at <= change_ms]
+    fallen = [p for at, p in decided.items() if at > change_ms and (new is None or at <= new.at_ms)]
+    after = [p for at, p in decided.items() if new is not None and at - days * DAY_MS >= new.at_ms]
+    stayed = [
+        p for at, p in series.get(f"{old} shadow", []) if new is not None and at - days * DAY_MS >= new.at_ms
+    ]
+    drift = [d for d in told.drift if d.get("kind") == "alert" and isinstance(d.get("at"), int)]
+    fired = [r.at for r in told.quality if r.kind == "retrain" and r.at > change_ms]
+    precision = {
+        "before": _mean(before), "worst": min(fallen, default=None), "after": _mean(after),
+        "old_model_after": _mean(stayed),
+    }  # fmt: skip
+    return {
+        "change_ms": change_ms, "window_days": days, "champions": [act.model for act in promoted],
+        "days_after_change": {
+            "drift_alert": _days(_first([int(str(d["at"])) for d in drift], change_ms), change_ms),
+            "trigger": _days(_first(fired, change_ms), change_ms),
+            "shadow": _days(_first([act.at_ms for act in shadows], change_ms), change_ms),
+            "promotion": _days(new.at_ms if new else None, change_ms),
+        },
+        "drift_alerts": {
+            "before_change": sum(int(str(d["at"])) <= change_ms for d in drift),
+            "after_change": sum(int(str(d["at"])) > change_ms for d in drift),
+        },
+        "triggers": [
+            {"at": r.at, "code": r.code, "what": r.what, "evidence": r.figures}
+            for r in told.quality if r.kind == "retrain"
+        ],
+        "acts": [act._asdict() for act in acts],
+        "average_precision": precision,
+        "recovered_ratio": _recovered(precision),
+        "series": series,
+    }  # fmt: skip
+
+
+def _recovered(precision: dict[str, float | None]) -> float | None:
+    """Return which share of what was lost came back."""
+    before, worst, after = (precision[name] for name in ("before", "worst", "after"))
+    if before is None or worst is None or after is None or before <= worst:
+        return None
+    return (after - worst) / (before - worst)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return mean(values) if values else None
+
+
+def _first(times: Sequence[int], after_ms: int) -> int | None:
+    return min((at for at in times if at > after_ms), default=None)
+
+
+def _days(at_ms: int | None, since_ms: int) -> float | None:
+    return None if at_ms is None else round((at_ms - since_ms) / DAY_MS, 2)

@@ -1,0 +1,95 @@
+"""The scenario's person and story on made records: who is promoted when, and what the figures say."""
+
+from contracts.events import Quality
+from load.plan import DAY_MS
+from load.scenarios.person import Act, Person
+from load.scenarios.plot import Line, Mark, draw
+from load.scenarios.story import figures, series_of
+
+START_MS = 1_740_960_000_000
+
+
+class Hands:
+    """A registry that only notes."""
+
+    def __init__(self, shadows: bool = True) -> None:
+        self.shadows, self.done = shadows, list[tuple[str, str]]()
+
+    def promote(self, model: str, why: str) -> None:
+        self.done.append(("promote", model))
+
+    def shadow(self, model: str, why: str) -> bool:
+        if self.shadows:
+            self.done.append(("shadow", model))
+        return self.shadows
+
+
+def candidate(model: str, day: int) -> Quality:
+    return Quality(
+        quality_id=f"c{day}", kind="training", at=START_MS + day * DAY_MS, what="x", code="T_CANDIDATE",
+        model=model, counts={}, figures={},
+    )  # fmt: skip
+
+
+def window(
+    model: str, stage: str, day: int, precision: float, frauds: int = 50, payments: int = 1000
+) -> Quality:
+    at_ms = START_MS + day * DAY_MS
+    return Quality(
+        quality_id=f"{model}{stage}{day}", kind="matured", at=at_ms, what="x", model=model,
+        stage=stage,  # type: ignore[arg-type]  # a word of the contract
+        window_days=7, window_to=at_ms - 7 * DAY_MS, counts={"frauds": frauds, "payments": payments},
+        figures={"average_precision": precision},
+    )  # fmt: skip
+
+
+def test_the_first_model_decides_at_once_and_others_after_their_shadow_was_better() -> None:
+    hands = Hands()
+    person = Person(hands)
+    person.hear([candidate("m/1", 20)])
+    person.hear([candidate("m/2", 50)])
+    assert hands.done == [("promote", "m/1"), ("shadow", "m/2")]
+    person.hear([window("m/1", "champion", 58, 0.5), window("m/2", "shadow", 58, 0.51)])  # not enough better
+    person.hear([window("m/1", "champion", 59, 0.5), window("m/2", "shadow", 59, 0.9, frauds=5)])
+    person.hear([window("m/1", "champion", 60, 0.5), window("m/2", "shadow", 60, 0.9, payments=500)])
+    assert person.champion == "m/1"
+    person.hear([window("m/1", "champion", 61, 0.5), window("m/2", "shadow", 61, 0.6)])
+    assert hands.done[2:] == [("promote", "m/2"), ("shadow", "m/1")]
+    assert person.acts[-1] == Act("promote", "m/2", START_MS + 61 * DAY_MS)
+
+
+def test_without_shadows_a_challenger_is_promoted_when_it_is_trained() -> None:
+    person = Person(Hands(shadows=False))
+    person.hear([candidate("m/1", 20), candidate("m/2", 50)])
+    assert [act.model for act in person.acts] == ["m/1", "m/2"]
+
+
+class Said:
+    """What a run said."""
+
+    def __init__(self, quality: list[Quality], drift: list[dict[str, object]]) -> None:
+        self.quality, self.drift = quality, drift
+
+
+def test_the_figures_say_how_much_came_back() -> None:
+    quality = [window("m/1", "champion", day, 0.8) for day in range(30, 50)]
+    quality += [window("m/1", "champion", day, 0.4) for day in range(50, 60)]
+    quality += [window("m/2", "champion", day, 0.7) for day in range(62, 84)]
+    quality += [window("m/1", "shadow", day, 0.3) for day in range(62, 84)]
+    acts = [Act("promote", "m/1", START_MS + 20 * DAY_MS), Act("promote", "m/2", START_MS + 60 * DAY_MS)]
+    change_ms = START_MS + 42 * DAY_MS
+    alert = {"kind": "alert", "at": START_MS + 44 * DAY_MS}
+    found = figures(Said(quality, [alert]), acts, change_ms, 7)  # type: ignore[arg-type]  # as it is read
+    assert found["average_precision"] == {"before": 0.8, "worst": 0.4, "after": 0.7, "old_model_after": 0.3}
+    assert abs(found["recovered_ratio"] - 0.75) < 1e-9
+    assert found["days_after_change"]["promotion"] == 18.0
+    assert found["days_after_change"]["drift_alert"] == 2.0
+    assert set(series_of(quality, 7)) == {"m/1 champion", "m/1 shadow", "m/2 champion"}
+
+
+def test_a_plot_has_a_line_a_series_and_a_mark_a_moment() -> None:
+    lines = [Line("a champion", [(0, 0.1), (5, 1.0)]), Line("a shadow", [(1, 0.2)], dashed=True)]
+    text = draw("<t>", "y", lines, [Mark(2, "one"), Mark(3, "two")], 10)
+    assert text.count("<polyline") == 2
+    assert "&lt;t&gt;" in text
+    assert text.count('stroke-dasharray="2 3"') == 2
