@@ -159,11 +159,6 @@ def usable_scores(model: Model, vectors: Floats) -> Floats:
     return scores
 
 
-def scores_but(model: Model | None, vectors: Floats, cleared: Mask | None) -> Floats | None:
-    """Return the model's scores of (n, f) vectors, NaN where it need not score; None without a model."""
-    return None if model is None else _scores_but(model, vectors, cleared)
-
-
 def _scores_but(model: Model, vectors: Floats, cleared: Mask | None) -> Floats:
     """Return the model's scores, NaN where none is asked for."""
     if cleared is None or not cleared.any():

@@ -23,7 +23,7 @@ from contracts.frame import Columns
 from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Sum
 from features.catalog import ENTITIES, SERVICE
 from features.vector import derived_features
-from inference.arms import scores_but
+from inference.arms import usable_scores
 from inference.decision import DECISIONS, OVERRIDE
 from inference.policy_engine import PolicyEngine, limits_of
 from inference.recorded import repeated
@@ -139,7 +139,7 @@ class _Search:
         rows = {name: np.repeat(column, count) for name, column in self._row.items()}
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, self._model)
-        scores = scores_but(self._model, vectors, cleared)
+        scores = engine.scores(self._model, vectors, cleared, usable_scores)
         served = repeated(self._served, count)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(self._model))
         hits = (outcomes == 1).sum(axis=1)

@@ -21,7 +21,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Decision = Literal["approve", "review", "decline"]
-Limits = TypeVar("Limits")  # a model's thresholds, or those of each row
+
+L = TypeVar("L")
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,8 +188,8 @@ class Policy(Part, frozen=True, kw_only=True):
     overrides: list[Override]
     snoozes: list[Snooze]
 
-    def thresholds_over(self, model: Limits) -> Limits | Thresholds:
-        """Return the thresholds in force where a model with these scores, or several by row."""
+    def thresholds_over(self, model: L) -> L | Thresholds:
+        """Return the thresholds in force over scores whose model has these, one or (n,) by row."""
         if self.thresholds == "model":
             return model
         return Thresholds(review=self.thresholds.review, decline=self.thresholds.decline)

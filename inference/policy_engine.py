@@ -27,6 +27,7 @@ from inference.served import Served, Status
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Score = Callable[[Model, Floats], Floats]
 Deciding = Callable[[NDArray[np.int64]], Sequence[tuple[Model | None, NDArray[np.int64]]]]
 NO_MODEL = Thresholds()
 
@@ -61,6 +62,20 @@ class PolicyEngine:
         suspicious = self.book.severity(outcomes) > Severity.APPROVE
         return self.gatekeeper.clears(vectors, suspicious, model, self.thresholds_of(model))
 
+    def scores(
+        self, model: Model | None, vectors: Floats, cleared: Mask | None, score: Score
+    ) -> Floats | None:
+        """Return the scores of the rows that are not cleared, NaN for the others; None without a model."""
+        if model is None:
+            return None
+        if cleared is None or not cleared.any():
+            return score(model, vectors)
+        found = np.full(len(vectors), np.nan)
+        asked = ~cleared
+        if asked.any():
+            found[asked] = score(model, vectors[asked])
+        return found
+
     def judge(
         self,
         rows: Columns,
@@ -80,7 +95,7 @@ class PolicyEngine:
             rows: customer_id, terminal_id and event_time, (n,) each.
             scores: (n,), NaN where there is none; None without a model.
             cleared: (n,), or None when the gatekeeper is off.
-            limits: of the model, or of each row's; the policy's own go before them.
+            limits: of the model, or by row of whoever decides; the policy's own go before them.
         """
         blind = (served.customer_status == Status.DEFAULT) | (served.terminal_status == Status.DEFAULT)
         if blind.any():

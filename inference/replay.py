@@ -20,7 +20,7 @@ from contracts.events import Prediction, Reason
 from contracts.frame import Columns, take
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.vector import assemble
-from inference.arms import assigned_to, scores_but, usable_scores
+from inference.arms import assigned_to, usable_scores
 from inference.lake import Lake
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine, by_one, limits_of
@@ -32,8 +32,7 @@ from inference.registry import Registry
 from inference.replay_features import Recomputed, recompute
 from inference.used_model import InStage, UsedModels
 
-# Shadow scores and the experiment's arm are compared by themselves.
-CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow", "experiment")
+CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow", "experiment")  # the last two are compared by themselves
 NEVER = 1 << 30
 
 
@@ -143,7 +142,7 @@ class Replay:
         vectors = assemble(rows, rows["customer_values"], rows["terminal_values"], rows["profile_values"])
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, model)
-        scores = scores_but(model, vectors, cleared)
+        scores = engine.scores(model, vectors, cleared, usable_scores)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
         reasons = engine.reasons(rows, judged, by_one(model))
         judged = judged._replace(reasons=_as_explained(reasons, said))
@@ -163,6 +162,19 @@ class Replay:
                     Difference(what=f"shadow {shadow['model']}", recorded=shadow["score"], replayed=again)
                 )
         return found
+
+
+def _arm(prediction: dict[str, Any]) -> list[Difference]:
+    """Return whether the customer belongs to another arm of the experiment than the prediction says."""
+    experiment = prediction.get("experiment")
+    if experiment is None:
+        return []
+    customer = np.array([prediction["customer_id"].encode()])
+    mine = assigned_to(experiment["id"], experiment["share_percent"], customer)[0]
+    again = "canary" if mine else "champion"
+    if experiment["arm"] == again:
+        return []
+    return [Difference(what="experiment", recorded=experiment["arm"], replayed=again)]
 
 
 class _Likeness(NamedTuple):
@@ -222,19 +234,6 @@ def _apart(left: dict[str, Any], right: dict[str, Any]) -> Iterable[tuple[str, A
     for at, name in enumerate(SERVICE.columns):
         was, again = (part["values"][at] if at < len(part["values"]) else None for part in features)
         yield f"features.{name}", was, again
-
-
-def _arm(prediction: dict[str, Any]) -> list[Difference]:
-    """Return the arm of the experiment, where it is not the one that the customer belongs to."""
-    experiment = prediction.get("experiment")
-    if experiment is None:
-        return []
-    customer = np.array([prediction["customer_id"].encode()])
-    is_canary = bool(assigned_to(experiment["id"], experiment["share_percent"], customer)[0])
-    due = "canary" if is_canary else "champion"
-    if experiment["arm"] == due:
-        return []
-    return [Difference(what="experiment.arm", recorded=experiment["arm"], replayed=due)]
 
 
 def _same(left: Any, right: Any) -> bool:

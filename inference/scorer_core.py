@@ -52,8 +52,8 @@ class Scored(NamedTuple):
     model: Model | None
     latency_ms: float
     unwatched: dict[str, int]
-    engine: PolicyEngine | None = None
     arms: Arms | None = None
+    engine: PolicyEngine | None = None
 
 
 NOTHING = Scored([], [], [], None, None, None, 0.0, {})
@@ -66,8 +66,8 @@ class ScorerCore:
         server: serves the feature groups.
         models: says which models score the next batch; without a champion rules decide alone.
         epoch: the run's.
-        policies: says which policy decides the next batch.
         guard: watches the canary, where there may be one.
+        policies: says which policy decides the next batch.
         watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
@@ -83,10 +83,9 @@ class ScorerCore:
         watching: bool = True,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
-        self._policies, self._epoch = policies, epoch
-        self._take_up(policies.current())
         self._watching = watching
-        self._guard = guard
+        self._policies, self._epoch, self._guard = policies, epoch, guard
+        self._take_up(policies.current())
         self.drift = DriftWatch(SERVICE.columns, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
@@ -114,12 +113,12 @@ class ScorerCore:
         judged = judged._replace(reasons=engine.reasons(rows, judged, arms.deciding))
         drift = self._watch(rows, judged, arms) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
-        model = live.champion
-        predictions = self._writer.write(rows, judged, model, timing, arms)
+        predictions = self._writer.write(rows, judged, live.champion, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
         keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        return Scored(keys, predictions, drift, judged, timing, model, latency_ms, unwatched, engine, arms)
+        champion = live.champion
+        return Scored(keys, predictions, drift, judged, timing, champion, latency_ms, unwatched, arms, engine)
 
     def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""

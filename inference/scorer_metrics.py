@@ -62,13 +62,6 @@ class ScorerMetrics:
             ["name", "version"],
             registry=registry,
         )
-        self.policy = Gauge(
-            "headrace_scorer_policy_info",
-            "1 for the policy that decides",
-            ["name", "version", "sha256"],
-            registry=registry,
-        )
-        self._policy: tuple[str, str, str] | None = None
         self.shadow_scores = counter("shadow_scores_total", "scores that decided nothing", "model", "outcome")
         self.canary = counter("canary_decisions_total", "the canary's payments, by who decided them", "by")
         self.canary_share = Gauge(
@@ -77,6 +70,13 @@ class ScorerMetrics:
         )  # fmt: skip
         self._live: tuple[str, str] | None = None
         self._shadows: set[str] = set()
+        self.policy = Gauge(
+            "headrace_scorer_policy_info",
+            "1 for the policy that decides",
+            ["name", "version", "sha256"],
+            registry=registry,
+        )
+        self._policy: tuple[str, str, str] | None = None
 
     def committed(self, scored: Scored, commit_ms: float) -> None:
         """Count a batch whose transaction was committed, in `commit_ms`."""
@@ -113,11 +113,6 @@ class ScorerMetrics:
         self.breaker_open.set(not served.available)
         self.latency_s.observe(scored.latency_ms / 1000)
 
-    def cases_opened(self, whys: Mapping[str, int]) -> None:
-        """Count the cases of a committed batch."""
-        for why, number in whys.items():
-            self.cases.labels(why).inc(number)
-
     def _arms(self, arms: Arms) -> None:
         """Count what shadows and canary did; a shadow that is none any more leaves the page."""
         live: Live = arms.live
@@ -135,6 +130,11 @@ class ScorerMetrics:
         self.canary.labels("champion").inc(int(np.isnan(arms.canary).sum()))
         if arms.shadows:
             self.step_s.labels("shadow").observe(arms.shadow_ms / 1000)
+
+    def cases_opened(self, whys: Mapping[str, int]) -> None:
+        """Count the cases of a committed batch."""
+        for why, number in whys.items():
+            self.cases.labels(why).inc(number)
 
     def model_live(self, identity: ModelName) -> None:
         """Show the model that scores from now on."""

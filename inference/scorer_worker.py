@@ -51,10 +51,8 @@ class ScorerWorker:
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
         self._policies.start()
-        core = ScorerCore(
-            server, self._watch, clock, settings.epoch, self._policies,
-            CanaryGuard(settings.canary, self._keeper), settings.drift,
-        )  # fmt: skip
+        guard = CanaryGuard(settings.canary, self._keeper)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard, settings.drift)
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
@@ -65,8 +63,8 @@ class ScorerWorker:
         Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
-        self._policies.close()
         self._keeper.close()
+        self._policies.close()
         consumer.close()
         self._reader.close()
 

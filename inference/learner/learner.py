@@ -18,7 +18,7 @@ from contracts.crash_points import reach
 from contracts.errors import StateError, Stop
 from contracts.events import Quality
 from contracts.topics import CHANGELOG_LEARNER, DRIFT, FEATURES_LOG, PREDICTIONS, QUALITY
-from inference.learner import snapshot
+from inference.learner import evidence, snapshot
 from inference.learner.core import LearnerCore, Memory
 from inference.learner.intake import Intake, Place
 from inference.learner.kafka import last_state, low_offset
@@ -160,6 +160,7 @@ class Learner:
         except (KafkaException, BufferError) as error:
             raise Stop(74, "E_LEARNER_TRANSACTION", str(error), self._settings.group) from error
         self._metrics.committed(told)
+        evidence.leave(self._settings.models, told)
 
     def _state(self) -> State | None:
         value = last_state(self._settings)

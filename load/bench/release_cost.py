@@ -28,7 +28,8 @@ from inference.feature_rows import OWN, for_scoring
 from inference.live import Live, LiveCanary, Staged
 from inference.model import Model
 from inference.online_reader import RedisFeatureReader
-from inference.policy import DeclaredPolicy
+from inference.policies import DEFAULT
+from inference.policy import read_policy
 from inference.policy_watch import FixedPolicy
 from inference.registry import Registry
 from inference.release_settings import CanarySettings
@@ -203,19 +204,17 @@ def _core(site: Site, reader: RedisFeatureReader, variant: Variant) -> ScorerCor
         LiveCanary(Staged(other, "canary"), SHARE_PERCENT, 0) if variant.canary else None,
         (Staged(other, "shadow"),) if variant.shadow else (),
     )
-    policy = FixedPolicy(None if variant.reasons else _without_reasons())
+    declared = read_policy(DEFAULT)
+    if not variant.reasons:
+        reasons = msgspec.structs.replace(declared.policy.reasons, rows_max=0)
+        policy = msgspec.structs.replace(declared.policy, reasons=reasons)
+        declared = msgspec.structs.replace(declared, policy=policy)
     server = FeatureServer(reader, Breaker(), site.epoch, 100_000)
     guard = CanaryGuard(CanarySettings(), _Counts()) if variant.shadow or variant.canary else None
-    core = ScorerCore(server, _Set(live), SystemClock(), site.epoch, policy, guard)
+    core = ScorerCore(server, _Set(live), SystemClock(), site.epoch, FixedPolicy(declared), guard)
     if not variant.drift:
         core.drift = _NoDrift()  # type: ignore[assignment]  # the scorer itself has no switch for it
     return core
-
-
-def _without_reasons() -> DeclaredPolicy:
-    declared = FixedPolicy().current()
-    reasons = msgspec.structs.replace(declared.policy.reasons, rows_max=0)
-    return msgspec.structs.replace(declared, policy=msgspec.structs.replace(declared.policy, reasons=reasons))
 
 
 def _two_models(models: Path, made: Any) -> None:

@@ -22,7 +22,7 @@ from inference.policy_watch import FixedPolicy
 from inference.scorer_core import Scored, ScorerCore
 from inference.served import FeatureServer
 from load.oracle.release import arm_of
-from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, trained_text
+from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, policy, trained_text
 
 Floats = NDArray[np.float64]
 ID = "fraud/0002-ab"
@@ -74,17 +74,10 @@ class Releases:
 CHAMPION, OTHER = trained("1", 1), trained("2", 2)
 
 
-def policy_of(**reasons: int) -> FixedPolicy:
-    declared = FixedPolicy().current()
-    told = msgspec.structs.replace(declared.policy.reasons, **reasons)
-    return FixedPolicy(
-        msgspec.structs.replace(declared, policy=msgspec.structs.replace(declared.policy, reasons=told))
-    )
-
-
-def scored(live: Live, rows: Columns, **reasons: int) -> Scored:
+def scored(live: Live, rows: Columns, reasons_rows_max: int = 64) -> Scored:
     server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
-    core = ScorerCore(server, Releases(live), StillClock(), EPOCH, policy_of(**reasons))
+    policies = FixedPolicy(policy(reasons={"a_row": 3, "rows_max": reasons_rows_max}))
+    core = ScorerCore(server, Releases(live), StillClock(), EPOCH, policies)
     return core.score(rows, 0.0)
 
 
@@ -134,9 +127,9 @@ def test_without_a_champion_shadows_score_and_rules_decide() -> None:
 def test_a_canary_decides_its_own_customers_payments_and_no_others() -> None:
     rows = feature_rows(400)
     other = trained("2", 2, review=0.2)
-    predictions = read(scored(Live(CHAMPION, canary(other)), rows, rows_max=1000))
-    champion = read(scored(Live(CHAMPION), rows, rows_max=1000))
-    alone = read(scored(Live(other), rows, rows_max=1000))
+    predictions = read(scored(Live(CHAMPION, canary(other)), rows, reasons_rows_max=1000))
+    champion = read(scored(Live(CHAMPION), rows, reasons_rows_max=1000))
+    alone = read(scored(Live(other), rows, reasons_rows_max=1000))
     arms = {"champion": 0, "canary": 0}
     for one, by_champion, by_other in zip(predictions, champion, alone, strict=True):
         assert one.experiment is not msgspec.UNSET
