@@ -43,16 +43,14 @@ def served_of(predictions: Predictions) -> Served:
     count = len(predictions)
     nothing = np.empty((count, 0))
     groups = [one["features"]["groups"] for one in predictions]
-    status = {
-        name: [_status(group, name) for group in groups] for name in ("customer", "terminal", "profile")
-    }
     ages = [group.get("profile", {}).get("age_ms") for group in groups]
     return Served(
-        nothing, nothing, nothing,
-        *(np.array(status[name], np.uint8) for name in ("customer", "terminal", "profile")),
-        np.array([NO_AGE if age is None else age for age in ages], np.int64),
-        np.array([_UNREADABLE in one["degraded_why"] for one in predictions], np.bool_),
-        all(map(is_available, predictions)), {},
+        customer=nothing, terminal=nothing, profile=nothing,
+        customer_status=_statuses(groups, "customer"), terminal_status=_statuses(groups, "terminal"),
+        profile_status=_statuses(groups, "profile"),
+        profile_age_ms=np.array([NO_AGE if age is None else age for age in ages], np.int64),
+        unreadable=np.array([_UNREADABLE in one["degraded_why"] for one in predictions], np.bool_),
+        available=all(map(is_available, predictions)), counts={},
     )  # fmt: skip
 
 
@@ -66,8 +64,9 @@ def repeated(served: Served, count: int) -> Served:
     return served._replace(**first)
 
 
-def _status(groups: dict[str, Any], name: str) -> int:
-    return STATUS_NAMES.index(groups.get(name, {}).get("status", "default"))
+def _statuses(groups: Sequence[dict[str, Any]], name: str) -> NDArray[np.uint8]:
+    codes = [STATUS_NAMES.index(group.get(name, {}).get("status", "default")) for group in groups]
+    return np.array(codes, np.uint8)
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:
