@@ -21,6 +21,10 @@ POINTS = (
     "scorer.after_produce", "scorer.after_send_offsets", "scorer.after_commit",
     "archive.in_write", "archive.before_commit", "archive.after_commit",
 )  # fmt: skip
+REGISTRY_POINTS = (  # reached by commands, which have no worker to be armed: tests end those themselves
+    "registry.in_add", "registry.before_audit", "registry.after_audit", "registry.in_replace",
+    "registry.after_release",
+)  # fmt: skip
 COMMIT_EARLY = "commit_early"  # a stage checkpoints before its outputs leave
 ACK_BEFORE_WRITE = "ack_before_write"  # the store's writer says that rows are there before it writes them
 

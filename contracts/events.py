@@ -292,6 +292,14 @@ class ShadowScore(Struct, frozen=True, kw_only=True, gc=False):
     score: Annotated[float, Meta(ge=0, le=1)]
 
 
+class Experiment(Struct, frozen=True, kw_only=True, gc=False):
+    """The canary under way and whose customer this is; absent when there is none."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
+    arm: Literal["champion", "canary"]
+    share_percent: Annotated[float, Meta(ge=0, le=100)]
+
+
 class FeatureGroup(Struct, frozen=True, kw_only=True, gc=False):
     """Where each group of features came from, by group name."""
 
@@ -341,6 +349,7 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     rules: list[RuleOutcome]
     model: ModelUsed | None | UnsetType = UNSET
     shadow: list[ShadowScore]
+    experiment: Experiment | None | UnsetType = UNSET
     features: FeaturesUsed
     source: Source
     contract: Annotated[str, Meta(min_length=1, max_length=128)]
@@ -449,7 +458,7 @@ TERMS: tuple[Terms, ...] = (
     Terms(
         topic="predictions",
         contract="headrace-predictions",
-        version="1.0.0",
+        version="1.1.0",
         effective_from_ms=946684800000,
         key_field="customer_id",
         struct=Prediction,
@@ -475,6 +484,7 @@ TERMS: tuple[Terms, ...] = (
             Field(name="rules", kind="other", required=True),
             Field(name="model", kind="other", required=False),
             Field(name="shadow", kind="other", required=True),
+            Field(name="experiment", kind="other", required=False),
             Field(name="features", kind="other", required=True),
             Field(name="source", kind="other", required=True),
             Field(name="contract", kind="string", required=True, low=1, high=128),

@@ -32,6 +32,7 @@ SHARED = {
     "KAFKA_SASL_PASSWORD": "password of that user",
     "KAFKA_SSL_CA_LOCATION": "certificate authority of Kafka",
     "ALLOW_PLAINTEXT": "yes: let unencrypted connections leave this machine",
+    "MODELS_SECRET": "secret that signs releases of models; scorers refuse any other (default: not signed)",
     "LOG_LEVEL": "debug, info, warning or error",
     "METRICS_HOST": "address the metrics listen on (default: 127.0.0.1)",
     "METRICS_PORT": "port the metrics listen on, for one worker a host (default: a free one)",
@@ -97,6 +98,11 @@ def redis_connection(run: Run) -> RedisConnection:
     if not connection.tls:
         _refuse_plaintext(connection.host)
     return connection
+
+
+def models_secret() -> str:
+    """Return the secret that signs releases, empty where they are not signed."""
+    return os.environ.get("HEADRACE_MODELS_SECRET", "")
 
 
 def connections() -> tuple[KafkaConnection, Run]:
@@ -220,6 +226,8 @@ def _from_run(name: str, run: Run) -> dict[str, Any]:
         return {name: kafka_connection()}
     if name == "redis":
         return {name: redis_connection(run)}
+    if name == "models_secret":
+        return {name: models_secret()}
     return {name: getattr(run, name)} if name in _from_run_names() else {}
 
 
@@ -229,6 +237,7 @@ def _from_run_names() -> tuple[str, ...]:
         "redis",
         "lake",
         "models",
+        "models_secret",
         "feast_registry",
         "topic_prefix",
         "epoch",

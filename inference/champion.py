@@ -1,6 +1,6 @@
-"""The champion, watched: a new one is checked off the event path and taken up at a batch boundary.
+"""The release, watched: new versions are checked off the event path and taken up at a batch boundary.
 
-Whatever is wrong with a new version, the present model stays and the refusal is told and counted.
+Whatever is wrong with a new champion, the present one stays and the refusal is told and counted.
 """
 
 import threading
@@ -15,34 +15,31 @@ from contracts.errors import ModelError
 from features.service_meaning import service_meaning
 from inference import calibration
 from inference.drift import baseline
+from inference.live import Live, LiveCanary, id_of, staged
 from inference.manifest import (
     BASELINE_FILE,
     CALIBRATION_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
+    RELEASE_FILE,
     Champion,
     Golden,
     Manifest,
     checked_files,
+    digest,
     folder_of,
-    read_champion,
     read_manifest,
 )
 from inference.model import LightGbmModel, Model, ModelName
 from inference.model_text import check_model_text
 from inference.model_trial import try_model
+from inference.release import Release, read_release
+from inference.signature import check_signature
 from inference.trials import note_of, remember
 
-LOOKS_TO_RETRY = 60  # a trial may have failed for want of time or memory
+LOOKS_TO_RETRY = 240  # a trial may have failed for want of time or memory
 
 log = structlog.get_logger(__name__)
-
-
-class ModelSource(Protocol):
-    """Where the scorer gets the model of the next batch."""
-
-    def current(self) -> Model | None:
-        """Return the champion, None while there is none."""
 
 
 class ChampionListener(Protocol):
@@ -113,6 +110,11 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     files = checked_files(folder, manifest)
     check_model_text(files[MODEL_FILE], list(manifest.features))
     golden = _golden(files[GOLDEN_FILE], folder, len(manifest.features))
+    if golden.text_sha256 not in ("", digest(files[MODEL_FILE])):
+        raise ModelError(
+            "E_MODEL_GOLDEN", "the golden rows are of another text", str(folder / GOLDEN_FILE),
+            "the present model stays; train again or promote another version",
+        )  # fmt: skip
     text = files[MODEL_FILE].decode()
     note = note_of(models, files[MODEL_FILE], files[GOLDEN_FILE])
     if not note.exists():
@@ -139,11 +141,15 @@ def _golden(data: bytes, folder: Path, width: int) -> Golden:
 
 
 class ChampionWatch:
-    """Looks at champion.json once an interval in a thread of its own; `current` never waits.
+    """Looks at the release once an interval in a thread of its own; `current` and `live` never wait.
+
+    What could be loaded of a new release is taken up at once and together; a refused champion leaves the
+    present one, a refused canary or shadow is left out, and each is tried again after a while.
 
     Args:
         load: turns a pointer into a model (`load_champion`, bound), in the watching thread.
         listener: told each model that is live and each refusal, once.
+        secret: releases must be signed with it, unless it is empty.
     """
 
     def __init__(
@@ -152,18 +158,23 @@ class ChampionWatch:
         load: Callable[[Champion], Model],
         listener: ChampionListener,
         interval_s: float = 1.0,
+        secret: str = "",
     ) -> None:
+        self._secret = secret
         self._models, self._load, self._listener = models, load, listener
         self._interval_s = interval_s
-        self._model: Model | None = None
-        self._seen: Champion | str | None = None
-        self._refused = ""
+        self._live = Live()
+        self._seen: Release | None = None
+        self._loaded: dict[Champion, Model] = {}
+        self._told: set[str] = set()
+        self._unreadable: set[str] = set()
+        self._told_live: Champion | None = None
         self._looks_to_retry = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="champion-watch", daemon=True)
 
     def start(self) -> None:
-        """Load the present champion, then watch for others."""
+        """Load the present release, then watch for others."""
         self.look()
         self._thread.start()
 
@@ -173,35 +184,106 @@ class ChampionWatch:
 
     def current(self) -> Model | None:
         """Return the champion, None while there is none."""
-        return self._model
+        return self._live.champion
+
+    def live(self) -> Live:
+        """Return champion, canary and shadows, all of one release."""
+        return self._live
 
     def look(self) -> None:
-        """Take up the champion if the pointer changed; a refused one is tried again after a while."""
+        """Take up the release if it changed; what was refused of it is tried again after a while."""
         try:
-            champion = read_champion(self._models)
+            release = read_release(self._models)
+            check_signature(release, self._secret, str(self._models / RELEASE_FILE))
+            self._refuse_older(release)
         except ModelError as error:
-            self._refuse(error, seen=str(error))
+            self._unreadable.add(self._refuse(error, "release"))
             return
+        self._told -= self._unreadable
+        self._unreadable = set()
         self._looks_to_retry -= 1
-        if champion is None or (champion == self._seen and self._looks_to_retry != 0):
+        if release == self._seen and self._looks_to_retry != 0:
             return
-        self._seen = champion
-        try:
-            model = self._model = self._load(champion)
-        except ModelError as error:
-            self._looks_to_retry = LOOKS_TO_RETRY
-            self._refuse(error, seen=champion)
-            return
-        self._refused, self._looks_to_retry = "", 0
-        self._listener.model_live(model.identity)
-        log.info("model_live", name=champion.name, version=champion.version)
+        self._take_up(release)
 
-    def _refuse(self, error: ModelError, seen: Champion | str) -> None:
-        if self._refused == str(error):
+    def _refuse_older(self, release: Release) -> None:
+        """A release from before the one in force is a copy that somebody put back.
+
+        Raises:
+            ModelError: E_MODEL_ROLLBACK.
+        """
+        if self._seen is not None and release.revision < self._seen.revision:
+            raise ModelError(
+                "E_MODEL_ROLLBACK", f"revision {release.revision} after {self._seen.revision}", RELEASE_FILE,
+                "go back with `headrace models rollback`, which is a revision of its own",
+            )  # fmt: skip
+
+    def _take_up(self, release: Release) -> None:
+        """Publish what needs no loading first: a rollback, or a canary's end, waits for no other version."""
+        self._seen, self._looks_to_retry = release, LOOKS_TO_RETRY
+        self._publish(release)
+        refused: set[str] = set()
+        for pointer in release.pointers:
+            self._load_once(pointer, refused)
+        self._publish(release)
+        self._told = refused
+        if not refused:
+            self._looks_to_retry = 0
+        champion = self._loaded.get(release.champion) if release.champion is not None else None
+        if champion is not None and self._told_live != release.champion:
+            self._listener.model_live(champion.identity)
+            log.info("model_live", name=champion.identity.name, version=champion.identity.version)
+        self._told_live = None if champion is None else release.champion
+        self._tell_others()
+        self._forget(release)
+
+    def _publish(self, release: Release) -> None:
+        """Let those decide and score that are loaded; the present champion where the release's is not."""
+        loaded, canary = self._loaded, release.canary
+        champion = None if release.champion is None else loaded.get(release.champion)
+        self._live = Live(
+            champion or self._live.champion,
+            None if canary is None or canary.model not in loaded else LiveCanary(
+                staged(loaded[canary.model], "canary"), float(canary.share_percent), canary.since_ms
+            ),
+            tuple(staged(loaded[one], "shadow") for one in release.shadows if one in loaded),
+        )  # fmt: skip
+
+    def _load_once(self, pointer: Champion, refused: set[str]) -> None:
+        """Load a version unless it is loaded; a refusal is told once."""
+        if pointer in self._loaded:
             return
-        self._seen, self._refused = seen, str(error)
+        try:
+            self._loaded[pointer] = self._load(pointer)
+        except ModelError as error:
+            refused.add(self._refuse(error, pointer.id))
+
+    def _tell_others(self) -> None:
+        canary, shadows = self._live.canary, self._live.shadows
+        if self._seen is not None and self._seen.revision:
+            log.info(
+                "release_live", revision=self._seen.revision, shadows=[id_of(model) for model in shadows],
+                canary=None if canary is None else id_of(canary.model),
+                share_percent=0.0 if canary is None else canary.share_percent,
+            )  # fmt: skip
+
+    def _forget(self, release: Release) -> None:
+        """Keep what is in service and the champion before, so that a rollback has nothing to load."""
+        kept = {*release.pointers, *release.history[-1:]}
+        self._loaded = {
+            pointer: model for pointer, model in self._loaded.items()
+            if pointer in kept or model is self._live.champion
+        }  # fmt: skip
+
+    def _refuse(self, error: ModelError, what: str) -> str:
+        """Tell a refusal unless it was told before; return what it is remembered by."""
+        refusal = f"{what}: {error}"
+        if refusal in self._told:
+            return refusal
+        self._told.add(refusal)
         log.error("model_refused", code=error.code, error=str(error))
         self._listener.model_refused(error)
+        return refusal
 
     def _watch(self) -> None:
         while not self._ended.wait(self._interval_s):

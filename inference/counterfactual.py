@@ -23,11 +23,11 @@ from contracts.frame import Columns
 from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Sum
 from features.catalog import ENTITIES, SERVICE
 from features.vector import derived_features
+from inference.arms import scores_but
 from inference.decision import DECISIONS, OVERRIDE
 from inference.policy_engine import PolicyEngine, limits_of
 from inference.recorded import repeated
 from inference.rules import Severity
-from inference.scorer_core import usable_scores
 from inference.served import Served
 from inference.used_model import InStage
 
@@ -139,7 +139,7 @@ class _Search:
         rows = {name: np.repeat(column, count) for name, column in self._row.items()}
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, self._model)
-        scores = engine.scores(self._model, vectors, cleared, usable_scores)
+        scores = scores_but(self._model, vectors, cleared)
         served = repeated(self._served, count)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(self._model))
         hits = (outcomes == 1).sum(axis=1)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.arms import RowThresholds
 from inference.manifest import Thresholds
 from inference.rules import Severity
 
@@ -27,7 +28,7 @@ class Decided(NamedTuple):
 
 def decide(
     scores: NDArray[np.float64] | None,
-    thresholds: Thresholds,
+    thresholds: Thresholds | RowThresholds,
     by_rules: Codes,
     fallback: Severity = Severity.REVIEW,
 ) -> Decided:
@@ -38,7 +39,7 @@ def decide(
 
     Args:
         scores: (n,), NaN where the model failed; None without a model.
-        thresholds: the model's.
+        thresholds: the model's, or (n,) each of the model that decides the row.
         by_rules: (n,) `Severity` that the rules ask for.
         fallback: the decision where a score was due and none came.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.definition import DAY_MS
+from inference.arms import usable_scores
 from inference.clock import Clock
 from inference.decision import DECIDED_BY, DECISIONS, RULE
 from inference.ladder import RUNG_NAMES, Rung
@@ -27,7 +28,6 @@ from inference.prediction import Judged
 from inference.recorded import is_available, rows_of, served_of, values_of
 from inference.registry import Registry
 from inference.rules import Outcome
-from inference.scorer_core import usable_scores
 from inference.used_model import InStage, UsedModels
 
 Floats = NDArray[np.float64]

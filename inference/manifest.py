@@ -1,6 +1,8 @@
 """What a model says of itself: the manifest beside its text, the pointer to the champion, where files lie.
 
-    <models>/champion.json            {name, version, sha256}: sha256 of the version's manifest.json
+    <models>/release.json             who is champion, canary and shadow: {name, version, sha256} each, sha256
+                                      of the version's manifest.json (`inference/release.py`)
+    <models>/champion.json            the champion alone, where there is no release.json: older registries
     <models>/<name>/<version>/        model.txt, golden.json, calibration.json, baseline.json, report.json,
                                       report.html, manifest.json (sha256 of the other files)
 
@@ -9,7 +11,9 @@ The pointer vouches for the manifest and the manifest for every other file, so o
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -23,7 +27,9 @@ REPORT_FILE = "report.json"
 REPORT_PAGE_FILE = "report.html"
 MANIFEST_FILE = "manifest.json"
 CHAMPION_FILE = "champion.json"
+RELEASE_FILE = "release.json"
 BYTES_MAX = 256 << 20
+_T = TypeVar("_T")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
 
 
@@ -60,19 +66,34 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
     """Rows whose scores are known: a model that gives others is not the one that was trained.
 
-    `vectors` are rows of the service's columns, null for a value that is not there.
+    `vectors` are rows of the service's columns, null for a value that is not there. A few rows do not reach
+    every split, so `text_sha256` says of which text they are; versions from before it leave it empty.
     """
 
     vectors: list[list[float | None]]
     scores: list[float]
+    text_sha256: str = ""
 
 
 class Champion(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version decides; `sha256` is the digest of its manifest.json."""
+    """Which version is meant, champion or not; `sha256` is the digest of its manifest.json.
+
+    >>> Champion(name="fraud", version="0001-ab", sha256="").id
+    'fraud/0001-ab'
+    """
 
     name: str
     version: str
     sha256: str
+
+    @property
+    def id(self) -> str:
+        """Return name/version."""
+        return f"{self.name}/{self.version}"
+
+
+class _Said(msgspec.Struct, frozen=True):
+    champion: Champion | None = None
 
 
 def folder_of(models: Path, champion: Champion) -> Path:
@@ -129,16 +150,7 @@ def read_manifest(folder: Path, sha256: str) -> Manifest:
     Raises:
         ModelError: E_MODEL_HASH or E_MODEL_MANIFEST.
     """
-    path = folder / MANIFEST_FILE
-    data = read_file(path)
-    if digest(data) != sha256:
-        raise ModelError(
-            "E_MODEL_HASH", "is not what champion.json names", str(path), "promote a version again"
-        )
-    try:
-        return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ModelError("E_MODEL_MANIFEST", str(error), str(path), "train the model again") from error
+    return _manifest(read_file(folder / MANIFEST_FILE), sha256, str(folder / MANIFEST_FILE))
 
 
 def checked_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -147,19 +159,40 @@ def checked_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     Raises:
         ModelError: E_MODEL_HASH, E_MODEL_PATH, E_MODEL_FILE or E_MODEL_FORMAT (no text model named).
     """
+    return _files(lambda name: read_file(folder / name), manifest, str(folder))
+
+
+def read_checked(read: Callable[[str], bytes], pointer: Champion) -> tuple[Manifest, dict[str, bytes]]:
+    """Return a version's manifest and files, wherever they are read from, when every digest holds.
+
+    Raises:
+        ModelError: as `read_manifest` and `checked_files`.
+    """
+    manifest = _manifest(read(MANIFEST_FILE), pointer.sha256, f"{pointer.id}/{MANIFEST_FILE}")
+    return manifest, _files(read, manifest, pointer.id)
+
+
+def _manifest(data: bytes, sha256: str, where: str) -> Manifest:
+    if digest(data) != sha256:
+        raise ModelError("E_MODEL_HASH", "is not what the release names", where, "promote a version again")
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ModelError("E_MODEL_MANIFEST", str(error), where, "train the model again") from error
+
+
+def _files(read: Callable[[str], bytes], manifest: Manifest, where: str) -> dict[str, bytes]:
     for needed in (MODEL_FILE, GOLDEN_FILE):
         if needed not in manifest.sha256:
-            raise ModelError(
-                "E_MODEL_FORMAT", f"the manifest names no {needed}", str(folder), "train it again"
-            )
+            raise ModelError("E_MODEL_FORMAT", f"the manifest names no {needed}", where, "train it again")
     files = {}
     for name, sha256 in manifest.sha256.items():
         if not _PLAIN_NAME.fullmatch(name):
-            raise ModelError("E_MODEL_PATH", f"{name!r} is no plain file name", str(folder), "train it again")
-        files[name] = read_file(folder / name)
+            raise ModelError("E_MODEL_PATH", f"{name!r} is no plain file name", where, "train it again")
+        files[name] = read(name)
         if digest(files[name]) != sha256:
             raise ModelError(
-                "E_MODEL_HASH", "differs from the manifest", str(folder / name), "promote another version"
+                "E_MODEL_HASH", "differs from the manifest", f"{where}/{name}", "promote another version"
             )
     return files
 
@@ -168,12 +201,17 @@ def read_champion(models: Path) -> Champion | None:
     """Return which version is champion, None while there is none.
 
     Raises:
-        ModelError: E_MODEL_CHAMPION, the pointer is not readable.
+        ModelError: E_MODEL_RELEASE or E_MODEL_CHAMPION, the file that says so is not readable.
     """
+    path = models / RELEASE_FILE
+    if path.exists():
+        return _decoded(path, _Said, "E_MODEL_RELEASE").champion
     path = models / CHAMPION_FILE
-    if not path.exists():
-        return None
+    return _decoded(path, Champion, "E_MODEL_CHAMPION") if path.exists() else None
+
+
+def _decoded(path: Path, kind: type[_T], code: str) -> _T:
     try:
-        return msgspec.json.decode(read_file(path), type=Champion)
+        return msgspec.json.decode(read_file(path), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ModelError("E_MODEL_CHAMPION", str(error), str(path), "promote a version again") from error
+        raise ModelError(code, str(error), str(path), "promote a version again") from error

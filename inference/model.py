@@ -1,5 +1,6 @@
 """A model that scores: the port the scorer knows, and LightGBM behind it."""
 
+import copy
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -121,6 +122,12 @@ class LightGbmModel:
         probability = np.array([1.0 / (1.0 + np.exp(-self._sigmoid * raw)) + ROUNDING])
         probability = np.minimum(probability, 1.0)
         return float((probability if self._calibration is None else self._calibration.apply(probability))[0])
+
+    def in_stage(self, stage: str) -> "LightGbmModel":
+        """Return the same trees under another stage."""
+        other = copy.copy(self)
+        other._identity = self._identity._replace(stage=stage)
+        return other
 
     def _run(self, vectors: Floats, **what: Any) -> Floats:
         if self._columns is not None:

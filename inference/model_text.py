@@ -24,6 +24,7 @@ _NODE_FLOATS = ("split_gain", "threshold", "internal_value", "internal_weight")
 _SCALARS = ("num_leaves", "num_cat", "is_linear", "shrinkage")
 _TREE = frozenset((*_NODE_INTS, *_NODE_FLOATS, *_SCALARS, "leaf_value", "leaf_weight", "leaf_count"))
 _DECISION_TYPES = (0, 2, 4, 6, 8, 10)  # numeric split; bit 1 default left, bits 2-3 how nulls are seen
+_NUMBER_CHARACTERS = frozenset("0123456789+-.e infa")
 _END = "end of trees\n"
 
 Fields = dict[str, str]
@@ -62,7 +63,7 @@ def _refuse(what: str, where: str) -> NoReturn:
 
 def _fields(text: str, known: frozenset[str], where: str) -> Fields:
     fields: Fields = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if not line:
             continue
         name, equals, value = line.partition("=")
@@ -80,7 +81,14 @@ def _need(fields: Fields, name: str, where: str) -> str:
     return fields[name]
 
 
+def _plain(text: str, name: str, where: str) -> None:
+    """Refuse what Python takes for a blank or a digit and LightGBM does not: it would abort."""
+    if not _NUMBER_CHARACTERS.issuperset(text):
+        _refuse(f"{name} holds something else than numbers and blanks", where)
+
+
 def _integers(text: str, name: str, where: str) -> list[int]:
+    _plain(text, name, where)
     try:
         return [int(item) for item in text.split()]
     except ValueError:
@@ -88,6 +96,7 @@ def _integers(text: str, name: str, where: str) -> list[int]:
 
 
 def _floats(text: str, name: str, where: str, finite: bool = True) -> list[float]:
+    _plain(text, name, where)
     try:
         numbers = [float(item) for item in text.split()]
     except ValueError:

@@ -111,7 +111,7 @@ class _Pipeline:
             buffer += data
             if buffer.endswith(b"\r\n"):
                 rows = self._codec.decode(buffer, self._keys)
-        if rows.error and rows.failed.all():
+        if rows.failed.all() and buffer.startswith(b"-"):  # refused; a row that is damaged fails alone
             raise ContractError("E_STORE_REPLY", rows.error, "redis", "see the server's log")
         return rows
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Decision = Literal["approve", "review", "decline"]
+Limits = TypeVar("Limits")  # a model's thresholds, or those of each row
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,8 +187,8 @@ class Policy(Part, frozen=True, kw_only=True):
     overrides: list[Override]
     snoozes: list[Snooze]
 
-    def thresholds_over(self, model: Thresholds) -> Thresholds:
-        """Return the thresholds in force where a model with these scores."""
+    def thresholds_over(self, model: Limits) -> Limits | Thresholds:
+        """Return the thresholds in force where a model with these scores, or several by row."""
         if self.thresholds == "model":
             return model
         return Thresholds(review=self.thresholds.review, decline=self.thresholds.decline)

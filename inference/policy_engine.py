@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contracts.events import PolicyUsed, Reason
 from contracts.frame import Columns
 from features.catalog import SERVICE
+from inference.arms import RowThresholds
 from inference.decision import FALLBACK, NOT_ASSESSED, RULE, Decided, decide
 from inference.gatekeeper import Gatekeeper
 from inference.ladder import Rung, rungs
@@ -26,7 +27,6 @@ from inference.served import Served
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Score = Callable[[Model, Floats], Floats]
 Deciding = Callable[[NDArray[np.int64]], Sequence[tuple[Model | None, NDArray[np.int64]]]]
 NO_MODEL = Thresholds()
 
@@ -61,20 +61,6 @@ class PolicyEngine:
         suspicious = self.book.severity(outcomes) > Severity.APPROVE
         return self.gatekeeper.clears(vectors, suspicious, model, self.thresholds_of(model))
 
-    def scores(
-        self, model: Model | None, vectors: Floats, cleared: Mask | None, score: Score
-    ) -> Floats | None:
-        """Return the scores of the rows that are not cleared, NaN for the others; None without a model."""
-        if model is None:
-            return None
-        if cleared is None or not cleared.any():
-            return score(model, vectors)
-        found = np.full(len(vectors), np.nan)
-        asked = ~cleared
-        if asked.any():
-            found[asked] = score(model, vectors[asked])
-        return found
-
     def judge(
         self,
         rows: Columns,
@@ -83,7 +69,7 @@ class PolicyEngine:
         outcomes: Outcomes,
         scores: Floats | None,
         cleared: Mask | None,
-        limits: Thresholds,
+        limits: Thresholds | RowThresholds,
     ) -> Judged:
         """Return everything that is decided about n rows, without reasons.
 
@@ -91,7 +77,7 @@ class PolicyEngine:
             rows: customer_id, terminal_id and event_time, (n,) each.
             scores: (n,), NaN where there is none; None without a model.
             cleared: (n,), or None when the gatekeeper is off.
-            limits: of the model; the policy's own go before them.
+            limits: of the model, or of each row's; the policy's own go before them.
         """
         heard = self.book.severity(self._people.heard(rows, outcomes))
         decided = decide(scores, self.policy.thresholds_over(limits), heard, self._fallback)

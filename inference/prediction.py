@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from contracts.events import TERMS, FeatureGroup, ModelUsed, PolicyUsed, Reason, RuleOutcome
+from contracts.events import TERMS, FeatureGroup, PolicyUsed, Reason, RuleOutcome
 from contracts.frame import Columns, length
 from contracts.terms import Terms
 from contracts.topics import TRANSACTIONS
-from features.catalog import DEFINITIONS_HASH, SERVICE
+from inference.arms import Arms
 from inference.decision import DECIDED_BY, DECISIONS, NOT_ASSESSED, RISK_BANDS, Decided
 from inference.ladder import RUNG_NAMES
 from inference.missing import WORDS
@@ -25,6 +25,7 @@ from inference.model import Model
 from inference.policy import Override
 from inference.rules import Outcome, Outcomes, Rule
 from inference.served import NO_AGE, STATUS_NAMES, Served
+from inference.shadow import ReleaseWriter
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ _OUTCOME_NAMES = tuple(outcome.name.lower() for outcome in Outcome)
 _TRACEPARENT_CHARS = 55
 _ROW = (
     b'{"prediction_id":"%b-%d-%d","transaction_id":"%b","customer_id":"%b","terminal_id":"%b",'
-    b'"event_time":%d,"scored_at":%b%b,"reasons":%b%b%b],"groups":%b,'
+    b'"event_time":%d,"scored_at":%b%b,"reasons":%b%b%b%b],"groups":%b,'
     b'"source":{"topic":"' + TRANSACTIONS.name.encode() + b'","partition":%d,"offset":%d}'
     b'%b"latency_ms":{"total":%b,"stage":%b%b}'
 )
@@ -80,11 +81,13 @@ class PredictionWriter:
         self._answers: dict[bytes, bytes] = {}
         self._groups: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
         self._verdicts: dict[tuple[int, int, int], bytes] = {}
-        self._model: tuple[Model | None, bytes] = (None, b"")
+        self._release = ReleaseWriter()
         self._contracts = tuple(terms for terms in TERMS if terms.topic == TRANSACTIONS.name)
 
-    def write(self, rows: Columns, judged: Judged, model: Model | None, timing: Timing) -> list[bytes]:
-        """Return the JSON of n predictions, in row order."""
+    def write(
+        self, rows: Columns, judged: Judged, model: Model | None, timing: Timing, arms: Arms | None = None
+    ) -> list[bytes]:
+        """Return the JSON of n predictions, in row order; `arms` tells of canary and shadows."""
         count = length(rows)
         partitions, offsets = rows["raw_partition"].tolist(), rows["raw_offset"].tolist()
         total, stage = _latencies(rows["appended_ms"], timing)
@@ -93,7 +96,8 @@ class PredictionWriter:
             _texts(rows["transaction_id"]), _texts(rows["customer_id"]), _texts(rows["terminal_id"]),
             rows["event_time"].tolist(), [b"%d" % timing.scored_at_ms] * count,
             self._decided(judged), _reasons(judged.reasons, count),
-            self._rule_answers(judged.outcomes, model), _numbers(judged.vectors),
+            self._rule_answers(judged.outcomes), self._release.write(model, arms, count),
+            _numbers(judged.vectors),
             self._origins(judged.served), partitions, offsets,
             self._circumstances(rows["appended_ms"], judged), total, stage,
             _ends(rows["traceparent"], timing), strict=True,
@@ -120,17 +124,15 @@ class PredictionWriter:
             for code, score in zip(codes, _numbers(judged.scores[:, None]), strict=True)
         ]
 
-    def _rule_answers(self, outcomes: Outcomes, model: Model | None) -> list[bytes]:
-        """Return what is between the reasons and the vector's values: rules, model, shadow, service."""
-        if self._model[0] is not model or not self._model[1]:
-            self._model, self._answers = (model, _model_and_service(model)), {}
+    def _rule_answers(self, outcomes: Outcomes) -> list[bytes]:
+        """Return `,"rules":…` of each row."""
         codes = _row_bytes(outcomes)
         for code in set(codes) - self._answers.keys():
             answers = [
                 RuleOutcome(id=rule.id, version=rule.version, outcome=_OUTCOME_NAMES[outcome])  # type: ignore[arg-type]  # the contract's words
                 for rule, outcome in zip(self._rules, code, strict=True)
             ]
-            self._answers[code] = b',"rules":%b%b' % (_encode(answers), self._model[1])
+            self._answers[code] = b',"rules":%b' % _encode(answers)
         return [self._answers[code] for code in codes]
 
     def _origins(self, served: Served) -> list[bytes]:
@@ -178,12 +180,6 @@ def _members(**fields: object) -> bytes:
     b'"degraded":false'
     """
     return _encode(fields)[1:-1]
-
-
-def _model_and_service(model: Model | None) -> bytes:
-    used = b"" if model is None else b',"model":%b' % _encode(ModelUsed(**model.identity._asdict()))
-    service = _members(service=SERVICE.name, definitions_hash=DEFINITIONS_HASH)
-    return used + b',"shadow":[],"features":{%b,"values":[' % service
 
 
 def _profile_codes(served: Served) -> list[int]:

@@ -43,14 +43,17 @@ def served_of(predictions: Predictions) -> Served:
     count = len(predictions)
     nothing = np.empty((count, 0))
     groups = [one["features"]["groups"] for one in predictions]
+    status = {
+        name: np.array([_status(group, name) for group in groups], np.uint8)
+        for name in ("customer", "terminal", "profile")
+    }
     ages = [group.get("profile", {}).get("age_ms") for group in groups]
     return Served(
-        customer=nothing, terminal=nothing, profile=nothing,
-        customer_status=_statuses(groups, "customer"), terminal_status=_statuses(groups, "terminal"),
-        profile_status=_statuses(groups, "profile"),
-        profile_age_ms=np.array([NO_AGE if age is None else age for age in ages], np.int64),
-        unreadable=np.array([_UNREADABLE in one["degraded_why"] for one in predictions], np.bool_),
-        available=all(map(is_available, predictions)), counts={},
+        nothing, nothing, nothing,
+        status["customer"], status["terminal"], status["profile"],
+        np.array([NO_AGE if age is None else age for age in ages], np.int64),
+        np.array([_UNREADABLE in one["degraded_why"] for one in predictions], np.bool_),
+        all(map(is_available, predictions)), {},
     )  # fmt: skip
 
 
@@ -64,9 +67,8 @@ def repeated(served: Served, count: int) -> Served:
     return served._replace(**first)
 
 
-def _statuses(groups: Sequence[dict[str, Any]], name: str) -> NDArray[np.uint8]:
-    codes = [STATUS_NAMES.index(group.get(name, {}).get("status", "default")) for group in groups]
-    return np.array(codes, np.uint8)
+def _status(groups: dict[str, Any], name: str) -> int:
+    return STATUS_NAMES.index(groups.get(name, {}).get("status", "default"))
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:

@@ -1,41 +1,37 @@
-"""The registry: a folder of versions, one of them champion, and a log of who changed what.
+"""The registry: versions of models, who of them is in service, and who changed that, when and why.
 
-<models>/<name>/<version>/      written under another name, then renamed: whole or not there
-<models>/champion.json          replaced in one step
-<models>/audit.ndjson           appended to, never rewritten
+A change is written to the audit first, then put in force in one step. A row of the audit carries the
+revision it led to, so one whose change a crash prevented can be told from one that took effect; what
+rollback goes back to is in the release itself and needs no audit.
 """
 
-import fcntl
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
 
+from contracts.crash_points import reach
 from contracts.errors import ModelError
 from inference.manifest import (
-    CHAMPION_FILE,
     MANIFEST_FILE,
     Champion,
     Manifest,
-    checked_files,
     digest,
-    folder_of,
-    read_champion,
-    read_file,
-    read_manifest,
+    read_checked,
 )
+from inference.registry_store import FolderStore, RegistryStore
+from inference.release import Canary, Release, Stage
 
-AUDIT_FILE = "audit.ndjson"
-LOCK_FILE = ".lock"
+Move = Callable[[Release], Release]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One version as `headrace models` shows it; `sha256` is the digest of its manifest."""
+    """One version as `headrace models` shows it; `sha256` is the digest of its manifest.
+
+    `stage` is the release's, or "damaged" where the manifest is not readable.
+    """
 
     id: str
     name: str
@@ -43,6 +39,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     sha256: str
     metrics: dict[str, Any]
+
+    @property
+    def pointer(self) -> Champion:
+        """Return what a release calls it."""
+        return Champion(name=self.name, version=self.version, sha256=self.sha256)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,29 +55,45 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registry:
-    """Versions in a folder; several processes may read while one changes it.
+    """Versions of models; several processes may read while one changes something.
+
+    Args:
+        models: the folder that scorers read.
+        store: where everything is kept; by default that folder.
 
     >>> Registry(Path("no/such/models")).entries()
     []
     """
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, store: RegistryStore | None = None) -> None:
         self.models = models
+        self._store: RegistryStore = FolderStore(models) if store is None else store
 
     def entries(self) -> list[Entry]:
-        """Return every version, by name and version; the champion's stage says so."""
-        champion = read_champion(self.models)
-        return [self._entry(path.parent, champion) for path in sorted(self._manifests())]
+        """Return every version, by name and version, with its stage."""
+        release = self.release()
+        return [self._entry(name, version, release) for name, version in self._store.versions()]
+
+    def release(self) -> Release:
+        """Return who is in service.
+
+        Raises:
+            ModelError: E_MODEL_RELEASE or E_MODEL_CHAMPION.
+        """
+        found = self._store.release()
+        if found.revision == 0 and found.champion is not None:  # from before releases: history is the audit's
+            return msgspec.structs.replace(found, history=_history(self._store.audit(), found.champion))
+        return found
 
     def find(self, version_id: str) -> Entry:
-        """Return a version by `name/version`, by its version alone, or "champion".
+        """Return a version by `name/version`, by its version alone, or "champion" or "canary".
 
         Raises:
             ModelError: E_MODEL_UNKNOWN, none or several versions are meant.
         """
         entries = self.entries()
-        if version_id == "champion":
-            found = [entry for entry in entries if entry.stage == "champion"]
+        if version_id in ("champion", "canary"):
+            found = [entry for entry in entries if entry.stage == version_id]
         else:
             found = [entry for entry in entries if version_id in (entry.id, entry.version)]
         if len(found) != 1:
@@ -89,8 +106,16 @@ class Registry:
 
     def manifest(self, entry: Entry) -> dict[str, Any]:
         """Return everything training wrote down about a version."""
-        found: dict[str, Any] = orjson.loads(read_file(self._folder(entry) / MANIFEST_FILE))
+        found: dict[str, Any] = orjson.loads(self.file(entry, MANIFEST_FILE))
         return found
+
+    def file(self, entry: Entry, name: str) -> bytes:
+        """Return one file of a version.
+
+        Raises:
+            ModelError: E_MODEL_FILE or E_MODEL_PATH.
+        """
+        return self._store.read(entry.name, entry.version, name)
 
     def add(self, name: str, files: Mapping[str, bytes], manifest: dict[str, Any], change: Change) -> Entry:
         """Store a new version, numbered after the last, and return it; it is a candidate.
@@ -100,121 +125,183 @@ class Registry:
             manifest: everything else it shall say; name, version and sha256 are set here.
         """
         sha256 = {file: digest(data) for file, data in sorted(files.items())}
-        with self._changing():
+        with self._store.changing():
             version = f"{self._next_number(name):04d}-{sha256['model.txt'][:8]}"
             whole = {"name": name, "version": version} | manifest | {"sha256": sha256}
             data = orjson.dumps(whole, option=orjson.OPT_INDENT_2)
-            self._write_version(self.models / name / version, {**files, MANIFEST_FILE: data})
-            self._record("add", f"{name}/{version}", digest(data), change)
+            about = {"action": "add", "id": f"{name}/{version}", "sha256": digest(data)}
+            self._store.record(about | msgspec.to_builtins(change))
+            self._store.add(name, version, {**files, MANIFEST_FILE: data})
         return self.find(f"{name}/{version}")
 
-    def promote(self, version_id: str, change: Change, action: str = "promote") -> Entry:
-        """Make a version the champion, when its files are whole; the scorers see it within a second.
+    def promote(
+        self,
+        version_id: str,
+        change: Change,
+        to: Stage = "champion",
+        *,
+        share_percent: float = 1.0,
+        expected: int | None = None,
+        gates: list[dict[str, Any]] | None = None,
+        action: str = "promote",
+    ) -> Entry:
+        """Move a version to another stage, when its files are whole; the scorers follow within a second.
+
+        Args:
+            to: shadow, canary or champion.
+            share_percent: of the customers, for a canary.
+            expected: the revision that the decision was made on; None for whatever there is.
+            gates: what the gates said, for the audit; gates are `inference.promotion`'s business.
 
         Raises:
-            ModelError: E_MODEL_UNKNOWN, or what is wrong with the version's files.
+            ModelError: E_MODEL_UNKNOWN; E_RELEASE_CHANGED, somebody was faster; E_RELEASE_STAGE, the move is
+                not possible; or what is wrong with the version's files.
         """
-        with self._changing():
-            entry = self.find(version_id)
-            folder = self._folder(entry)
-            checked_files(folder, read_manifest(folder, entry.sha256))
-            pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
-            _replace(self.models / CHAMPION_FILE, msgspec.json.encode(pointer))
-            self._record(action, entry.id, entry.sha256, change)
+        entry = self.find(version_id)
+        self._check_files(entry)
+        model = entry.pointer
+        canary = Canary(model=model, share_percent=share_percent, since_ms=change.at_ms)
+        moves: dict[str, Move] = {
+            "shadow": lambda release: release.shadow_is(model),
+            "canary": lambda release: release.canary_is(canary),
+            "champion": lambda release: release.champion_is(model),
+        }
+        if to not in moves:
+            raise ModelError("E_RELEASE_STAGE", f"{to!r} is no stage to promote to", model.id, "retire it")
+        more: dict[str, Any] = {} if gates is None else {"gates": gates}
+        if to == "canary":
+            more["share_percent"] = share_percent
+        self.change(action, moves[to], change, expected, model, **more)
         return self.find(entry.id)
 
-    def rollback(self, change: Change) -> Entry:
+    def rollback(self, change: Change, expected: int | None = None) -> Entry:
         """Make the champion before the present one champion again.
 
         Raises:
-            ModelError: E_MODEL_ROLLBACK, there was none.
+            ModelError: E_MODEL_ROLLBACK, there was none; E_RELEASE_CHANGED.
         """
-        steps = [row for row in self.audit() if row["action"] in ("promote", "rollback")]
-        stack: list[str] = []
-        for step in steps:
-            if step["action"] == "rollback" and len(stack) > 1:
-                stack.pop()
-            elif not stack or stack[-1] != step["id"]:
-                stack.append(step["id"])
-        if len(stack) < 2:
-            raise ModelError(
-                "E_MODEL_ROLLBACK", "no champion before the present one", str(self.models / AUDIT_FILE),
-                "promote a version by name instead",
-            )  # fmt: skip
-        return self.promote(stack[-2], change, action="rollback")
+        release = self.change("rollback", self._whole_rollback, change, expected)
+        assert release.champion is not None, "a rollback ends with a champion"
+        return self.find(release.champion.id)
+
+    def retire(self, version_id: str, change: Change, expected: int | None = None) -> Entry:
+        """Take a version out of service.
+
+        Raises:
+            ModelError: E_MODEL_UNKNOWN; E_RELEASE_STAGE, it is the champion; E_RELEASE_CHANGED.
+        """
+        entry = self.find(version_id)
+        self.change("retire", lambda release: release.is_retired(entry.id), change, expected, entry.pointer)
+        return self.find(entry.id)
+
+    def change(
+        self,
+        action: str,
+        move: Move,
+        change: Change,
+        expected: int | None = None,
+        model: Champion | None = None,
+        **more: Any,
+    ) -> Release:
+        """Make one move: audit first, then the release in one step. Of two at once one is refused.
+
+        Raises:
+            ModelError: E_RELEASE_CHANGED, the release is not of the expected revision any more; what the
+                move refuses.
+        """
+        with self._store.changing():
+            before = self.release()
+            if expected is not None and before.revision != expected:
+                raise _overtaken(before, expected)
+            after = move(before)
+            meant = model or after.champion
+            about: dict[str, Any] = {
+                "action": action, "id": meant.id if meant else "", "sha256": meant.sha256 if meant else "",
+                "revision": before.revision + 1, "from": before.stage_of(meant.id) if meant else "",
+                "to": after.stage_of(meant.id) if meant else "", **more,
+            } | msgspec.to_builtins(change)  # fmt: skip
+            release = msgspec.structs.replace(after, revision=before.revision + 1, change=about)
+            reach("registry.before_audit")
+            self._store.record(about)
+            reach("registry.after_audit")
+            self._store.put_release(release)
+            reach("registry.after_release")
+        return release
 
     def audit(self) -> list[dict[str, Any]]:
-        """Return every change, oldest first; a line cut short by a crash is passed over."""
-        path = self.models / AUDIT_FILE
-        if not path.exists():
-            return []
-        return [row for line in path.read_bytes().split(b"\n") if (row := _whole_line(line))]
+        """Return every change, oldest first; `took_effect` is false where a crash came before it."""
+        rows = self._store.audit()
+        revision = self._store.release().revision
+        last = {row["revision"]: at for at, row in enumerate(rows) if "revision" in row}
+        stored = {f"{name}/{version}" for name, version in self._store.versions()}
+        for at, row in enumerate(rows):
+            if "revision" in row:
+                row["took_effect"] = row["revision"] <= revision and last[row["revision"]] == at
+            else:
+                row["took_effect"] = row["action"] != "add" or row["id"] in stored
+        return rows
 
-    def _manifests(self) -> Iterator[Path]:
-        return self.models.glob(f"[!.]*/[!.]*/{MANIFEST_FILE}")
+    def _whole_rollback(self, release: Release) -> Release:
+        moved = release.rolled_back()
+        assert moved.champion is not None, "a rollback ends with a champion"
+        self._check_files(self._entry(moved.champion.name, moved.champion.version, release), moved.champion)
+        return moved
 
-    def _entry(self, folder: Path, champion: Champion | None) -> Entry:
-        data = read_file(folder / MANIFEST_FILE)
-        name, version = folder.parent.name, folder.name
+    def _check_files(self, entry: Entry, vouched: Champion | None = None) -> None:
+        pointer = vouched or entry.pointer
+        read_checked(lambda name: self._store.read(pointer.name, pointer.version, name), pointer)
+
+    def _entry(self, name: str, version: str, release: Release) -> Entry:
+        version_id = f"{name}/{version}"
+        try:
+            data = self._store.read(name, version, MANIFEST_FILE)
+        except ModelError as error:  # one bad folder hides no other version
+            return Entry(
+                id=version_id, name=name, version=version, stage="damaged", sha256="",
+                metrics={"error": str(error)},
+            )  # fmt: skip
         try:
             metrics = orjson.loads(data).get("metrics", {})
             msgspec.json.decode(data, type=Manifest)
         except (orjson.JSONDecodeError, msgspec.MsgspecError, UnicodeDecodeError, AttributeError) as error:
             return Entry(
-                id=f"{name}/{version}", name=name, version=version, stage="damaged", sha256=digest(data),
+                id=version_id, name=name, version=version, stage="damaged", sha256=digest(data),
                 metrics={"error": str(error)},
             )  # fmt: skip
-        live = champion is not None and (champion.name, champion.version) == (name, version)
         return Entry(
-            id=f"{name}/{version}", name=name, version=version, stage="champion" if live else "candidate",
+            id=version_id, name=name, version=version, stage=release.stage_of(version_id),
             sha256=digest(data), metrics=metrics,
         )  # fmt: skip
 
-    def _folder(self, entry: Entry) -> Path:
-        return folder_of(self.models, Champion(name=entry.name, version=entry.version, sha256=entry.sha256))
-
     def _next_number(self, name: str) -> int:
-        taken = [path.name.partition("-")[0] for path in (self.models / name).glob("[0-9]*-*")]
-        return max([int(number) for number in taken if number.isdecimal()], default=0) + 1
-
-    def _write_version(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        part = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        for name, data in files.items():
-            _replace(part / name, data)
-        part.rename(folder)
-
-    def _record(self, action: str, version_id: str, sha256: str, change: Change) -> None:
-        row = {"action": action, "id": version_id, "sha256": sha256} | msgspec.to_builtins(change)
-        path = self.models / AUDIT_FILE
-        with path.open("ab") as audit:
-            cut_short = path.stat().st_size and not path.read_bytes().endswith(b"\n")
-            audit.write((b"\n" if cut_short else b"") + orjson.dumps(row) + b"\n")
-            audit.flush()
-            os.fsync(audit.fileno())
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """One change at a time, over all processes of this machine."""
-        self.models.mkdir(parents=True, exist_ok=True)
-        with (self.models / LOCK_FILE).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        """Return the number after the highest ever given, a version that a crash prevented included."""
+        given = [version for of, version in self._store.versions() if of == name]
+        given += [row["id"].partition("/")[2] for row in self._store.audit() if row["action"] == "add"
+                  and row["id"].startswith(f"{name}/")]  # fmt: skip
+        numbers = [version.partition("-")[0] for version in given]
+        return max([int(number) for number in numbers if number.isdecimal()], default=0) + 1
 
 
-def _whole_line(line: bytes) -> dict[str, Any] | None:
-    try:
-        row: dict[str, Any] = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return row
+def _overtaken(now: Release, expected: int) -> ModelError:
+    by = f"{now.change.get('who', 'somebody')} did {now.change.get('action', '?')} {now.change.get('id', '')}"
+    champion = now.champion.id if now.champion else "nobody"
+    return ModelError(
+        "E_RELEASE_CHANGED", f"{by} meanwhile; {champion} is champion",
+        f"revision {now.revision}, not {expected}", "look at `headrace models list` and decide again",
+    )  # fmt: skip
 
 
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as sink:
-        sink.write(data)
-        sink.flush()
-        os.fsync(sink.fileno())
-    part.replace(path)
+def _history(audit: list[dict[str, Any]], champion: Champion) -> tuple[Champion, ...]:
+    """Return the champions before the present one, from an audit that was written before releases."""
+    stack: list[tuple[str, str]] = []
+    for row in audit:
+        if row["action"] == "rollback" and len(stack) > 1:
+            stack.pop()
+        elif row["action"] == "promote" and (not stack or stack[-1][0] != row["id"]):
+            stack.append((row["id"], row["sha256"]))
+    if stack and stack[-1][0] == champion.id:
+        stack.pop()
+    return tuple(
+        Champion(name=of.partition("/")[0], version=of.partition("/")[2], sha256=sha256)
+        for of, sha256 in stack
+    )

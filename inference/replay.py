@@ -20,6 +20,7 @@ from contracts.events import Prediction, Reason
 from contracts.frame import Columns, take
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.vector import assemble
+from inference.arms import assigned_to, scores_but, usable_scores
 from inference.lake import Lake
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine, by_one, limits_of
@@ -29,10 +30,10 @@ from inference.reasons import NOT_EXPLAINED
 from inference.recorded import is_available, served_of
 from inference.registry import Registry
 from inference.replay_features import Recomputed, recompute
-from inference.scorer_core import usable_scores
 from inference.used_model import InStage, UsedModels
 
-CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow")  # shadow scores are compared by themselves
+# Shadow scores and the experiment's arm are compared by themselves.
+CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow", "experiment")
 NEVER = 1 << 30
 
 
@@ -105,7 +106,7 @@ class Replay:
         rows = take(recomputed.rows, np.array(sound))
         written = self._decide(engine, used.model, rows, [said[at] for at in sound])
         for at, again in zip(sound, written, strict=True):
-            found[at] = _differences(records[at], again) + self._shadows(said[at])
+            found[at] = _differences(records[at], again) + self._shadows(said[at]) + _arm(said[at])
         return found
 
     def _obstacles(self, prediction: dict[str, Any], missing: str) -> list[Difference]:
@@ -142,7 +143,7 @@ class Replay:
         vectors = assemble(rows, rows["customer_values"], rows["terminal_values"], rows["profile_values"])
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, model)
-        scores = engine.scores(model, vectors, cleared, usable_scores)
+        scores = scores_but(model, vectors, cleared)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
         reasons = engine.reasons(rows, judged, by_one(model))
         judged = judged._replace(reasons=_as_explained(reasons, said))
@@ -221,6 +222,19 @@ def _apart(left: dict[str, Any], right: dict[str, Any]) -> Iterable[tuple[str, A
     for at, name in enumerate(SERVICE.columns):
         was, again = (part["values"][at] if at < len(part["values"]) else None for part in features)
         yield f"features.{name}", was, again
+
+
+def _arm(prediction: dict[str, Any]) -> list[Difference]:
+    """Return the arm of the experiment, where it is not the one that the customer belongs to."""
+    experiment = prediction.get("experiment")
+    if experiment is None:
+        return []
+    customer = np.array([prediction["customer_id"].encode()])
+    is_canary = bool(assigned_to(experiment["id"], experiment["share_percent"], customer)[0])
+    due = "canary" if is_canary else "champion"
+    if experiment["arm"] == due:
+        return []
+    return [Difference(what="experiment.arm", recorded=experiment["arm"], replayed=due)]
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -3,29 +3,38 @@
 Pure of Kafka. The store, the model and the clock are ports, so a simulator runs this very code.
 """
 
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, length
 from features.catalog import SERVICE
 from features.vector import assemble
-from inference.champion import ModelSource
+from inference.arms import Arms, score_arms
 from inference.clock import Clock
 from inference.drift import DriftEvent, DriftWatch
 from inference.drift_settings import DriftSettings
+from inference.live import Live, ModelSource, id_of, live_of
 from inference.model import Model, baseline_of
 from inference.policy import DeclaredPolicy
-from inference.policy_engine import PolicyEngine, by_one, limits_of
+from inference.policy_engine import PolicyEngine
 from inference.policy_watch import PolicySource
 from inference.prediction import Judged, PredictionWriter, Timing
 from inference.served import ServesFeatures
 
 Floats = NDArray[np.float64]
 
-log = structlog.get_logger(__name__)
+
+class Guard(Protocol):
+    """Watches what a canary does (`inference.canary`)."""
+
+    def allowed(self, live: Live) -> Live:
+        """Return the models of the next batch, without a canary that may not decide any more."""
+
+    def see(self, arms: Arms, event_ms: NDArray[np.int64]) -> None:
+        """Take note of a batch's scores; event times are (n,)."""
 
 
 class Scored(NamedTuple):
@@ -44,6 +53,7 @@ class Scored(NamedTuple):
     latency_ms: float
     unwatched: dict[str, int]
     engine: PolicyEngine | None = None
+    arms: Arms | None = None
 
 
 NOTHING = Scored([], [], [], None, None, None, 0.0, {})
@@ -54,9 +64,10 @@ class ScorerCore:
 
     Args:
         server: serves the feature groups.
-        models: says which model scores the next batch; None means rules alone.
+        models: says which models score the next batch; without a champion rules decide alone.
         epoch: the run's.
         policies: says which policy decides the next batch.
+        guard: watches the canary, where there may be one.
         watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
     """
 
@@ -67,6 +78,7 @@ class ScorerCore:
         clock: Clock,
         epoch: int,
         policies: PolicySource,
+        guard: Guard | None = None,
         drift: DriftSettings | None = None,
         watching: bool = True,
     ) -> None:
@@ -74,6 +86,7 @@ class ScorerCore:
         self._policies, self._epoch = policies, epoch
         self._take_up(policies.current())
         self._watching = watching
+        self._guard = guard
         self.drift = DriftWatch(SERVICE.columns, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
@@ -90,46 +103,31 @@ class ScorerCore:
         if (declared := self._policies.current()) is not self._engine.declared:
             self._take_up(declared)
         clock, begin_ms, engine = self._clock, self._clock.elapsed_ms(), self._engine
-        model = self._models.current()
+        live = live_of(self._models) if self._guard is None else self._guard.allowed(live_of(self._models))
         served = self._server.serve(rows, begin_ms)
         store_ms = clock.elapsed_ms() - begin_ms
         vectors = assemble(rows, served.customer, served.terminal, served.profile)
         outcomes = engine.book.judge(vectors)
-        begin_ms = clock.elapsed_ms()
-        cleared = engine.clears(vectors, outcomes, model)
-        scores = engine.scores(model, vectors, cleared, usable_scores)
-        predict_ms = clock.elapsed_ms() - begin_ms
-        judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
-        judged = judged._replace(reasons=engine.reasons(rows, judged, by_one(model)))
-        drift = self._watch(rows, judged, model) if self._watching else []
-        timing = Timing(clock.now_ms(), received_ms, store_ms, predict_ms)
-        predictions = self._writer.write(rows, judged, model, timing)
+        clears = partial(engine.clears, vectors, outcomes)
+        arms = score_arms(live, rows["customer_id"], vectors, clock, clears)
+        judged = engine.judge(rows, vectors, served, outcomes, arms.scores, arms.cleared, arms.thresholds)
+        judged = judged._replace(reasons=engine.reasons(rows, judged, arms.deciding))
+        drift = self._watch(rows, judged, arms) if self._watching else []
+        timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
+        model = live.champion
+        predictions = self._writer.write(rows, judged, model, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
         keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        return Scored(keys, predictions, drift, judged, timing, model, latency_ms, unwatched, engine)
+        return Scored(keys, predictions, drift, judged, timing, model, latency_ms, unwatched, engine, arms)
 
-    def _watch(self, rows: Columns, judged: Judged, model: Model | None) -> list[DriftEvent]:
-        name = f"{model.identity.name}/{model.identity.version}" if model else ""
-        events = self.drift.model_is(name, None if model is None else baseline_of(model))
-        return events + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, judged.scores,
+    def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
+        """Feed the detectors, the score's with the champion's own, and the canary's guard."""
+        if self._guard is not None:
+            self._guard.see(arms, rows["event_time"])
+        model = arms.live.champion
+        name, usual = ("", None) if model is None else (id_of(model), baseline_of(model))
+        return self.drift.model_is(name, usual) + self.drift.feed(
+            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion,
             judged.decided.decision,
         )  # fmt: skip
-
-
-def usable_scores(model: Model, vectors: Floats) -> Floats:
-    """Return the model's scores, NaN for each that is no probability; a failing model gives NaN for all."""
-    try:
-        scores = model.predict(vectors)
-    except Exception:  # whatever a model does, the payments are decided: by rules and the fallback
-        log.exception("model_failed", model=model.identity.name, version=model.identity.version)
-        return np.full(len(vectors), np.nan)
-    if scores.shape != (len(vectors),):
-        log.error("model_failed", shape=scores.shape, rows=len(vectors), version=model.identity.version)
-        return np.full(len(vectors), np.nan)
-    usable = (scores >= 0) & (scores <= 1)
-    if not usable.all():
-        log.error("score_not_usable", code="E_SCORE_NONFINITE", rows=int((~usable).sum()))
-        scores = np.where(usable, scores, np.nan)
-    return scores

@@ -6,8 +6,10 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.errors import ConfigError, ModelError
+from inference.arms import Arms
 from inference.decision import DECIDED_BY, DECISIONS
 from inference.ladder import RUNG_NAMES
+from inference.live import Live, id_of
 from inference.model import ModelName
 from inference.policy import DeclaredPolicy
 from inference.scorer_core import Scored
@@ -66,8 +68,15 @@ class ScorerMetrics:
             ["name", "version", "sha256"],
             registry=registry,
         )
-        self._live: tuple[str, str] | None = None
         self._policy: tuple[str, str, str] | None = None
+        self.shadow_scores = counter("shadow_scores_total", "scores that decided nothing", "model", "outcome")
+        self.canary = counter("canary_decisions_total", "the canary's payments, by who decided them", "by")
+        self.canary_share = Gauge(
+            "headrace_scorer_canary_share_percent", "share of the customers that the canary decides for",
+            registry=registry,
+        )  # fmt: skip
+        self._live: tuple[str, str] | None = None
+        self._shadows: set[str] = set()
 
     def committed(self, scored: Scored, commit_ms: float) -> None:
         """Count a batch whose transaction was committed, in `commit_ms`."""
@@ -99,6 +108,8 @@ class ScorerMetrics:
         for group, found in served.counts.items():
             for outcome, number in found._asdict().items():
                 self.store_rows.labels(group, outcome).inc(number)
+        if scored.arms is not None:
+            self._arms(scored.arms)
         self.breaker_open.set(not served.available)
         self.latency_s.observe(scored.latency_ms / 1000)
 
@@ -106,6 +117,24 @@ class ScorerMetrics:
         """Count the cases of a committed batch."""
         for why, number in whys.items():
             self.cases.labels(why).inc(number)
+
+    def _arms(self, arms: Arms) -> None:
+        """Count what shadows and canary did; a shadow that is none any more leaves the page."""
+        live: Live = arms.live
+        for model, scores in zip(live.shadows, arms.shadows, strict=True):
+            failed = int(np.isnan(scores).sum())
+            self.shadow_scores.labels(id_of(model), "failed").inc(failed)
+            self.shadow_scores.labels(id_of(model), "scored").inc(len(scores) - failed)
+        present = {id_of(model) for model in live.shadows}
+        for gone in self._shadows - present:
+            for outcome in ("failed", "scored"):
+                self.shadow_scores.remove(gone, outcome)
+        self._shadows = present
+        self.canary_share.set(0.0 if live.canary is None else live.canary.share_percent)
+        self.canary.labels("canary").inc(len(arms.decided))
+        self.canary.labels("champion").inc(int(np.isnan(arms.canary).sum()))
+        if arms.shadows:
+            self.step_s.labels("shadow").observe(arms.shadow_ms / 1000)
 
     def model_live(self, identity: ModelName) -> None:
         """Show the model that scores from now on."""

@@ -7,6 +7,7 @@ import msgspec
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.topics import PARTITIONS
 from inference.drift_settings import DriftSettings
+from inference.release_settings import CanarySettings
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConnection
     redis: RedisConnection
     models: Path
+    models_secret: str = ""
     lake: Path | None = None
     topic_prefix: str = ""
     epoch: int = 0
@@ -53,12 +55,13 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     slot: int = 0
     reader: ReaderSettings = ReaderSettings()
     policy: PolicySettings = PolicySettings()
+    canary: CanarySettings = CanarySettings()
     drift: DriftSettings = DriftSettings()
     rows_max: int = 4096
     poll_ms: float = 100.0
     session_timeout_ms: int = 3000  # the broker's group.min.session.timeout.ms must allow it
     transaction_timeout_ms: int = 10_000
-    model_look_ms: float = 1000.0
+    model_look_ms: float = 250.0
     metrics_port: int = 0
     log_level: str = "info"
 

@@ -7,10 +7,12 @@ from functools import partial
 import numpy as np
 
 from inference.breaker import Breaker
+from inference.canary import CanaryGuard
 from inference.champion import ChampionWatch, load_champion, our_definitions
 from inference.clock import SystemClock
 from inference.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.policy_watch import PolicyWatch
+from inference.release_keeper import ReleaseKeeper
 from inference.scorer import Clients, Scorer
 from inference.scorer_core import ScorerCore
 from inference.scorer_kafka import make_consumer, make_producer, refuse_lost_offsets
@@ -30,6 +32,10 @@ class ScorerWorker:
             partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
+            settings.models_secret,
+        )
+        self._keeper = ReleaseKeeper(
+            settings.models, settings.worker, settings.canary, SystemClock(), settings.models_secret
         )
         policy = settings.policy
         self._policies = PolicyWatch(settings.models, policy.file, metrics, policy.look_ms / 1000)
@@ -45,17 +51,22 @@ class ScorerWorker:
         breaker = Breaker(settings.reader.probe_interval_ms)
         server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
         self._policies.start()
-        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, drift=settings.drift)
+        core = ScorerCore(
+            server, self._watch, clock, settings.epoch, self._policies,
+            CanaryGuard(settings.canary, self._keeper), settings.drift,
+        )  # fmt: skip
         refuse_lost_offsets(settings, settings.partitions)
         producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()
+        self._keeper.start()
         self._warm()
         ready()
         Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
         self._policies.close()
+        self._keeper.close()
         consumer.close()
         self._reader.close()
 

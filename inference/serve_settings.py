@@ -19,6 +19,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     redis: RedisConnection
     models: Path
+    models_secret: str = ""
     epoch: int = 0
     partitions: int = PARTITIONS
     project: str = "headrace"

@@ -57,6 +57,7 @@ class ServeWorker:
             partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
+            settings.models_secret,
         )
         look_s = settings.policy.look_ms / 1000
         self._policies = PolicyWatch(settings.models, settings.policy.file, metrics, look_s, keeping=False)

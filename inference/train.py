@@ -32,6 +32,7 @@ from inference.manifest import (
     REPORT_PAGE_FILE,
     Golden,
     Thresholds,
+    digest,
 )
 from inference.metrics_offline import Judged, average_precision
 from inference.provenance import Provenance
@@ -100,7 +101,7 @@ def train(
             MODEL_FILE: text.encode(),
             CALIBRATION_FILE: msgspec.json.encode(fitted.calibration),
             BASELINE_FILE: _baseline(data, parts, fitted, judge),
-            GOLDEN_FILE: _golden(shipped, data, settings.seed),
+            GOLDEN_FILE: _golden(shipped, data, settings.seed, digest(text.encode())),
             REPORT_FILE: orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY),
             REPORT_PAGE_FILE: page(title, report).encode(),
         },
@@ -245,7 +246,7 @@ def _predict(booster: lightgbm.Booster, vectors: Floats) -> Floats:
     return np.asarray(booster.predict(vectors, num_threads=1), dtype=np.float64)
 
 
-def _golden(booster: lightgbm.Booster, data: TrainingSet, seed: int) -> bytes:
+def _golden(booster: lightgbm.Booster, data: TrainingSet, seed: int, text_sha256: str) -> bytes:
     """Rows with known scores, half of them frauds where there are as many."""
     chance = np.random.default_rng(seed)
     rows: list[int] = []
@@ -254,9 +255,8 @@ def _golden(booster: lightgbm.Booster, data: TrainingSet, seed: int) -> bytes:
         rows += chance.choice(of_kind, min(GOLDEN_ROWS // 2, len(of_kind)), replace=False).tolist()
     vectors = data.vectors[rows]
     cells = [[None if np.isnan(cell) else cell for cell in row] for row in vectors.tolist()]
-    return orjson.dumps(
-        msgspec.to_builtins(Golden(vectors=cells, scores=_predict(booster, vectors).tolist()))
-    )
+    scores = _predict(booster, vectors).tolist()
+    return orjson.dumps(msgspec.to_builtins(Golden(vectors=cells, scores=scores, text_sha256=text_sha256)))
 
 
 def _about(data: TrainingSet, parts: Split) -> dict[str, Any]:

@@ -1,26 +1,23 @@
 """`headrace models`: what was trained, which version decides, and how to change that."""
 
-import getpass
 import sys
-import time
-from typing import Any
 
 import click
+
+from headrace.release_commands import JSON, audit, line, promote, registry, retire, rollback, show_json
 
 EXAMPLE = """
 \b
 Examples:
   headrace models list
-  headrace models promote fraud/0002-1a2b3c4d --why "better on the last two weeks"
+  headrace models promote fraud/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
   headrace models rollback --why "declines too many"
 """
-WHY = click.option("--why", default="", help="Reason, kept in the audit.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(name="models", epilog=EXAMPLE)
 def command() -> None:
-    """List, show, promote and roll back the run's models; no server needs to run."""
+    """List, show, compare, promote and roll back the run's models; no server needs to run."""
 
 
 @command.command(name="list")
@@ -30,12 +27,12 @@ def list_models(as_json: bool) -> None:
 
     Example: headrace models list --json
     """
-    entries = _registry().entries()
+    entries = registry().entries()
     if as_json:
-        _print(entries)
+        show_json(entries)
         return
     for entry in entries:
-        click.echo(_line(entry))
+        click.echo(line(entry))
     if not entries:
         click.echo("no models yet; `headrace train` makes one")
 
@@ -48,14 +45,14 @@ def show(version_id: str, as_json: bool) -> None:
 
     Example: headrace models show champion --json
     """
-    registry = _registry()
-    entry = registry.find(version_id)
-    manifest = registry.manifest(entry)
+    models = registry()
+    entry = models.find(version_id)
+    manifest = models.manifest(entry)
     if as_json:
-        _print({"id": entry.id, "stage": entry.stage, "sha256": entry.sha256, "metrics": entry.metrics,
+        show_json({"id": entry.id, "stage": entry.stage, "sha256": entry.sha256, "metrics": entry.metrics,
                 "name": entry.name, "version": entry.version, "manifest": manifest})  # fmt: skip
         return
-    click.echo(_line(entry))
+    click.echo(line(entry))
     for key in (
         "thresholds",
         "data",
@@ -73,29 +70,6 @@ def show(version_id: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("version_id")
-@WHY
-@JSON
-def promote(version_id: str, why: str, as_json: bool) -> None:
-    """Let VERSION_ID decide; running scorers take it up within a second.
-
-    Example: headrace models promote fraud/0002-1a2b3c4d
-    """
-    _answer(_registry().promote(version_id, _change(why)), as_json)
-
-
-@command.command()
-@WHY
-@JSON
-def rollback(why: str, as_json: bool) -> None:
-    """Let the champion before the present one decide again.
-
-    Example: headrace models rollback --why "declines too many"
-    """
-    _answer(_registry().rollback(_change(why)), as_json)
-
-
-@command.command()
-@click.argument("version_id")
 @JSON
 def reproduce(version_id: str, as_json: bool) -> None:
     """Train VERSION_ID again from what its manifest says; the bytes must be equal, or the exit code says so.
@@ -108,11 +82,11 @@ def reproduce(version_id: str, as_json: bool) -> None:
     from inference.provenance import Provenance
     from inference.reproduce import reproduce as train_again
 
-    run, registry = current_run(), _registry()
-    entry, lake = registry.find(version_id), Lake(current_run().lake)
-    found = train_again(entry.id, registry.manifest(entry), lake, profiles(run.home, lake), Provenance.of())
+    run, models = current_run(), registry()
+    entry, lake = models.find(version_id), Lake(run.lake)
+    found = train_again(entry.id, models.manifest(entry), lake, profiles(run.home, lake), Provenance.of())
     if as_json:
-        _print(found)
+        show_json(found)
     else:
         for name, equal in found.files.items():
             click.echo(f"{name:18} {'equal' if equal else 'DIFFERS'}")
@@ -136,14 +110,15 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
     from inference import compare as comparing
     from inference import training_set
     from inference.lake import Lake
+    from inference.promotion import side
 
-    run, registry = current_run(), _registry()
+    run, models = current_run(), registry()
     lake = Lake(run.lake)
-    sides = [_side(registry, name) for name in (version_id, other_id)]
+    sides = [side(models, models.find(name)) for name in (version_id, other_id)]
     data = training_set.build(lake, profiles(run.home, lake), training_set.newest_ms(lake))
     found = comparing.compare(data, sides[0], sides[1], from_ms)
     if as_json:
-        _print(found)
+        show_json(found)
         return
     for name, figures in found.versions.items():
         click.echo(f"{name}  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}")
@@ -151,47 +126,5 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
     click.echo(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} payments")
 
 
-def _side(registry: Any, version_id: str) -> Any:
-    from inference.champion import Definitions, load_champion
-    from inference.compare import Side
-    from inference.manifest import Champion
-
-    entry = registry.find(version_id)
-    manifest = registry.manifest(entry)
-    pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
-    meant = Definitions(manifest["definitions_hash"], tuple(manifest["features"]))
-    return Side(id=entry.id, model=load_champion(registry.models, pointer, meant), manifest=manifest)
-
-
-def _registry() -> Any:
-    from headrace.environment import current_run
-    from inference.registry import Registry
-
-    return Registry(current_run().models)
-
-
-def _change(why: str) -> Any:
-    from inference.registry import Change
-
-    return Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why=why)
-
-
-def _line(entry: Any) -> str:
-    precision = entry.metrics.get("average_precision")
-    figure = f"average precision {precision:.4f}" if isinstance(precision, float) else "no figures"
-    return f"{entry.id}  {entry.stage:<9}  {figure}"
-
-
-def _answer(entry: Any, as_json: bool) -> None:
-    if as_json:
-        _print(entry)
-    else:
-        click.echo(_line(entry))
-
-
-def _print(what: Any) -> None:
-    import msgspec
-    import orjson
-
-    text = orjson.dumps(msgspec.to_builtins(what), option=orjson.OPT_INDENT_2)
-    sys.stdout.write(text.decode() + "\n")
+for released in (promote, rollback, retire, audit):
+    command.add_command(released)

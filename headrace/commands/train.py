@@ -22,7 +22,7 @@ Examples:
 @click.command(name="train", epilog=EXAMPLE)
 @click.option("--until", "until_ms", type=int, help="Training moment, epoch ms (default: the lake's newest).")
 @click.option("--name", default="fraud", show_default=True, help="Name of the model.")
-@click.option("--promote", is_flag=True, help="Make the new version the champion.")
+@click.option("--promote", is_flag=True, help="Make it champion: where there is one, if its gates hold.")
 @click.option("--search", "trials", type=click.IntRange(0, 7), default=0, help="Try as many nearby settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
 def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json: bool) -> None:
@@ -32,11 +32,12 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     no server needs to run.
     """
     from headrace.environment import current_run, settings_of
+    from headrace.release_commands import registry as models
     from headrace.training_data import profiles
     from inference import training_set
     from inference.lake import Lake
     from inference.provenance import Provenance
-    from inference.registry import Change, Registry
+    from inference.registry import Change
     from inference.train import train
     from inference.train_settings import TrainSettings
 
@@ -47,7 +48,7 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     _tell(as_json, f"reading payments and the labels known by {moment_ms}")
     data = training_set.build(lake, profiles(run.home, lake), moment_ms)
     _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
-    registry = Registry(run.models)
+    registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
         predict, learnt_ms = _champion(registry)
@@ -55,8 +56,23 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     change = Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why="headrace train")
     entry = registry.add(name, trained.files, trained.manifest, change)
     if promote:
-        entry = registry.promote(entry.id, change)
+        entry = _promoted(registry, entry, change)
     _report(entry, trained.manifest, time.monotonic() - began, as_json)
+
+
+def _promoted(registry: Any, entry: Any, change: Any) -> Any:
+    """Promote through the gates; the first champion passes them by, as rules alone decided before it.
+
+    The audit has what the gates said either way.
+    """
+    from headrace.release_commands import promoter
+
+    first = registry.release().champion is None
+    promoted, findings = promoter().promote(entry.id, "champion", change, force=first)
+    for finding in findings:
+        if not finding.holds:
+            click.echo(f"  the first champion passes a gate by: {finding}", err=True)
+    return promoted
 
 
 @contextmanager

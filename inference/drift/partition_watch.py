@@ -117,11 +117,11 @@ class PartitionWatch:
         matrix = np.concatenate([part.matrix for part in self._first])
         event_ms = np.concatenate([part.event_ms for part in self._first])
         self._first = None
-        first = measure(self._columns, matrix, event_ms)
         said = f"the first {len(matrix):,} sampled rows after the restart"
         if not self._windows:  # no training baseline
-            self._hold_against(first, said)
-        self._add_window(against(first, [DECISION]), said)
+            self._hold_against(measure(self._columns, matrix, event_ms), said)
+        decisions = measure([DECISION], matrix[:, -1:], event_ms)
+        self._add_window(against(decisions, [DECISION]), said)
 
     def _values(self, feature: str, chunk: Chunk) -> Floats:
         if feature == NULL_SHARE:

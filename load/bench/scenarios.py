@@ -80,6 +80,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         module="load.bench.scoring", function="run_scorer",
     ),
     Scenario(
+        name="release-cost", about="what a shadow, a canary, reasons and drift cost the scorer",
+        module="load.bench.release_cost",
+    ),
+    Scenario(
+        name="release", about="a bad canary and a rollback under load: how long, how many decisions",
+        module="load.bench.release",
+    ),
+    Scenario(
         name="pipeline", about="payment sent to prediction readable, everything on this machine",
         module="load.bench.scoring", function="run_pipeline",
     ),

@@ -34,11 +34,11 @@ PLAIN_DATABASE = 509
 
 def run_scorer(root: Path, servers: Servers) -> Outcome:
     """Measure the scorer's process from its first tenth to its last decision on a full feature log."""
-    made = _payments(SCORER_EVENTS)
+    made = payments(SCORER_EVENTS)
     with Stand(root, servers, "scorer") as stand:
         promote_quick_model(stand.run.models, made)
         stand.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
-        _send(stand, _ready(made))
+        send(stand, ready(made))
         for group, topics in (("gate", ["transactions"]), ("stage-customer", ["events.customer"])):
             stand.await_group(group, stand.ends(topics))
         stand.await_group("stage-terminal", stand.ends(["events.terminal"]))
@@ -61,18 +61,18 @@ def run_scorer(root: Path, servers: Servers) -> Outcome:
 
 def run_pipeline(root: Path, servers: Servers) -> Outcome:
     """Measure everything from the first payment sent to the last prediction readable."""
-    made = _payments(WARM_UP_EVENTS + PIPELINE_EVENTS)
-    ready = _ready(made)
+    made = payments(WARM_UP_EVENTS + PIPELINE_EVENTS)
+    slices = ready(made)
     warm = WARM_UP_EVENTS // SLICE_EVENTS
     with Stand(root, servers, "pipeline") as stand:
         promote_quick_model(stand.run.models, made)
         pids = stand.start(*WORKERS)
         count = TopicCount(stand.kafka, stand.topic("predictions"))
-        _send(stand, ready[:warm])
+        send(stand, slices[:warm])
         count.wait(WARM_UP_EVENTS, TIMEOUT_S)
         whole = TreeMeter([*pids.values(), *stand.server_pids.values()])
         parts = {name: TreeMeter([pid]) for name, pid in {**pids, **stand.server_pids}.items()}
-        _send(stand, ready[warm:])
+        send(stand, slices[warm:])
         count.wait(WARM_UP_EVENTS + PIPELINE_EVENTS, TIMEOUT_S)
         figures = whole.read(PIPELINE_EVENTS)
         apart = {name: meter.read(PIPELINE_EVENTS) for name, meter in parts.items()}
@@ -88,18 +88,21 @@ def run_pipeline(root: Path, servers: Servers) -> Outcome:
     )
 
 
-def _payments(events: int) -> Generated:
+def payments(events: int) -> Generated:
+    """Return a bank's payments, each once and without optional fields."""
     plan = replace(workload("bank"), events=events, duplicate_ratio=0.0, optional_fields=False)
     return generate(plan)
 
 
-def _ready(made: Generated) -> list[list[Record]]:
+def ready(made: Generated) -> list[list[Record]]:
+    """Return the records to send, in slices."""
     records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
     count = made.transactions.num_rows
     return [records.slice(i, min(i + SLICE_EVENTS, count)) for i in range(0, count, SLICE_EVENTS)]
 
 
-def _send(stand: Stand, parts: list[list[Record]]) -> None:
+def send(stand: Stand, parts: list[list[Record]]) -> None:
+    """Send the slices and wait until the broker has them."""
     outbox = Outbox(stand.kafka)
     for part in parts:
         outbox.send(stand.topic("transactions"), part)

@@ -72,8 +72,9 @@ def models(folder: Path) -> dict[str, ModelText]:
     found = {}
     for manifest in folder.glob(f"*/*/{MANIFEST_FILE}"):
         text = (manifest.parent / MODEL_FILE).read_bytes()
-        limits = msgspec.json.decode(manifest.read_bytes())["thresholds"]
-        found[digest(text)] = ModelText(text.decode(), limits["review"], limits["decline"])
+        about = msgspec.json.decode(manifest.read_bytes())
+        limits, name = about["thresholds"], f"{about['name']}/{about['version']}"
+        found[digest(text)] = ModelText(text.decode(), limits["review"], limits["decline"], name)
     return found
 
 

@@ -227,6 +227,18 @@ def promote(site: Site, _rng: Random) -> bool:
     return site.stand.until(lambda: site.predicted_by(other.version) > before, READY_WAIT_S)
 
 
+def canary(site: Site, _rng: Random) -> bool:
+    """Let another model decide for half of the customers while the scorers work, then retire it."""
+    registry = Registry(site.stand.run.models)
+    other = next(entry for entry in registry.entries() if entry.stage != "champion")
+    change = Change(who="chaos", at_ms=time.time_ns() // 1_000_000, why="a chaos run")
+    before = site.predicted_by(other.version)
+    registry.promote(other.id, change, "canary", share_percent=50.0)
+    struck = site.stand.until(lambda: site.predicted_by(other.version) > before, READY_WAIT_S)
+    registry.retire(other.id, change)
+    return struck
+
+
 def state_of(pid: int) -> str:
     """Return the kernel's letter for a process: T is stopped."""
     time.sleep(0.05)
@@ -245,6 +257,7 @@ def catalogue() -> dict[str, Fault]:
     found |= {
         "broker:kill": kill_broker, "broker:stall": stall_broker, "redis:kill": kill_redis,
         "redis:flush": flush_redis, "redis:stall": stall_redis, "model:promote": promote,
+        "model:canary": canary,
     }  # fmt: skip
     return found
 

@@ -30,7 +30,7 @@ any comes again:
 | `scale` | one worker of a kind becomes three and one again |
 | `point` | the process ends at a named point of its code (`contracts/crash_points.py`) |
 | `zombie` | the process stops at such a point until another owns its partitions, and goes on from there |
-| `model` | another version becomes champion, and the scorers are seen to use it |
+| `model` | another version becomes champion, or canary for half; the scorers are seen to use it |
 | `broker` | SIGKILL of Kafka and restart on its log; SIGSTOP of Kafka |
 | `redis` | SIGKILL and an empty restart; FLUSHALL; SIGSTOP |
 

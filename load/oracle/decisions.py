@@ -8,6 +8,7 @@ import numpy as np
 
 from load.oracle.bits import same
 from load.oracle.dump import Declared, ModelText
+from load.oracle.release import release_differences
 
 WORDS = ("approve", "review", "decline")
 BANDS = ("low", "medium", "high")
@@ -56,6 +57,7 @@ class Scores:
     def __init__(self, declared: Declared, models: Mapping[str, ModelText]) -> None:
         self._declared, self._models = declared, models
         self._boosters: dict[str, lightgbm.Booster] = {}
+        self._sha256 = {model.name: sha256 for sha256, model in models.items()}
 
     def check(self, predictions: list[dict[str, Any]]) -> list[list[str]]:
         """Return what is wrong with each prediction's score, rules and decision, for people."""
@@ -71,7 +73,19 @@ class Scores:
             model, some = self._models[sha256], [predictions[at] for at in places]
             for at, prediction, score in zip(places, some, self._predict(sha256, some), strict=True):
                 wrong[at] += self._differences(model, prediction, score)
+        for at, prediction in enumerate(predictions):
+            if (
+                prediction["shadow"]
+                or "experiment" in prediction
+                or prediction.get("model", {}).get("stage") != "champion"
+            ):
+                wrong[at] += release_differences(prediction, self._score)
         return wrong
+
+    def _score(self, name: str, prediction: dict[str, Any]) -> float | None:
+        """Return a model's score of a prediction's vector, by name/version; None for one not known."""
+        sha256 = self._sha256.get(name)
+        return None if sha256 is None else self._predict(sha256, [prediction])[0]
 
     def _predict(self, sha256: str, some: list[dict[str, Any]]) -> list[float]:
         if sha256 not in self._boosters:

@@ -25,11 +25,15 @@ class Record(msgspec.Struct, array_like=True):
 
 
 class ModelText(msgspec.Struct):
-    """A model's text as LightGBM wrote it, and the scores from which a payment is reviewed or declined."""
+    """A model's text as LightGBM wrote it, and the scores from which a payment is reviewed or declined.
+
+    `name` is name/version, by which shadows and experiments call it.
+    """
 
     text: str
     review: float
     decline: float
+    name: str = ""
 
 
 class Declared(msgspec.Struct, kw_only=True):

@@ -88,6 +88,11 @@ class Subscriber:
         self._read(quiet_s)
         return self.seen
 
+    def read(self, wait_s: float) -> list[Prediction]:
+        """Read what has come and return all that was seen."""
+        self._read(wait_s)
+        return self.seen
+
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
@@ -111,7 +116,7 @@ def scorer_process(
     try:
         yield process
         if process.poll() is None:
-            until(lambda: _ready(run, process), timeout_s=60, what="the scorer is ready")
+            until(lambda: _ready(run, process, arguments), timeout_s=60, what="the scorer is ready")
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0, log.read_text()[-3000:]
     finally:
@@ -120,7 +125,8 @@ def scorer_process(
             process.wait(10)
 
 
-def _ready(run: Run, process: "subprocess.Popen[bytes]") -> bool:
+def _ready(run: Run, process: "subprocess.Popen[bytes]", arguments: tuple[str, ...]) -> bool:
     """Tell whether the worker has noted where its metrics are, which it does last."""
-    noted = run.ports / "scorer-0.json"
+    slot = arguments[arguments.index("--slot") + 1] if "--slot" in arguments else "0"
+    noted = run.ports / f"scorer-{slot}.json"
     return noted.exists() and msgspec.json.decode(noted.read_bytes())["pid"] == process.pid

@@ -193,7 +193,7 @@ def test_a_change_of_the_amounts_is_told_on_the_drift_topic(
         subscriber.until(1280)
     events = _drift(run, kafka)
     first = next(at for at, event in enumerate(events) if event.kind == "alert")
-    assert [event.kind for event in events[:first]] == ["restart"]
+    assert {event.kind for event in events[:first]} == {"restart"}  # one a partition
     begin_ms = int(changed["event_time"][0])
     found = {event.detector: event for event in events[first:] if event.feature == "amount_minor"}
     assert {"psi", "adwin"} <= set(found)

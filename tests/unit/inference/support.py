@@ -112,12 +112,18 @@ class StillClock:
         return self.at_ms
 
 
-def trained_text(trees: int = 20, leaves: int = 15, seed: int = 1, rows: int = 4000) -> str:
-    """Return the text of a small model that was really trained, on the service's columns."""
+def trained_text(
+    trees: int = 20, leaves: int = 15, seed: int = 1, rows: int = 4000, upside_down: bool = False
+) -> str:
+    """Return the text of a small model that was really trained, on the service's columns.
+
+    One that is `upside_down` was told that frauds are honest and the rest are frauds.
+    """
     rng = np.random.default_rng(seed)
     vectors = rng.gamma(2.0, 3.0, (rows, len(SERVICE.columns)))
     vectors[rng.random(vectors.shape) < 0.03] = np.nan
     frauds = (np.nan_to_num(vectors[:, 0]) + rng.normal(0, 3, rows) > 14).astype(int)
+    frauds = 1 - frauds if upside_down else frauds
     parameters = {
         "objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": leaves, "seed": seed,
         "deterministic": True, "force_row_wise": True,

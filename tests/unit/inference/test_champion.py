@@ -10,10 +10,13 @@ import pytest
 
 from contracts.errors import ModelError
 from features.catalog import DEFINITIONS_HASH, SERVICE
-from inference.champion import ChampionWatch, Definitions, load_champion
+from inference.champion import LOOKS_TO_RETRY, ChampionWatch, Definitions, load_champion
+from inference.live import id_of
 from inference.manifest import Champion, digest
 from inference.model import LightGbmModel, ModelName
+from inference.registry import Registry
 from tests.unit.inference.support import promote, trained_text, write_model
+from tests.unit.inference.versions import CHANGE
 
 DEFINITIONS = Definitions(DEFINITIONS_HASH, SERVICE.columns)
 TEXT = trained_text(trees=5, leaves=7)
@@ -114,7 +117,7 @@ def test_a_refused_version_is_tried_again_after_a_while(tmp_path: Path) -> None:
 
     watch = ChampionWatch(tmp_path, failing_once, heard)
     promote(tmp_path, "1", write_model(tmp_path, "1", TEXT))
-    for _ in range(61):
+    for _ in range(LOOKS_TO_RETRY + 1):
         watch.look()
     assert (heard.refused, heard.live) == (["E_MODEL_TIMEOUT"], ["1"])
 
@@ -147,3 +150,82 @@ def test_a_restart_does_not_wait_for_a_trial_that_was_passed(
     other = Champion(name="fraud", version="2", sha256=write_model(tmp_path, "2", OTHER))
     _load(tmp_path, other)
     assert tried == [OTHER]
+
+
+def _watch(models: Path, heard: Heard, loaded: list[str] | None = None) -> ChampionWatch:
+    def load(champion: Champion) -> LightGbmModel:
+        if loaded is not None:
+            loaded.append(champion.version)
+        return _load(models, champion)
+
+    return ChampionWatch(models, load, heard)
+
+
+def test_champion_canary_and_shadows_are_taken_up_together_under_their_stages(tmp_path: Path) -> None:
+    registry, heard = Registry(tmp_path), Heard()
+    for version, text in (("1", TEXT), ("2", OTHER), ("3", OTHER)):
+        write_model(tmp_path, version, text)
+    registry.promote("fraud/1", CHANGE)
+    registry.promote("fraud/2", CHANGE, "canary", share_percent=5)
+    registry.promote("fraud/3", CHANGE, "shadow")
+    watch = _watch(tmp_path, heard)
+    watch.look()
+    live = watch.live()
+    assert live.champion is watch.current()
+    assert live.canary is not None
+    assert (id_of(live.canary.model), live.canary.share_percent) == ("fraud/2", 5.0)
+    assert [model.identity[:3] for model in live.shadows] == [("fraud", "3", "shadow")]
+    assert live.canary.model.identity.stage == "canary"
+    assert heard.live == ["1"], "only champions are told"
+    registry.promote("fraud/2", CHANGE)
+    watch.look()
+    assert (watch.live().canary, id_of(watch.current())) == (None, "fraud/2")  # type: ignore[arg-type]
+    assert watch.current().identity.stage == "champion"  # type: ignore[union-attr]
+
+
+def test_a_rollback_has_nothing_to_load(tmp_path: Path) -> None:
+    registry, loaded = Registry(tmp_path), list[str]()
+    for version, text in (("1", TEXT), ("2", OTHER)):
+        write_model(tmp_path, version, text)
+    watch = _watch(tmp_path, Heard(), loaded)
+    for version in ("1", "2"):
+        registry.promote(f"fraud/{version}", CHANGE)
+        watch.look()
+    registry.rollback(CHANGE)
+    watch.look()
+    assert id_of(watch.current()) == "fraud/1"  # type: ignore[arg-type]
+    assert loaded == ["1", "2"]
+
+
+def test_a_refused_canary_or_shadow_is_left_out_and_the_rest_is_taken_up(tmp_path: Path) -> None:
+    registry, heard = Registry(tmp_path), Heard()
+    write_model(tmp_path, "1", TEXT)
+    write_model(tmp_path, "2", TEXT[:-5000], golden_text=TEXT)
+    write_model(tmp_path, "3", OTHER)
+    registry.promote("fraud/1", CHANGE)
+    registry.promote("fraud/2", CHANGE, "canary")
+    registry.promote("fraud/3", CHANGE, "shadow")
+    watch = _watch(tmp_path, heard)
+    for _ in range(3):
+        watch.look()
+    assert (watch.live().canary, len(watch.live().shadows)) == (None, 1)
+    assert (heard.live, heard.refused) == (["1"], ["E_MODEL_STRUCTURE"])
+
+
+def test_a_release_from_before_the_one_in_force_is_refused(tmp_path: Path) -> None:
+    registry, heard = Registry(tmp_path), Heard()
+    for version, text in (("1", TEXT), ("2", OTHER)):
+        write_model(tmp_path, version, text)
+    registry.promote("fraud/1", CHANGE)
+    old = (tmp_path / "release.json").read_bytes()
+    registry.promote("fraud/2", CHANGE)
+    watch = _watch(tmp_path, heard)
+    watch.look()
+    for damaged in (old, b"{", b"[]"):
+        (tmp_path / "release.json").write_bytes(damaged)
+        watch.look()
+    (tmp_path / "release.json").unlink()
+    watch.look()
+    assert id_of(watch.current()) == "fraud/2"  # type: ignore[arg-type]
+    assert heard.refused == ["E_MODEL_ROLLBACK", "E_MODEL_RELEASE", "E_MODEL_RELEASE", "E_MODEL_ROLLBACK"]
+    assert heard.live == ["2"]

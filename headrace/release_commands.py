@@ -1,0 +1,170 @@
+"""Commands that change who is in service: promote, rollback, retire; and audit, which tells who did."""
+
+import getpass
+import sys
+import time
+from typing import Any
+
+import click
+
+WHY = click.option("--why", default="", help="Reason, kept in the audit.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@click.argument("version_id")
+@click.option(
+    "--to", type=click.Choice(["shadow", "canary", "champion"]), default="champion", show_default=True,
+    help="The stage to move to.",
+)  # fmt: skip
+@click.option(
+    "--share", "share_percent", type=click.FloatRange(0, 100, min_open=True), default=1.0, show_default=True,
+    help="A canary's share of the customers, percent.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Pass by gates that do not hold; needs --why.")
+@click.option("--dry-run", is_flag=True, help="Show what the gates say and change nothing.")
+@WHY
+@JSON
+def promote(
+    version_id: str, to: Any, share_percent: float, force: bool, dry_run: bool, why: str, as_json: bool
+) -> None:
+    """Move VERSION_ID to a stage when its gates hold; running scorers follow within a second.
+
+    A shadow scores every payment and decides none; a canary decides for a share of the customers and is
+    withdrawn when its guardrails break; the champion decides the rest.
+
+    \b
+    Examples:
+      headrace models promote fraud/0002-1a2b3c4d --to shadow
+      headrace models promote fraud/0002-1a2b3c4d --to canary --share 5
+      headrace models promote fraud/0002-1a2b3c4d --force --why "the old one is known to be broken"
+    """
+    gates = promoter()
+    if dry_run:
+        findings = gates.judge(version_id, to)
+        if as_json:
+            show_json(findings)
+        else:
+            _tell(findings)
+        sys.exit(0 if all(finding.holds for finding in findings) else 6)
+    entry, findings = gates.promote(version_id, to, change(why), share_percent=share_percent, force=force)
+    if not as_json:
+        _tell(findings)
+    answer(entry, as_json)
+
+
+@click.command()
+@WHY
+@JSON
+def rollback(why: str, as_json: bool) -> None:
+    """Let the champion before the present one decide again.
+
+    Example: headrace models rollback --why "declines too many"
+    """
+    answer(registry().rollback(change(why)), as_json)
+
+
+@click.command()
+@click.argument("version_id")
+@WHY
+@JSON
+def retire(version_id: str, why: str, as_json: bool) -> None:
+    """Take VERSION_ID (name/version, or "canary") out of service: a shadow, a canary or a candidate.
+
+    Example: headrace models retire canary --why "the campaign is over"
+    """
+    answer(registry().retire(version_id, change(why)), as_json)
+
+
+@click.command()
+@JSON
+def audit(as_json: bool) -> None:
+    """Show who changed the registry, when and why, oldest first.
+
+    Example: headrace models audit --json
+    """
+    rows = registry().audit()
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row["at_ms"] / 1000))
+        moved = f"  {row['from']} to {row['to']}" if row.get("to") else ""
+        effect = "" if row["took_effect"] else "  (a crash came before it took effect)"
+        why = f"  {row['why']}" if row["why"] else ""
+        click.echo(f"{moment}  {row['who']}  {row['action']}  {row['id']}{moved}{why}{effect}")
+
+
+def registry() -> Any:
+    """Return the run's registry."""
+    from headrace.environment import current_run, models_secret
+    from inference.registry import Registry
+    from inference.registry_store import FolderStore
+
+    models = current_run().models
+    return Registry(models, FolderStore(models, models_secret()))
+
+
+def promoter() -> Any:
+    """Return what promotes the run's versions through their gates."""
+    from headrace.environment import current_run, settings_of
+    from inference.live_evidence import FolderEvidence
+    from inference.promotion import Promoter
+    from inference.release_settings import GateSettings
+
+    run = current_run()
+    evidence = FolderEvidence(run.models)
+    return Promoter(registry(), settings_of(GateSettings), evidence, _comparison(run))
+
+
+def change(why: str) -> Any:
+    """Return who asks, now, and why."""
+    from inference.registry import Change
+
+    return Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why=why)
+
+
+def answer(entry: Any, as_json: bool) -> None:
+    """Print an entry."""
+    if as_json:
+        show_json(entry)
+    else:
+        click.echo(line(entry))
+
+
+def line(entry: Any) -> str:
+    """Return an entry in one line."""
+    precision = entry.metrics.get("average_precision")
+    figure = f"average precision {precision:.4f}" if isinstance(precision, float) else "no figures"
+    return f"{entry.id}  {entry.stage:<9}  {figure}"
+
+
+def show_json(what: Any) -> None:
+    """Print a result as JSON."""
+    import msgspec
+    import orjson
+
+    text = orjson.dumps(msgspec.to_builtins(what), option=orjson.OPT_INDENT_2)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def _tell(findings: list[Any]) -> None:
+    for finding in findings:
+        click.echo(f"  {'holds  ' if finding.holds else 'REFUSED'}  {finding}", err=True)
+
+
+def _comparison(run: Any) -> Any:
+    """Return how two versions are compared on the lake's payments, None where the lake has none."""
+    from headrace.training_data import profiles
+    from inference import compare, training_set
+    from inference.lake import Lake
+
+    lake = Lake(run.lake)
+    if not lake.has("features") or not lake.has("label_log"):
+        return None
+
+    def on_the_lake(one: Any, other: Any) -> Any:
+        data = training_set.build(lake, profiles(run.home, lake), training_set.newest_ms(lake))
+        return compare.compare(data, one, other)
+
+    return on_the_lake

@@ -1,0 +1,246 @@
+"""Scenario `release-cost`: what a shadow, a canary, reasons and drift cost the scorer, and which of them.
+
+The feature log and the store are filled by the real workers; then one process scores the same rows again
+and again, bare and with each part on, in turns, so that a neighbour's load meets all of them alike. Reading
+the store, rules and writing predictions are in every figure; Kafka's transaction, about 1 µs a decision on
+top of each, is not.
+"""
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from contracts.connections import KafkaConnection, RedisConnection
+from contracts.frame import Columns, Kind, concat, decode, length, take
+from contracts.lanes import accept
+from contracts.meaning import Meanings
+from headrace.servers import Servers
+from inference.breaker import Breaker
+from inference.canary import Breach, CanaryGuard
+from inference.champion import load_champion, our_definitions
+from inference.clock import SystemClock
+from inference.drift import DriftEvent
+from inference.feature_rows import OWN, for_scoring
+from inference.live import Live, LiveCanary, Staged
+from inference.model import Model
+from inference.online_reader import RedisFeatureReader
+from inference.policy import DeclaredPolicy
+from inference.policy_watch import FixedPolicy
+from inference.registry import Registry
+from inference.release_settings import CanarySettings
+from inference.scorer_core import ScorerCore
+from inference.scorer_settings import ReaderSettings
+from inference.served import FeatureServer
+from load.bench.apart import apart
+from load.bench.measure import Figures, Meter
+from load.bench.outcome import Outcome
+from load.bench.quick_model import TREES, promote_quick_model
+from load.bench.scoring import payments, ready, send
+from load.bench.stand import Stand
+from load.workloads import workload
+
+EVENTS = 100_000
+BATCH_ROWS = 2_000
+ROUNDS = 5
+SHARE_PERCENT = 10.0
+QUIET_S = 10.0
+
+
+class Variant(NamedTuple):
+    """Which parts are on."""
+
+    shadow: bool = False
+    canary: bool = False
+    reasons: bool = False
+    drift: bool = False
+
+
+VARIANTS = {
+    "bare": Variant(),
+    "with a shadow": Variant(shadow=True),
+    "with reasons": Variant(reasons=True),
+    "with drift": Variant(drift=True),
+    "with shadow, reasons and drift": Variant(shadow=True, reasons=True, drift=True),
+    "and a canary of 10 percent": Variant(shadow=True, canary=True, reasons=True, drift=True),
+}
+FULL = "with shadow, reasons and drift"
+
+
+class Site(NamedTuple):
+    """Where the measuring process finds everything."""
+
+    kafka: KafkaConnection
+    redis: RedisConnection
+    models: Path
+    topic: str
+    project: str
+    epoch: int
+
+
+def run(root: Path, servers: Servers) -> Outcome:
+    """Fill the log and the store, then measure every variant on the same rows."""
+    made = payments(EVENTS)
+    with Stand(root, servers, "release-cost") as stand:
+        _two_models(stand.run.models, made)
+        stand.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
+        send(stand, ready(made))
+        for group, topics in (("gate", ["transactions"]), ("stage-customer", ["events.customer"])):
+            stand.await_group(group, stand.ends(topics))
+        stand.await_group("stage-terminal", stand.ends(["events.terminal"]))
+        site = Site(
+            stand.kafka, stand.redis, stand.run.models, stand.topic("features.log"), stand.run.project,
+            stand.run.epoch,
+        )  # fmt: skip
+        measured = apart(measure, site)
+    parts = {name: Figures(**figures) for name, figures in measured.items()}
+    bare = parts["bare"].events_per_cpu_s
+    us = {name: 1e6 / part.events_per_cpu_s for name, part in parts.items()}
+    return Outcome(
+        figures=parts[FULL],
+        parts=parts,
+        ratios={"bare": parts[FULL].events_per_cpu_s / bare},
+        more={
+            "us_over_bare": {
+                name: round(cost - us["bare"], 2) for name, cost in us.items() if name != "bare"
+            },
+            "ratio_to_bare": {name: round(part.events_per_cpu_s / bare, 3) for name, part in parts.items()},
+        },
+        seed=workload("bank").seed,
+        notes=[
+            f"medians of {ROUNDS} rounds over {EVENTS:,} rows, batches of {BATCH_ROWS:,}, CPU time",
+            "shadow and canary are as large as the champion: 100 trees of 15 leaves",
+        ],
+    )
+
+
+def measure(site: Site) -> dict[str, dict[str, Any]]:
+    """Return each variant's figures; runs in a process of its own."""
+    batches = list(_batches(site))
+    rows = sum(length(batch) for batch in batches)
+    reader = RedisFeatureReader(site.redis, site.project, ReaderSettings())
+    cores = {name: _core(site, reader, variant) for name, variant in VARIANTS.items()}
+    took: dict[str, list[Figures]] = {name: [] for name in cores}
+    for number in range(ROUNDS + 1):
+        for name, core in cores.items():
+            meter = Meter()
+            for batch in batches:
+                core.score(batch, 0.0)
+            if number:  # the first round compiles and fills caches
+                took[name].append(meter.read(rows))
+    reader.close()
+    return {name: msgspec.to_builtins(_median(figures)) for name, figures in took.items()}
+
+
+def _median(figures: list[Figures]) -> Figures:
+    return Figures(
+        events=figures[0].events,
+        wall_s=statistics.median(one.wall_s for one in figures),
+        cpu_s=statistics.median(one.cpu_s for one in figures),
+        peak_rss_mib=max(one.peak_rss_mib for one in figures),
+    )
+
+
+class _Set:
+    """Models that are set."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def current(self) -> Model | None:
+        """Return the champion."""
+        return self._live.champion
+
+    def live(self) -> Live:
+        """Return all."""
+        return self._live
+
+
+class _NoDrift:
+    """Detectors that are off."""
+
+    def model_is(self, *_about: object) -> list[DriftEvent]:
+        """Note nothing."""
+        return []
+
+    def feed(self, *_batch: object) -> list[DriftEvent]:
+        """Find nothing."""
+        return []
+
+    def take_skipped(self) -> dict[str, int]:
+        """Skip nothing."""
+        return {}
+
+
+class _Counts:
+    """A keeper that only counts, as nothing may change while it is measured."""
+
+    def withdraw(self, canary: LiveCanary, breach: Breach) -> None:
+        """A canary that is withdrawn would be measured no more.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(f"{canary.model.identity.version}: {breach}")
+
+    def grow(self, canary: LiveCanary, share_percent: float) -> None:
+        """Stay as it is."""
+
+    def count(self, version_id: str, scores: int, errors: int) -> None:
+        """Count nowhere."""
+
+
+def _core(site: Site, reader: RedisFeatureReader, variant: Variant) -> ScorerCore:
+    registry, definitions = Registry(site.models), our_definitions()
+    champion = load_champion(site.models, registry.find("champion").pointer, definitions)
+    retired = next(entry for entry in registry.entries() if entry.stage != "champion")
+    other = load_champion(site.models, retired.pointer, definitions)
+    live = Live(
+        champion,
+        LiveCanary(Staged(other, "canary"), SHARE_PERCENT, 0) if variant.canary else None,
+        (Staged(other, "shadow"),) if variant.shadow else (),
+    )
+    policy = FixedPolicy(None if variant.reasons else _without_reasons())
+    server = FeatureServer(reader, Breaker(), site.epoch, 100_000)
+    guard = CanaryGuard(CanarySettings(), _Counts()) if variant.shadow or variant.canary else None
+    core = ScorerCore(server, _Set(live), SystemClock(), site.epoch, policy, guard)
+    if not variant.drift:
+        core.drift = _NoDrift()  # type: ignore[assignment]  # the scorer itself has no switch for it
+    return core
+
+
+def _without_reasons() -> DeclaredPolicy:
+    declared = FixedPolicy().current()
+    reasons = msgspec.structs.replace(declared.policy.reasons, rows_max=0)
+    return msgspec.structs.replace(declared, policy=msgspec.structs.replace(declared.policy, reasons=reasons))
+
+
+def _two_models(models: Path, made: Any) -> None:
+    """Make two models of one size; the second is champion."""
+    promote_quick_model(models, made, trees=TREES + 1)
+    promote_quick_model(models, made, trees=TREES)
+
+
+def _batches(site: Site) -> Iterator[Columns]:
+    """Yield the feature log's rows in batches, as the scorer takes them."""
+    consumer = Consumer(
+        site.kafka.librdkafka() | {"group.id": f"{site.topic}-cost", "enable.auto.commit": False}
+    )
+    consumer.assign([TopicPartition(site.topic, 0, OFFSET_BEGINNING)])
+    _, end = consumer.get_watermark_offsets(TopicPartition(site.topic, 0), timeout=QUIET_S)
+    meanings, lanes, parts = Meanings(tuple(OWN.own.values()), None), dict[str, int](), list[Columns]()
+    for _ in range(end):
+        message = consumer.poll(QUIET_S)
+        if message is None:
+            break
+        frame = decode(message.value() or b"")
+        rows = accept(frame, lanes, lambda _: None)
+        if frame.kind == Kind.FEATURE and length(rows):
+            parts.append(for_scoring(rows, meanings))
+    consumer.close()
+    whole = concat(parts)
+    for begin in range(0, length(whole), BATCH_ROWS):
+        yield take(whole, slice(begin, begin + BATCH_ROWS))

@@ -1,0 +1,170 @@
+"""A gate that does not hold refuses with its name, value and limit; force passes it by and is audited."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from contracts.errors import ModelError
+from features.catalog import DEFINITIONS_HASH, SERVICE
+from inference.gates import LIVE, OFFLINE, Evidence, judge
+from inference.live_evidence import Figures, FolderEvidence, Report, write_report
+from inference.promotion import Promoter
+from inference.registry import Change, Registry
+from inference.release_settings import GateSettings
+from tests.unit.inference.support import trained_text
+from tests.unit.inference.versions import CHANGE
+
+REPORT: dict[str, Any] = {
+    "quality": {"reliability": [{"rows": 50, "score_mean": 0.01, "fraud_share": 0.012}]},
+    "comparison": {
+        "logistic_regression": {"gain": 0.1}, "constant": {"gain": 0.4}, "champion": {"gain": 0.01},
+    },
+    "segments": [{"disparate_impact": 1.0}, {"disparate_impact": 0.95}, {"disparate_impact": math.nan}],
+    "latency": {"1000_rows": {"p99_ms": 6.0}},
+}  # fmt: skip
+SOUND = Evidence(
+    report=REPORT, golden=True, against={"gain": 0.01}, live=Figures(scores=5000, errors=0),
+    champion_live=Figures(), has_champion=True,
+)  # fmt: skip
+SETTINGS = GateSettings()
+BELOW_LOGISTIC = {"logistic_regression": {"gain": -0.01}, "constant": {"gain": 1}}
+SURE_OF_NOTHING = {"reliability": [{"rows": 9, "score_mean": 0.5, "fraud_share": 0}]}
+
+
+def broken(evidence: Evidence, to: Any = "champion", settings: GateSettings = SETTINGS) -> list[str]:
+    return [finding.gate for finding in judge(to, evidence, settings) if not finding.holds]
+
+
+def changed(**parts: Any) -> Evidence:
+    return SOUND._replace(report=REPORT | parts)
+
+
+def test_a_sound_version_passes_every_gate() -> None:
+    for to in ("shadow", "canary", "champion"):
+        assert broken(SOUND, to) == []
+    asked = {finding.gate for finding in judge("champion", SOUND, SETTINGS)}
+    assert asked == {gate.name for gate in (*OFFLINE, *LIVE)} - {"live_labels", "live_precision"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "evidence"),
+    [
+        ("beats_baselines", changed(comparison=BELOW_LOGISTIC)),
+        ("beats_baselines", changed(comparison={})),
+        ("not_worse_than_champion", SOUND._replace(against={"gain": -0.03})),
+        ("not_worse_than_champion", SOUND._replace(against=None)),
+        ("not_worse_than_champion", SOUND._replace(against={"gain": math.nan})),
+        ("golden_rows", SOUND._replace(golden=False)),
+        ("calibration_error", changed(quality=SURE_OF_NOTHING)),
+        ("calibration_error", changed(quality={})),
+        ("latency_p99_ms", changed(latency={"1000_rows": {"p99_ms": 51.0}})),
+        ("disparate_impact", changed(segments=[{"disparate_impact": 0.79}, {"disparate_impact": 1.0}])),
+        ("shadow_scores", SOUND._replace(live=Figures(scores=999))),
+        ("shadow_failed_share", SOUND._replace(live=Figures(scores=5000, errors=6))),
+        (
+            "live_precision",
+            SOUND._replace(
+                live=Figures(scores=5000, labels=60, precision=0.4),
+                champion_live=Figures(labels=9, precision=0.5),
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_each_gate_refuses_on_its_own(gate: str, evidence: Evidence) -> None:
+    assert broken(evidence) == [gate]
+    found = next(finding for finding in judge("champion", evidence, SETTINGS) if finding.gate == gate)
+    assert str(found).startswith(f"{gate}: ")
+    assert f"limit {found.limit:.6g}" in str(found)
+
+
+def test_live_gates_are_asked_where_a_champion_is_and_only_before_it_decides() -> None:
+    unseen = SOUND._replace(live=Figures())
+    assert broken(unseen, "shadow") == []
+    assert broken(unseen, "canary") == ["shadow_scores", "shadow_failed_share"]
+    assert broken(unseen._replace(has_champion=False), "champion") == []
+
+
+def test_labels_may_be_asked_for() -> None:
+    few = SOUND._replace(live=Figures(scores=5000, labels=3, precision=0.5))
+    assert broken(few, settings=GateSettings(labels_min=10)) == ["live_labels", "live_precision"]
+
+
+def offer(registry: Registry, seed: int = 1, golden_text: str = "", report: dict[str, Any] = REPORT) -> str:
+    import lightgbm
+
+    text = trained_text(trees=3, leaves=5, seed=seed)
+    rows = np.random.default_rng(1).gamma(2.0, 3.0, (8, len(SERVICE.columns)))
+    scores = lightgbm.Booster(model_str=golden_text or text).predict(rows, num_threads=1)
+    files = {
+        "model.txt": text.encode(), "report.json": orjson.dumps(report),
+        "golden.json": orjson.dumps({"vectors": rows.tolist(), "scores": np.asarray(scores).tolist()}),
+    }  # fmt: skip
+    manifest = {"definitions_hash": DEFINITIONS_HASH, "features": list(SERVICE.columns)}
+    return registry.add("fraud", files, manifest, CHANGE).id
+
+
+def test_a_version_goes_through_its_gates_to_the_top(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    one, two = offer(registry), offer(registry, seed=2)
+    assert promoter.promote(one, "champion", CHANGE)[0].stage == "champion"
+    assert promoter.promote(two, "shadow", CHANGE)[0].stage == "shadow"
+    with pytest.raises(ModelError) as refused:
+        promoter.promote(two, "canary", CHANGE, share_percent=5)
+    assert refused.value.code == "E_GATE_REFUSED"
+    assert "shadow_scores: 0, limit 1000" in refused.value.what
+    assert registry.find(two).stage == "shadow"
+    live = {two: Figures(scores=2000, labels=60, precision=0.5), one: Figures(labels=60, precision=0.52)}
+    write_report(tmp_path, Report(source="scorer-0", at_ms=1, models=live))
+    assert promoter.promote(two, "canary", CHANGE, share_percent=5)[0].stage == "canary"
+    assert promoter.promote(two, "champion", CHANGE)[0].stage == "champion"
+    last = registry.audit()[-1]
+    assert {found["gate"]: found["holds"] for found in last["gates"]}["live_precision"] is True
+
+
+def test_golden_rows_that_differ_are_a_gate_and_other_damage_an_error(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    other = offer(registry, golden_text=trained_text(trees=3, leaves=5, seed=9))
+    with pytest.raises(ModelError, match=r"E_GATE_REFUSED: golden_rows: 0, limit 1"):
+        promoter.promote(other, "shadow", CHANGE)
+    one = offer(registry)
+    (tmp_path / one / "model.txt").write_bytes(b"changed")
+    with pytest.raises(ModelError, match="E_MODEL_HASH"):
+        promoter.promote(one, "shadow", CHANGE)
+
+
+def test_force_needs_a_reason_and_is_audited(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    poor = offer(registry, report={})
+    with pytest.raises(ModelError, match="E_GATE_REFUSED"):
+        promoter.promote(poor, "champion", CHANGE)
+    with pytest.raises(ModelError, match="E_GATE_FORCE"):
+        promoter.promote(poor, "champion", Change(who="t", at_ms=1, why=""), force=True)
+    entry, _ = promoter.promote(poor, "champion", CHANGE, force=True)
+    assert entry.stage == "champion"
+    row = registry.audit()[-1]
+    assert (row["action"], row["why"]) == ("promote_by_force", "because")
+    passed_by = [found["gate"] for found in row["gates"] if not found["holds"]]
+    assert passed_by == ["beats_baselines", "calibration_error", "latency_p99_ms", "disparate_impact"]
+    assert [found["value"] for found in row["gates"] if not found["holds"]] == [None] * 4
+
+
+def test_a_promotion_that_was_overtaken_while_its_gates_were_judged_is_refused(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    one, two = offer(registry), offer(registry, seed=2)
+
+    class Overtaking(FolderEvidence):
+        def of(self, version_id: str) -> Figures:
+            if registry.release().champion is None:
+                registry.promote(one, CHANGE)
+            return super().of(version_id)
+
+    with pytest.raises(ModelError, match="E_RELEASE_CHANGED"):
+        Promoter(registry, SETTINGS, Overtaking(tmp_path)).promote(two, "champion", CHANGE)
+    assert registry.find("champion").id == one
