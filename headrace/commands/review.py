@@ -98,7 +98,7 @@ def show(case_or_transaction_id: str, from_lake: bool, as_json: bool) -> None:
     epilog='Example: headrace review decide 1763719200-2-10482 false_positive --who ana --why "called"'
 )
 @click.argument("case_or_transaction_id")
-@click.argument("verdict", type=VERDICT)
+@click.argument("verdict", type=VERDICT, metavar="VERDICT")
 @click.option("--who", required=True, help="The analyst.")
 @click.option("--why", required=True, help="What the verdict rests on.")
 @click.option(
@@ -107,6 +107,8 @@ def show(case_or_transaction_id: str, from_lake: bool, as_json: bool) -> None:
 @JSON
 def decide(case_or_transaction_id: str, verdict: str, who: str, why: str, at: str, as_json: bool) -> None:
     """Give a verdict. It goes to `verdicts`, and to `labels` with source analyst.
+
+    VERDICT is confirmed_fraud, false_positive, or valuable_alert (legitimate, and right to look at).
 
     The same verdict again changes nothing; another analyst's is kept beside yours.
     """
