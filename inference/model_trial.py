@@ -86,7 +86,12 @@ class Sandbox:
         assert process.stdin is not None, "it was started with pipes"
         assert process.stdout is not None, "it was started with pipes"
         is_late = threading.Event()
-        late = threading.Timer(timeout_s, lambda: (is_late.set(), process.kill()))
+
+        def end() -> None:
+            is_late.set()
+            process.kill()
+
+        late = threading.Timer(timeout_s, end)
         late.start()
         try:
             process.stdin.write(question)

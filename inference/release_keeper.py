@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -113,7 +114,7 @@ class ReleaseKeeper:
                 if wish != self.look:
                     self._waiting.append(wish)
 
-    def _retire(self, version_id: str, since_ms: int, why: str, about: dict[str, object]) -> None:
+    def _retire(self, version_id: str, since_ms: int, why: str, about: dict[str, Any]) -> None:
         def move(release: Release) -> Release:
             _still(release, version_id, since_ms)
             return release.is_retired(version_id)
@@ -131,7 +132,7 @@ class ReleaseKeeper:
         self._change("canary_grown", move, why, {"share_percent": share_percent})
 
     def _change(
-        self, action: str, move: Callable[[Release], Release], why: str, about: dict[str, object]
+        self, action: str, move: Callable[[Release], Release], why: str, about: dict[str, Any]
     ) -> None:
         """Make a move about the present canary; the audit's row names it, gone or not."""
         canary = self._registry.release().canary
@@ -149,7 +150,7 @@ class ReleaseKeeper:
         worse_by = theirs.precision - mine.precision
         if worse_by > self._settings.precision_worse_by:
             breach = Breach("precision_worse_by", worse_by, self._settings.precision_worse_by, mine.labels)
-            about: dict[str, object] = {
+            about: dict[str, Any] = {
                 "guardrail": breach.guardrail, "value": breach.value, "limit": breach.limit,
             }  # fmt: skip
             self._retire(canary.model.id, canary.since_ms, str(breach), about)

@@ -4,6 +4,8 @@ Everything between the rules' answers and the vector's values, written by the ba
 prediction is. Without canary and shadows it is one text for all rows.
 """
 
+from typing import Literal
+
 import msgspec
 import numpy as np
 import orjson
@@ -71,14 +73,10 @@ def _model(model: Model | None) -> bytes:
     return used + b',"shadow":'
 
 
-def _experiment(live: Live, arm: str) -> bytes:
+def _experiment(live: Live, arm: Literal["champion", "canary"]) -> bytes:
     if live.canary is None:
         return b""
-    about = Experiment(
-        id=id_of(live.canary.model),
-        arm=arm,
-        share_percent=live.canary.share_percent,  # type: ignore[arg-type]
-    )
+    about = Experiment(id=id_of(live.canary.model), arm=arm, share_percent=live.canary.share_percent)
     return b',"experiment":%b' % _encode(about)
 
 
