@@ -24,9 +24,10 @@ def read_headers(headers: Headers, limits: Limits) -> HeadersRead:
     Raises:
         Refused: E_HEADER_NAME or E_HEADER_SIZE.
 
-    >>> from contracts.events import TERMS
+    >>> from contracts.verdict import versions_of
     >>> trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    >>> read_headers([("traceparent", trace), ("headrace.dlq.code", b"x")], TERMS[0].limits).forged
+    >>> limits = versions_of("transactions")[0].limits
+    >>> read_headers([("traceparent", trace), ("headrace.dlq.code", b"x")], limits).forged
     1
     """
     if not headers:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from contracts.errors import ModelError
+
 WHY = click.option("--why", default="", help="Reason, kept in the audit.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -39,6 +41,8 @@ def promote(
       headrace models promote fraud/0002-1a2b3c4d --to canary --share 5
       headrace models promote fraud/0002-1a2b3c4d --force --why "the old one is known to be broken"
     """
+    if force and not why:
+        raise ModelError("E_GATE_FORCE", "gates are passed by without a reason", version_id, "give --why")
     gates = promoter()
     if dry_run:
         findings = gates.judge(version_id, to)

@@ -114,7 +114,7 @@ class ReleaseKeeper:
                 if wish != self.look:
                     self._waiting.append(wish)
 
-    def _retire(self, version_id: str, since_ms: int, why: str, about: dict[str, object]) -> None:
+    def _retire(self, version_id: str, since_ms: int, why: str, about: dict[str, Any]) -> None:
         def move(release: Release) -> Release:
             _still(release, version_id, since_ms)
             return release.is_retired(version_id)
@@ -150,7 +150,7 @@ class ReleaseKeeper:
         worse_by = theirs.precision - mine.precision
         if worse_by > self._settings.precision_worse_by:
             breach = Breach("precision_worse_by", worse_by, self._settings.precision_worse_by, mine.labels)
-            about: dict[str, object] = {
+            about: dict[str, Any] = {
                 "guardrail": breach.guardrail, "value": breach.value, "limit": breach.limit,
             }  # fmt: skip
             self._retire(canary.model.id, canary.since_ms, str(breach), about)

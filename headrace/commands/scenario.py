@@ -26,7 +26,9 @@ def command() -> None:
 def pattern_change(json_file: Path | None, plot_file: Path | None) -> None:
     """Fraud changes its pattern: drift, matured labels, a challenger in shadow, promotion, recovery.
 
-    Exits with 1 when the loop did not close. Example: headrace scenario pattern-change --plot loop.svg
+    Exits with 1 when the loop did not close.
+
+    Example: headrace scenario pattern-change --plot loop.svg
     """
     import os
     from datetime import UTC, datetime

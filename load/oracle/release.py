@@ -40,8 +40,9 @@ def release_differences(prediction: dict[str, Any], score: Score) -> list[str]:
 
 
 def _arm(prediction: dict[str, Any], score: Score) -> list[str]:
-    model, experiment = prediction.get("model"), prediction.get("experiment")
-    stage = "champion" if model is None else model["stage"]
+    experiment = prediction.get("experiment")
+    model: dict[str, Any] = prediction.get("model") or {"name": "", "version": "", "stage": "champion"}
+    stage = model["stage"]
     if experiment is None:
         return [] if stage == "champion" else [f"a {stage} decided without an experiment"]
     arm = arm_of(experiment, prediction["customer_id"])

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 import lightgbm
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from contracts.connections import KafkaConnection
 from contracts.events import Prediction
+from headrace.__main__ import cli
 from headrace.run import Run
 from inference.registry import Change, Registry
 from load.oracle.release import arm_of
@@ -66,6 +68,11 @@ def headrace(*arguments: str) -> "subprocess.CompletedProcess[str]":
         timeout=60,
         check=False,
     )
+
+
+def command(*arguments: str) -> Result:
+    """Run a command in this process: its imports are paid for."""
+    return CliRunner().invoke(cli, arguments)
 
 
 def stage_of(prediction: Prediction) -> tuple[str, str]:
@@ -175,23 +182,23 @@ def test_promotions_on_the_command_line_go_through_gates_and_say_why_not(run: Ru
     registry = Registry(run.models)
     write_model(run.models, "1", GOOD)
     write_model(run.models, "2", LIKE_IT)
-    refused = headrace("models", "promote", "fraud/1", "--json")
-    assert refused.returncode == 6
+    refused = command("models", "promote", "fraud/1", "--json")
+    assert refused.exit_code == 6
     assert "E_GATE_REFUSED" in refused.stderr
     assert "beats_baselines: not known, limit 0" in refused.stderr
-    assert headrace("models", "promote", "fraud/1", "--force").returncode == 6, "a reason is needed"
-    first = headrace("models", "promote", "fraud/1", "--force", "--why", "it is the first", "--json")
+    assert command("models", "promote", "fraud/1", "--force").exit_code == 6, "a reason is needed"
+    first = command("models", "promote", "fraud/1", "--force", "--why", "it is the first", "--json")
     assert json.loads(first.stdout)["stage"] == "champion", first.stderr
     forced = ("--force", "--why", "a try", "--json")
-    tried = headrace("models", "promote", "fraud/2", "--to", "canary", "--share", "2.5", *forced)
+    tried = command("models", "promote", "fraud/2", "--to", "canary", "--share", "2.5", *forced)
     assert json.loads(tried.stdout)["stage"] == "canary", tried.stderr
     canary = registry.release().canary
     assert canary is not None
     assert canary.share_percent == 2.5
-    out = headrace("models", "retire", "canary", "--why", "enough", "--json")
+    out = command("models", "retire", "canary", "--why", "enough", "--json")
     assert json.loads(out.stdout)["stage"] == "retired", out.stderr
-    assert headrace("models", "retire", "champion").returncode == 6
-    stages = {row["id"]: row["stage"] for row in json.loads(headrace("models", "list", "--json").stdout)}
+    assert command("models", "retire", "champion").exit_code == 6
+    stages = {row["id"]: row["stage"] for row in json.loads(command("models", "list", "--json").stdout)}
     assert stages == {"fraud/1": "champion", "fraud/2": "retired"}
-    text = headrace("models", "audit").stdout
+    text = command("models", "audit").stdout
     assert "promote_by_force  fraud/1  candidate to champion  it is the first" in text
