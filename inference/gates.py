@@ -93,9 +93,9 @@ def calibration_error(report: Mapping[str, Any]) -> float | None:
 
     Guo et al., On Calibration of Modern Neural Networks, 2017, with equally filled bins.
 
-    >>> bins = [{"rows": 3, "score_mean": 0.1, "fraud_share": 0.0}]
+    >>> bins = [{"rows": 3, "score_mean": 0.5, "fraud_share": 0.25}]
     >>> calibration_error({"quality": {"reliability": bins}})
-    0.1
+    0.25
     """
     bins = report.get("quality", {}).get("reliability", [])
     rows = sum(part["rows"] for part in bins)

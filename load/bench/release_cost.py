@@ -46,7 +46,7 @@ from load.workloads import workload
 
 EVENTS = 100_000
 BATCH_ROWS = 2_000
-ROUNDS = 5
+ROUNDS = 3
 SHARE_PERCENT = 10.0
 QUIET_S = 10.0
 
