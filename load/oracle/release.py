@@ -57,6 +57,6 @@ def _arm(prediction: dict[str, Any], score: Score) -> list[str]:
         )
     if stage != arm:
         return [f"a {stage} decided for the {arm}'s customer"]
-    if arm == "canary" and model is not None and f"{model['name']}/{model['version']}" != experiment["id"]:
+    if arm == "canary" and f"{model['name']}/{model['version']}" != experiment["id"]:
         return [f"{model['name']}/{model['version']} decided in the experiment of {experiment['id']}"]
     return []
