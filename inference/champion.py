@@ -169,6 +169,7 @@ class ChampionWatch:
         self._told: set[str] = set()
         self._unreadable: set[str] = set()
         self._told_live: Champion | None = None
+        self._not_ready: Champion | None = None
         self._looks_to_retry = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="champion-watch", daemon=True)
@@ -203,6 +204,7 @@ class ChampionWatch:
         self._unreadable = set()
         self._looks_to_retry -= 1
         if release == self._seen and self._looks_to_retry != 0:
+            self._keep_ready(release)
             return
         self._take_up(release)
 
@@ -266,6 +268,17 @@ class ChampionWatch:
                 canary=None if canary is None else id_of(canary.model),
                 share_percent=0.0 if canary is None else canary.share_percent,
             )  # fmt: skip
+
+    def _keep_ready(self, release: Release) -> None:
+        """Load the champion before, once nothing else is to be done: a rollback then has nothing to load."""
+        for pointer in release.history[-1:]:
+            if pointer in self._loaded or pointer == self._not_ready:
+                continue
+            try:
+                self._loaded[pointer] = self._load(pointer)
+            except ModelError as error:
+                self._not_ready = pointer
+                log.warning("rollback_not_ready", code=error.code, error=str(error))
 
     def _forget(self, release: Release) -> None:
         """Keep what is in service and the champion before, so that a rollback has nothing to load."""

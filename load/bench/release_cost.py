@@ -25,7 +25,7 @@ from inference.champion import load_champion, our_definitions
 from inference.clock import SystemClock
 from inference.drift import DriftEvent
 from inference.feature_rows import OWN, for_scoring
-from inference.live import Live, LiveCanary, Staged
+from inference.live import Live, LiveCanary, staged
 from inference.model import Model
 from inference.online_reader import RedisFeatureReader
 from inference.policies import DEFAULT
@@ -123,10 +123,11 @@ def measure(site: Site) -> dict[str, dict[str, Any]]:
     batches = list(_batches(site))
     rows = sum(length(batch) for batch in batches)
     reader = RedisFeatureReader(site.redis, site.project, ReaderSettings())
-    cores = {name: _core(site, reader, variant) for name, variant in VARIANTS.items()}
-    took: dict[str, list[Figures]] = {name: [] for name in cores}
+    models = _models(site)
+    took: dict[str, list[Figures]] = {name: [] for name in VARIANTS}
     for number in range(ROUNDS + 1):
-        for name, core in cores.items():
+        for name, variant in VARIANTS.items():
+            core = _core(site, reader, models, variant)  # detectors that saw no round before
             meter = Meter()
             for batch in batches:
                 core.score(batch, 0.0)
@@ -194,15 +195,23 @@ class _Counts:
         """Count nowhere."""
 
 
-def _core(site: Site, reader: RedisFeatureReader, variant: Variant) -> ScorerCore:
+def _models(site: Site) -> tuple[Model, Model]:
+    """Return the champion and the model that is tried."""
     registry, definitions = Registry(site.models), our_definitions()
-    champion = load_champion(site.models, registry.find("champion").pointer, definitions)
     retired = next(entry for entry in registry.entries() if entry.stage != "champion")
-    other = load_champion(site.models, retired.pointer, definitions)
+    pointers = registry.find("champion").pointer, retired.pointer
+    champion, other = (load_champion(site.models, pointer, definitions) for pointer in pointers)
+    return champion, other
+
+
+def _core(
+    site: Site, reader: RedisFeatureReader, models: tuple[Model, Model], variant: Variant
+) -> ScorerCore:
+    champion, other = models
     live = Live(
         champion,
-        LiveCanary(Staged(other, "canary"), SHARE_PERCENT, 0) if variant.canary else None,
-        (Staged(other, "shadow"),) if variant.shadow else (),
+        LiveCanary(staged(other, "canary"), SHARE_PERCENT, 0) if variant.canary else None,
+        (staged(other, "shadow"),) if variant.shadow else (),
     )
     declared = read_policy(DEFAULT)
     if not variant.reasons:

@@ -197,6 +197,33 @@ def test_a_rollback_has_nothing_to_load(tmp_path: Path) -> None:
     assert loaded == ["1", "2"]
 
 
+def test_a_scorer_that_has_just_started_is_ready_to_roll_back(tmp_path: Path) -> None:
+    registry, loaded = Registry(tmp_path), list[str]()
+    for version, text in (("1", TEXT), ("2", OTHER)):
+        write_model(tmp_path, version, text)
+        registry.promote(f"fraud/{version}", CHANGE)
+    watch = _watch(tmp_path, Heard(), loaded)
+    watch.look()
+    assert loaded == ["2"], "the start waits for nobody who does not decide"
+    watch.look()
+    registry.rollback(CHANGE)
+    watch.look()
+    assert id_of(watch.current()) == "fraud/1"  # type: ignore[arg-type]
+    assert loaded == ["2", "1"], "it was loaded before it was asked for"
+
+
+def test_a_champion_before_that_is_damaged_harms_nobody(tmp_path: Path) -> None:
+    registry, heard, loaded = Registry(tmp_path), Heard(), list[str]()
+    for version in ("1", "2"):
+        write_model(tmp_path, version, TEXT)
+        registry.promote(f"fraud/{version}", CHANGE)
+    (tmp_path / "fraud" / "1" / "model.txt").unlink()
+    watch = _watch(tmp_path, heard, loaded)
+    for _ in range(4):
+        watch.look()
+    assert (heard.live, heard.refused, loaded) == (["2"], [], ["2", "1"])
+
+
 def test_a_refused_canary_or_shadow_is_left_out_and_the_rest_is_taken_up(tmp_path: Path) -> None:
     registry, heard = Registry(tmp_path), Heard()
     write_model(tmp_path, "1", TEXT)
