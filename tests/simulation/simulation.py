@@ -331,7 +331,7 @@ def _in_place(simulation: Simulation) -> Iterator[None]:
         "streams.online_store": {"RedisSocket": socket, "threading": sim_threading(world, starts=True)},
         "inference.scorer_kafka": {"Producer": producer, "Consumer": consumer, "time": time},
         "inference.scorer": {"log": log},
-        "inference.scorer_core": {"log": log},
+        "inference.arms": {"log": log},
         "inference.served": {"log": log},
         "inference.watchdog": {"threading": sim_threading(world, starts=False), "time": time},
     }  # fmt: skip
