@@ -74,6 +74,16 @@ def said_by(value: bytes | None, where: bytes) -> int | None:
     return int(number) if number.isdigit() and rest == where else None
 
 
+def says_whole(value: bytes | None, where: bytes) -> bool:
+    """Return whether a field says that all rows are in a place, whoever filled it.
+
+    >>> here = place(7, "ab")
+    >>> says_whole(b"3:0000000007:ab", here), says_whole(b"refill:0:3:0000000007:ab", here)
+    (True, False)
+    """
+    return value is not None and said_by(value, where) is not None and not is_filling(value)
+
+
 def is_filling(value: bytes) -> bool:
     """Return whether a field holds a refill's mark.
 

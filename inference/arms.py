@@ -110,7 +110,7 @@ def score_arms(
     arms = Arms(live, None, None)
     if live.champion is not None:
         cleared = clears(live.champion)
-        champion = _scores_but(live.champion, vectors, cleared)
+        champion = scores_but(live.champion, vectors, cleared)
         arms = arms._replace(scores=champion, champion=champion, cleared=cleared)
     champion_ms = clock.elapsed_ms()
     arms = arms._replace(predict_ms=champion_ms - begin_ms)
@@ -159,8 +159,8 @@ def usable_scores(model: Model, vectors: Floats) -> Floats:
     return scores
 
 
-def _scores_but(model: Model, vectors: Floats, cleared: Mask | None) -> Floats:
-    """Return the model's scores, NaN where none is asked for."""
+def scores_but(model: Model, vectors: Floats, cleared: Mask | None) -> Floats:
+    """Return the model's scores of (n, f) vectors, NaN for the rows (n,) that it need not score."""
     if cleared is None or not cleared.any():
         return usable_scores(model, vectors)
     scores, asked = np.full(len(vectors), np.nan), ~cleared

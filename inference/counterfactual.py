@@ -23,13 +23,13 @@ from contracts.frame import Columns
 from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Sum
 from features.catalog import ENTITIES, SERVICE
 from features.vector import derived_features
-from inference.arms import usable_scores
+from inference.arms import scores_but
 from inference.decision import DECISIONS, OVERRIDE
+from inference.model import LightGbmModel
 from inference.policy_engine import PolicyEngine, limits_of
 from inference.recorded import repeated
 from inference.rules import Severity
 from inference.served import Served
-from inference.used_model import InStage
 
 Floats = NDArray[np.float64]
 METHOD = "thresholds of trees and rules, one feature at a time, then greedily; decided again to be sure"
@@ -90,7 +90,7 @@ class _Candidates(NamedTuple):
 
 
 def smallest_change(
-    engine: PolicyEngine, row: Columns, vector: Floats, served: Served, model: InStage | None
+    engine: PolicyEngine, row: Columns, vector: Floats, served: Served, model: LightGbmModel | None
 ) -> Counterfactual:
     """Return what would have changed the decision on one payment.
 
@@ -104,7 +104,9 @@ def smallest_change(
 
 
 class _Search:
-    def __init__(self, engine: PolicyEngine, row: Columns, served: Served, model: InStage | None) -> None:
+    def __init__(
+        self, engine: PolicyEngine, row: Columns, served: Served, model: LightGbmModel | None
+    ) -> None:
         self._engine, self._row, self._served, self._model = engine, row, served, model
         self._marks = _marks(engine, model)
         self._tried = 0
@@ -139,7 +141,7 @@ class _Search:
         rows = {name: np.repeat(column, count) for name, column in self._row.items()}
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, self._model)
-        scores = engine.scores(self._model, vectors, cleared, usable_scores)
+        scores = None if self._model is None else scores_but(self._model, vectors, cleared)
         served = repeated(self._served, count)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(self._model))
         hits = (outcomes == 1).sum(axis=1)
@@ -202,11 +204,11 @@ class _Search:
         return Counterfactual(changes=[], decision=None, score=None, tried=self._tried, why=why)
 
 
-def _marks(engine: PolicyEngine, model: InStage | None) -> dict[int, tuple[Floats, Floats]]:
+def _marks(engine: PolicyEngine, model: LightGbmModel | None) -> dict[int, tuple[Floats, Floats]]:
     """Return, by column that may move, where something turns, and the values just beside."""
     found: dict[int, list[Floats]] = {SERVICE.columns.index(name): [] for name in MOVABLE}
     if model is not None:
-        for column, thresholds in zip(model.model.columns, model.model.trees.thresholds, strict=True):
+        for column, thresholds in zip(model.columns, model.trees.thresholds, strict=True):
             if column in found:
                 found[column].append(thresholds)
     for rule in engine.rules:

@@ -22,13 +22,14 @@ from inference.decision import DECIDED_BY, DECISIONS, RULE
 from inference.ladder import RUNG_NAMES, Rung
 from inference.lake import Lake
 from inference.lake_predictions import known_labels, parts
+from inference.model import LightGbmModel
 from inference.policy import DeclaredPolicy, ReviewTerms
 from inference.policy_engine import PolicyEngine, limits_of
 from inference.prediction import Judged
 from inference.recorded import is_available, rows_of, served_of, values_of
 from inference.registry import Registry
 from inference.rules import Outcome
-from inference.used_model import InStage, UsedModels
+from inference.used_model import UsedModels
 
 Floats = NDArray[np.float64]
 SAMPLE_IDS = 5
@@ -97,7 +98,7 @@ class _Group(NamedTuple):
     """Predictions of one model and one state of the store."""
 
     said: list[dict[str, Any]]
-    model: InStage | None
+    model: LightGbmModel | None
 
 
 class DryRunner:
@@ -171,7 +172,11 @@ class DryRunner:
         self._count(said, judged)
 
     def _note_cleared(
-        self, cleared: NDArray[np.bool_], said: Sequence[dict[str, Any]], vectors: Floats, model: InStage
+        self,
+        cleared: NDArray[np.bool_],
+        said: Sequence[dict[str, Any]],
+        vectors: Floats,
+        model: LightGbmModel,
     ) -> None:
         self._cleared.payments += int(cleared.sum())
         self._cleared.otherwise += sum(
@@ -240,7 +245,7 @@ class DryRunner:
             move.sample.append(one["prediction_id"])
 
 
-def _scores(said: Sequence[dict[str, Any]], vectors: Floats, model: InStage) -> Floats:
+def _scores(said: Sequence[dict[str, Any]], vectors: Floats, model: LightGbmModel) -> Floats:
     """Return recorded scores; what a gatekeeper had cleared is scored now."""
     scores = np.array([one.get("score", np.nan) for one in said], np.float64)
     unasked = np.array([one.get("rung") == _GATEKEEPER for one in said])

@@ -14,11 +14,12 @@ from features.catalog import DEFINITIONS_HASH, SERVICE
 from inference.counterfactual import Counterfactual, smallest_change
 from inference.lake import Lake
 from inference.manifest import MODEL_FILE
+from inference.model import LightGbmModel
 from inference.policy_engine import PolicyEngine
 from inference.policy_store import find
 from inference.recorded import rows_of, served_of, values_of
 from inference.registry import Registry
-from inference.used_model import InStage, UsedModels
+from inference.used_model import UsedModels
 
 MASK = "***"
 
@@ -131,7 +132,7 @@ def _policy(engine: PolicyEngine | None, prediction: dict[str, Any]) -> dict[str
 
 
 def _counterfactual(
-    engine: PolicyEngine | None, model: InStage | None, prediction: dict[str, Any]
+    engine: PolicyEngine | None, model: LightGbmModel | None, prediction: dict[str, Any]
 ) -> Counterfactual | None:
     if engine is None or prediction["features"]["definitions_hash"] != DEFINITIONS_HASH:
         return None
@@ -161,7 +162,7 @@ def _unknown(lake: Lake, sought: str) -> StateError:
     )  # fmt: skip
 
 
-def _contributions(model: InStage, vector: Sequence[float | None]) -> list[float]:
+def _contributions(model: LightGbmModel, vector: Sequence[float | None]) -> list[float]:
     row = np.array([[np.nan if cell is None else cell for cell in vector]], dtype=np.float64)
     found: list[float] = model.contributions(row)[0].tolist()
     return found

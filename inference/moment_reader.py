@@ -18,7 +18,8 @@ from features.definition import Entity
 from features.feast_row import RowsRead
 from features.finalise import Finalised, Finaliser
 from inference.breaker import Breaker
-from inference.online_reader import FeatureReader, StoreUnavailable
+from inference.online_reader import FeatureReader
+from inference.served import read_store
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -96,21 +97,12 @@ class MomentReader:
             terminals: (m,).
             elapsed_ms: a time that never goes back, by which an absent store is tried again.
         """
-        was_open = self._breaker.open
-        if not self._breaker.allows(elapsed_ms):
-            return None
         customer_keys, customer_of = np.unique(customers, return_inverse=True)
         terminal_keys, terminal_of = np.unique(terminals, return_inverse=True)
-        try:
-            customer, terminal = self._reader.read(customer_keys, terminal_keys)
-        except StoreUnavailable as error:
-            self._breaker.failed(elapsed_ms)
-            if not was_open:
-                log.warning("store_unavailable", code=error.code, why=error.what)
+        read = read_store(self._reader, self._breaker, customer_keys, terminal_keys, elapsed_ms)
+        if read is None:
             return None
-        self._breaker.succeeded()
-        if was_open:
-            log.info("store_back")
+        customer, terminal = read
         return Stored(
             self._held(CUSTOMER, customer, customer_of),
             self._held(TERMINAL, terminal, terminal_of),

@@ -27,7 +27,6 @@ from inference.served import Served, Status
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Score = Callable[[Model, Floats], Floats]
 Deciding = Callable[[NDArray[np.int64]], Sequence[tuple[Model | None, NDArray[np.int64]]]]
 NO_MODEL = Thresholds()
 
@@ -61,20 +60,6 @@ class PolicyEngine:
             return None
         suspicious = self.book.severity(outcomes) > Severity.APPROVE
         return self.gatekeeper.clears(vectors, suspicious, model, self.thresholds_of(model))
-
-    def scores(
-        self, model: Model | None, vectors: Floats, cleared: Mask | None, score: Score
-    ) -> Floats | None:
-        """Return the scores of the rows that are not cleared, NaN for the others; None without a model."""
-        if model is None:
-            return None
-        if cleared is None or not cleared.any():
-            return score(model, vectors)
-        found = np.full(len(vectors), np.nan)
-        asked = ~cleared
-        if asked.any():
-            found[asked] = score(model, vectors[asked])
-        return found
 
     def judge(
         self,

@@ -20,8 +20,9 @@ from contracts.events import Prediction, Reason
 from contracts.frame import Columns, take
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.vector import assemble
-from inference.arms import assigned_to, usable_scores
+from inference.arms import assigned_to, scores_but, usable_scores
 from inference.lake import Lake
+from inference.model import LightGbmModel
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine, by_one, limits_of
 from inference.policy_store import find
@@ -30,7 +31,7 @@ from inference.reasons import NOT_EXPLAINED
 from inference.recorded import is_available, served_of
 from inference.registry import Registry
 from inference.replay_features import Recomputed, recompute
-from inference.used_model import InStage, UsedModels
+from inference.used_model import UsedModels
 
 CIRCUMSTANCES = ("scored_at", "latency_ms", "shadow", "experiment")  # the last two are compared by themselves
 NEVER = 1 << 30
@@ -135,14 +136,14 @@ class Replay:
         )
 
     def _decide(
-        self, engine: PolicyEngine, model: InStage | None, rows: Columns, said: list[dict[str, Any]]
+        self, engine: PolicyEngine, model: LightGbmModel | None, rows: Columns, said: list[dict[str, Any]]
     ) -> list[bytes]:
         """Return the records that the scorer would write for these rows."""
         served = served_of(said)
         vectors = assemble(rows, rows["customer_values"], rows["terminal_values"], rows["profile_values"])
         outcomes = engine.book.judge(vectors)
         cleared = engine.clears(vectors, outcomes, model)
-        scores = engine.scores(model, vectors, cleared, usable_scores)
+        scores = None if model is None else scores_but(model, vectors, cleared)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, limits_of(model))
         reasons = engine.reasons(rows, judged, by_one(model))
         judged = judged._replace(reasons=_as_explained(reasons, said))
@@ -205,7 +206,9 @@ def _as_explained(
     return found
 
 
-def _written(writer: PredictionWriter, rows: Columns, judged: Judged, model: InStage | None) -> list[bytes]:
+def _written(
+    writer: PredictionWriter, rows: Columns, judged: Judged, model: LightGbmModel | None
+) -> list[bytes]:
     timing = Timing(0.0, 0.0, 0.0, 0.0)  # circumstances; taken from the record before it is compared
     return writer.write(rows, judged, model, timing)
 

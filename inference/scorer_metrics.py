@@ -5,13 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from contracts.errors import ConfigError, ModelError
 from inference.arms import Arms
 from inference.decision import DECIDED_BY, DECISIONS
 from inference.ladder import RUNG_NAMES
 from inference.live import Live, id_of
-from inference.model import ModelName
-from inference.policy import DeclaredPolicy
+from inference.live_metrics import LiveMetrics
 from inference.scorer_core import Scored
 from inference.served import STATUS_NAMES
 
@@ -20,10 +18,12 @@ _STEP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _AGE_S = (3600.0, 86400.0, 2 * 86400.0, 4 * 86400.0, 8 * 86400.0, 16 * 86400.0)
 
 
-class ScorerMetrics:
+class ScorerMetrics(LiveMetrics):
     """The scorer's metrics on one registry; labels are words of ours, never of an event."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry, "scorer")
+
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"headrace_scorer_{name}", about, labels, registry=registry)
 
@@ -40,8 +40,6 @@ class ScorerMetrics:
         self.drift_skipped = counter("drift_skipped_total", "null or not finite values, not fed", "feature")
         self.gaps = counter("lane_gaps_total", "records that began beyond their lane's number, dropped")
         self.refused_frames = counter("frames_refused_total", "records that are no frames, skipped")
-        self.refused_models = counter("models_refused_total", "models that failed a check", "code")
-        self.refused_policies = counter("policies_refused_total", "policy files that failed a check", "code")
         self.aborts = counter("transactions_aborted_total", "transactions that were aborted and done again")
         self.batch_rows = histogram("batch_rows", "rows a batch", (1, 10, 50, 100, 500, 1000, 5000, 20000))
         self.step_s = histogram("step_seconds", "time of a batch's step", _STEP_S, "step")
@@ -56,27 +54,13 @@ class ScorerMetrics:
         self.breaker_open = Gauge(
             "headrace_scorer_store_breaker_open", "1 while the store is left alone", registry=registry
         )
-        self.model = Gauge(
-            "headrace_scorer_model_info",
-            "1 for the model that scores",
-            ["name", "version"],
-            registry=registry,
-        )
         self.shadow_scores = counter("shadow_scores_total", "scores that decided nothing", "model", "outcome")
         self.canary = counter("canary_decisions_total", "the canary's payments, by who decided them", "by")
         self.canary_share = Gauge(
             "headrace_scorer_canary_share_percent", "share of the customers that the canary decides for",
             registry=registry,
         )  # fmt: skip
-        self._live: tuple[str, str] | None = None
         self._shadows: set[str] = set()
-        self.policy = Gauge(
-            "headrace_scorer_policy_info",
-            "1 for the policy that decides",
-            ["name", "version", "sha256"],
-            registry=registry,
-        )
-        self._policy: tuple[str, str, str] | None = None
 
     def committed(self, scored: Scored, commit_ms: float) -> None:
         """Count a batch whose transaction was committed, in `commit_ms`."""
@@ -135,25 +119,3 @@ class ScorerMetrics:
         """Count the cases of a committed batch."""
         for why, number in whys.items():
             self.cases.labels(why).inc(number)
-
-    def model_live(self, identity: ModelName) -> None:
-        """Show the model that scores from now on."""
-        if self._live is not None:
-            self.model.labels(*self._live).set(0)
-        self._live = (identity.name, identity.version)
-        self.model.labels(*self._live).set(1)
-
-    def model_refused(self, error: ModelError) -> None:
-        """Count a refused version."""
-        self.refused_models.labels(error.code).inc()
-
-    def policy_live(self, declared: DeclaredPolicy) -> None:
-        """Show the policy that decides from now on."""
-        if self._policy is not None:
-            self.policy.labels(*self._policy).set(0)
-        self._policy = (declared.policy.name, declared.policy.version, declared.sha256)
-        self.policy.labels(*self._policy).set(1)
-
-    def policy_refused(self, error: ConfigError) -> None:
-        """Count a refused file."""
-        self.refused_policies.labels(error.code).inc()

@@ -92,7 +92,7 @@ class FeatureServer:
         """Return the groups of n events; `rows` as of Kind.FEATURE, never changed."""
         customers, customer_of = np.unique(rows["customer_id"], return_inverse=True)
         terminals, terminal_of = np.unique(rows["terminal_id"], return_inverse=True)
-        read = self._read(customers, terminals, now_ms)
+        read = read_store(self._reader, self._breaker, customers, terminals, now_ms)
         if read is None:
             return self._alone(rows, customers, customer_of)
         stored_customer, stored_terminal = read
@@ -110,24 +110,6 @@ class FeatureServer:
             stored_customer.failed[customer_of] | stored_terminal.failed[terminal_of], True,
             {"customer": of_customers, "terminal": of_terminals},
         )  # fmt: skip
-
-    def _read(
-        self, customers: NDArray[np.bytes_], terminals: NDArray[np.bytes_], now_ms: float
-    ) -> tuple[RowsRead, RowsRead] | None:
-        was_open = self._breaker.open
-        if not self._breaker.allows(now_ms):
-            return None
-        try:
-            read = self._reader.read(customers, terminals)
-        except StoreUnavailable as error:
-            self._breaker.failed(now_ms)
-            if not was_open:
-                log.warning("store_unavailable", code=error.code, why=error.what)
-            return None
-        self._breaker.succeeded()
-        if was_open:
-            log.info("store_back")
-        return read
 
     def _alone(self, rows: Columns, customers: NDArray[np.bytes_], customer_of: NDArray[np.intp]) -> Served:
         """Serve without the store: the event's own values, and the last known profiles."""
@@ -173,6 +155,30 @@ class FeatureServer:
         profile = np.where(stored.failed[:, None], np.nan, profile)
         self._last_known.put(customers, profile, time_ms)
         return profile, time_ms
+
+
+def read_store(
+    reader: FeatureReader,
+    breaker: Breaker,
+    customers: NDArray[np.bytes_],
+    terminals: NDArray[np.bytes_],
+    now_ms: float,
+) -> tuple[RowsRead, RowsRead] | None:
+    """Return the stored rows of keys, None while the store is away; said when that changes."""
+    was_open = breaker.open
+    if not breaker.allows(now_ms):
+        return None
+    try:
+        read = reader.read(customers, terminals)
+    except StoreUnavailable as error:
+        breaker.failed(now_ms)
+        if not was_open:
+            log.warning("store_unavailable", code=error.code, why=error.what)
+        return None
+    breaker.succeeded()
+    if was_open:
+        log.info("store_back")
+    return read
 
 
 def judged_profiles(

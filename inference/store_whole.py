@@ -49,10 +49,7 @@ class StoreWhole:
         except redis.RedisError:
             return False
         place = store_sentinel.place(self._epoch, server)
-        return all(
-            store_sentinel.said_by(value, place) is not None and not store_sentinel.is_filling(value)
-            for value in values
-        )
+        return all(store_sentinel.says_whole(value, place) for value in values)
 
     def close(self) -> None:
         """Close the connection."""

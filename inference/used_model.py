@@ -11,39 +11,17 @@ from contracts.meaning import Meanings
 from features.service_meaning import service_meaning
 from inference.champion import Definitions, load_champion
 from inference.lake import Lake
-from inference.manifest import MODEL_FILE, Champion, Thresholds
-from inference.model import LightGbmModel, ModelName
+from inference.manifest import MODEL_FILE, Champion
+from inference.model import LightGbmModel
 from inference.registry import Registry
-from inference.trees import Box
 
 Floats = NDArray[np.float64]
 
 
-class InStage:
-    """A model under the stage that a prediction names: a canary of then may be champion now."""
-
-    def __init__(self, model: LightGbmModel, stage: str) -> None:
-        self.model = model
-        self.identity: ModelName = model.identity._replace(stage=stage)
-        self.thresholds: Thresholds = model.thresholds
-
-    def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row."""
-        return self.model.predict(vectors)
-
-    def contributions(self, vectors: Floats) -> Floats:
-        """Return what each feature adds to the raw score."""
-        return self.model.contributions(vectors)
-
-    def ceiling(self, box: Box) -> float:
-        """Return a score that no vector in the box exceeds."""
-        return self.model.ceiling(box)
-
-
 class Used(NamedTuple):
-    """The model and its manifest, or why there is none."""
+    """The model, under the stage that the prediction names, and its manifest; or why there is none."""
 
-    model: InStage | None
+    model: LightGbmModel | None
     manifest: dict[str, Any] | None
     why: str
 
@@ -90,7 +68,7 @@ class UsedModels:
                 return Used(None, None, why)
             pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
             meant = self._definitions(manifest, prediction)
-            return Used(InStage(load_champion(self._registry.models, pointer, meant), stage), manifest, "")
+            return Used(load_champion(self._registry.models, pointer, meant).in_stage(stage), manifest, "")
         except ModelError as error:
             return Used(None, None, str(error))
 

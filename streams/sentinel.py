@@ -61,7 +61,7 @@ class Sentinel:
     def is_whole(self, connection: RedisSocket, partition: int) -> bool:
         """Return whether some incarnation says that the partition's rows are there."""
         (value,) = connection.command("HMGET", self._key, self._field(partition))
-        return store_sentinel.said_by(value, self._here) is not None and not store_sentinel.is_filling(value)
+        return store_sentinel.says_whole(value, self._here)
 
     def begin(self, connection: RedisSocket, partition: int, incarnation: int) -> bytes:
         """Put a refill's mark, and return it."""

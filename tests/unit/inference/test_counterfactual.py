@@ -106,7 +106,7 @@ def _gaps(decided: Decided, one: dict[str, Any]) -> Iterator[tuple[str, float, f
         at = SERVICE.columns.index(name)
         marks = {figure for rule in engine.rules for feature, figure in rule.figures if feature == name}
         if model is not None:
-            marks |= set(model.model.trees.thresholds[model.model.columns.index(at)].tolist())
+            marks |= set(model.trees.thresholds[model.columns.index(at)].tolist())
         ends = sorted(marks)
         if np.isnan(vector[at]):
             continue
