@@ -89,7 +89,7 @@ class Subscriber:
         return self.seen
 
     def read(self, wait_s: float) -> list[Prediction]:
-        """Read what has come and return all that was seen."""
+        """Read what comes in `wait_s` seconds and return all that was seen."""
         self._read(wait_s)
         return self.seen
 
@@ -98,9 +98,12 @@ class Subscriber:
         self._consumer.close()
 
     def _read(self, wait_s: float) -> None:
-        while (message := self._consumer.poll(wait_s)) is not None:
-            assert message.error() is None, message.error()
-            self.seen.append(msgspec.json.decode(message.value() or b"", type=Prediction))
+        # for a time, not until all is quiet: under load it never is
+        deadline_s = time.monotonic() + wait_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            for message in self._consumer.consume(1000, min(left_s, 0.1)):
+                assert message.error() is None, message.error()
+                self.seen.append(msgspec.json.decode(message.value() or b"", type=Prediction))
 
 
 @contextmanager
