@@ -27,7 +27,8 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
     A statistic alarms from `effect_min` on (as PSI; the others' limits are equivalent, see
     `inference.drift.statistics`), a null share from `null_share_min` away from what is expected, and neither
     before chance explains it only with a probability of `chance_max`. An alert is not repeated within
-    `cooldown_ms` of event time. Without a baseline the first `first_rows` sampled rows are the reference.
+    `cooldown_ms` of event time, and while it stands each wait is twice the last. Without a baseline the
+    first `first_rows` sampled rows are the reference.
 
     >>> DriftSettings(statistics="psy")  # doctest: +ELLIPSIS
     Traceback (most recent call last):

@@ -45,12 +45,14 @@ def changed(place: Place, what: What, feature: str, detector: str, change: Chang
     )  # fmt: skip
 
 
-def differs(place: Place, what: What, finding: Finding, against: str, at_ms: int) -> DriftEvent:
+def differs(
+    place: Place, what: What, finding: Finding, since_ms: int, against: str, at_ms: int
+) -> DriftEvent:
     """Return the alert for a window that is not as its reference."""
     return DriftEvent(
         kind="alert", what=what, detector=finding.detector, feature=finding.feature,
         partition=place.partition, model=place.model,
-        what_to_do=_WHAT_TO_DO[what].format(feature=finding.feature), at=at_ms, since=finding.since_ms,
+        what_to_do=_WHAT_TO_DO[what].format(feature=finding.feature), at=at_ms, since=since_ms,
         against=against, statistic=_number(finding.statistic), limit=_number(finding.limit),
         from_mean=_number(finding.expected), to_mean=_number(finding.observed), rows=finding.rows,
     )  # fmt: skip

@@ -80,8 +80,8 @@ class PartitionWatch:
             key, what = Key(finding.detector, finding.feature), what_of(finding)
             if finding.over:
                 if self._alarms.rises(key, at_ms):
-                    finding = finding._replace(since_ms=self._alarms.since(key, finding.since_ms))
-                    events.append(differs(self._place, what, finding, reference, at_ms))
+                    since_ms = self._alarms.since(key, partial(window.since, finding))
+                    events.append(differs(self._place, what, finding, since_ms, reference, at_ms))
             elif self._alarms.clears(key):
                 events.append(cleared(self._place, what, finding.feature, finding.detector, at_ms))
         return events

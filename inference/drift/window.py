@@ -20,14 +20,16 @@ KEEP_LEVEL = 0.8  # an alert is cleared under so much of its limit, so that it d
 
 
 class Finding(NamedTuple):
-    """One column over its limit at a look, or back under it; shares are those of null values, else NaN."""
+    """One column over its limit at a look, or back under it; shares are those of null values, else NaN.
+
+    Since when is asked of the window, `ReferenceWindow.since`, when it is to be told.
+    """
 
     feature: str
     detector: str
     over: bool
     statistic: float
     limit: float
-    since_ms: int
     rows: int
     expected: float
     observed: float
@@ -114,25 +116,24 @@ class ReferenceWindow:
     ) -> list[Finding]:
         """Make findings of statistic, limit, expected and observed, (k,) each, where there is one."""
         statistic, limit, expected, observed = figures
-        found = []
-        for i, feature in enumerate(self.reference.names):
-            over = bool(statistic[i] > limit[i])
-            back = bool(statistic[i] < KEEP_LEVEL * limit[i])
-            if over or (back and (name, feature) in asked):
-                found.append(
-                    Finding(
-                        feature, name, over, float(statistic[i]), float(limit[i]),
-                        self._since(i, name) if over else 0, self._total.rows, float(expected[i]),
-                        float(observed[i]),
-                    )
-                )  # fmt: skip
-        return found
+        over, back = statistic > limit, statistic < KEEP_LEVEL * limit
+        names = self.reference.names
+        return [
+            Finding(
+                names[i], name, bool(over[i]), float(statistic[i]), float(limit[i]), self._total.rows,
+                float(expected[i]), float(observed[i]),
+            )
+            for i in np.flatnonzero(over | back).tolist()
+            if over[i] or (name, names[i]) in asked
+        ]  # fmt: skip
 
-    def _since(self, column: int, name: str) -> int:
-        """Return where the row of panes begins that differ each by itself, up to the newest.
+    def since(self, finding: Finding) -> int:
+        """Return where the row of panes begins that differ each by itself, up to the newest, epoch ms.
 
-        One pane among them that does not may be chance, two are the end of it.
+        One pane among them that does not may be chance, two are the end of it. This costs a look at every
+        pane, so it is asked only for what is told.
         """
+        column, name = self.reference.names.index(finding.feature), finding.detector
         since, alike = self._newest, 0
         for number in sorted(self._panes, reverse=True):
             if self._pane_differs(self._panes[number], column, name):

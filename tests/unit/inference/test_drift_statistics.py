@@ -150,8 +150,8 @@ def test_a_window_says_since_when_and_null_values_apart() -> None:
     window.feed(values, times)
     found = {finding.detector: finding for finding in window.look()}
     assert set(found) == {"psi", NULLS}
-    assert found["psi"].since_ms == BEGIN_MS + 12 * HOUR_MS
-    assert found[NULLS].since_ms == BEGIN_MS + 16 * HOUR_MS
+    assert window.since(found["psi"]) == BEGIN_MS + 12 * HOUR_MS
+    assert window.since(found[NULLS]) == BEGIN_MS + 16 * HOUR_MS
     assert found[NULLS].observed == pytest.approx(240 / 1440)
     assert {f.feature for f in found.values()} == {"b"}
     asked = {("psi", "b"), (NULLS, "b")}
