@@ -8,16 +8,17 @@ from inference.learner.core import LearnerCore
 from inference.learner.kafka import make_consumer, make_producer
 from inference.learner.learner import Clients, Learner
 from inference.learner.metrics import LearnerMetrics
-from inference.learner.ports import Trainer
-from inference.learner.registry_models import RegistryModels
+from inference.learner.ports import Models, Trainer
 from inference.learner_settings import LearnerSettings
 
 
 class LearnerWorker:
     """The learner of a run, from settings to a clean end."""
 
-    def __init__(self, settings: LearnerSettings, metrics: LearnerMetrics, trainer: Trainer) -> None:
-        self._settings, self._metrics, self._trainer = settings, metrics, trainer
+    def __init__(
+        self, settings: LearnerSettings, metrics: LearnerMetrics, trainer: Trainer, models: Models
+    ) -> None:
+        self._settings, self._metrics, self._trainer, self._models = settings, metrics, trainer, models
 
     def run(
         self,
@@ -33,9 +34,7 @@ class LearnerWorker:
         """
         producer = make_producer(self._settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(self._settings)
-        core = LearnerCore(
-            self._settings, RegistryModels(self._settings.models), partial(ErrorDrift, self._settings.drift)
-        )
+        core = LearnerCore(self._settings, self._models, partial(ErrorDrift, self._settings.drift))
         learner = Learner(Clients(consumer, producer), core, self._trainer, self._metrics, self._settings)
         learner.start()
         ready()

@@ -26,10 +26,13 @@ def command(to_the_end: bool) -> None:
     from prometheus_client import CollectorRegistry
 
     from headrace import environment, stopping, telemetry
+    from headrace.release_commands import registry as run_registry
     from headrace.training_process import ChildTrainer
     from inference.learner.metrics import LearnerMetrics
+    from inference.learner.registry_models import RegistryModels
     from inference.learner_settings import LearnerSettings
     from inference.learner_worker import LearnerWorker
+    from inference.release_settings import GateSettings
 
     run = environment.current_run()
     settings = environment.settings_of(LearnerSettings, folder=run.home / "learner")
@@ -39,12 +42,13 @@ def command(to_the_end: bool) -> None:
     registry = CollectorRegistry()
     os.nice(10)  # where cores are few, decisions go first
     trainer = ChildTrainer(run.logs, settings.retrain.settle_s)
+    models = RegistryModels(run_registry(), environment.settings_of(GateSettings))
 
     def ready() -> None:
         telemetry.serve_metrics(run, "learn", registry, settings.metrics_port)
 
     try:
-        LearnerWorker(settings, LearnerMetrics(registry), trainer).run(
+        LearnerWorker(settings, LearnerMetrics(registry), trainer, models).run(
             is_stopping, ready, to_the_end=to_the_end
         )
     finally:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import structlog
 
 from contracts.errors import ModelError
 from contracts.events import Quality
@@ -31,6 +32,7 @@ from inference.learner_settings import LearnerSettings
 
 WatchOf = Callable[[str], ErrorWatch]
 _SAMPLE = 1000
+log = structlog.get_logger(__name__)
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,11 +189,33 @@ class LearnerCore:
             told.append(self._promote(outcome, at_ms, known))
         return told
 
+    def advance(self, at_ms: int) -> list[Quality]:
+        """Promote what the policy let score in shadow as soon as its gates hold; return what is to be said.
+
+        They are asked at each report. While one does not hold the shadow goes on; the log says which.
+        """
+        if self._settings.retrain.promote != "policy":
+            return []
+        told = []
+        for model in self._models.in_shadow():
+            outcome = Outcome(model=model)
+            try:
+                self._models.promote(model, at_ms, "retraining policy: its gates hold on live payments")
+            except ModelError as error:
+                log.info("shadow_goes_on", model=model, code=error.code, why=str(error))
+            else:
+                what = f"{model} decides now: its gates hold on live payments"
+                told.append(records.training(at_ms, "T_PROMOTED", what, outcome))
+        return told
+
     def _promote(self, outcome: Outcome, at_ms: int, known: str) -> Quality:
         try:
-            self._models.promote(outcome.model, at_ms, f"retraining policy: {known}")
+            stage = self._models.promote(outcome.model, at_ms, f"retraining policy: {known}")
         except ModelError as error:  # a gate, or somebody was faster: the champion stays
             return records.training(at_ms, "T_REFUSED", f"{outcome.model} was not promoted: {error}", outcome)
+        if stage == "shadow":
+            what = f"{outcome.model} scores in shadow until its gates hold: {known}"
+            return records.training(at_ms, "T_SHADOW", what, outcome)
         return records.training(at_ms, "T_PROMOTED", f"{outcome.model} decides now: {known}", outcome)
 
     def _matured(self, span: Span, rows: Columns, shadows: dict[int, Any]) -> list[Quality]:

@@ -117,6 +117,8 @@ class Learner:
             with self._metrics.report_s.time():
                 report = self._core.report(at_ms)
             self._commit(report.quality, report.drift)
+            if advanced := self._core.advance(at_ms):
+                self._commit(advanced, [])
             if report.train_until_ms is not None:
                 self._trainer.start(report.train_until_ms)
             self._metrics.reported_ms.set(at_ms)

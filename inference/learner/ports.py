@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.manifest import Thresholds
+from inference.release import Stage
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,12 +31,17 @@ class Models(Protocol):
     def gain(self, model: str) -> float | None:
         """Return by how much a version ranked better than the champion; None when not compared."""
 
-    def promote(self, model: str, at_ms: int, why: str) -> None:
-        """Make a version the champion.
+    def promote(self, model: str, at_ms: int, why: str) -> Stage:
+        """Take a version a stage on through its gates, and return the stage.
+
+        That is into shadow while another decides; a shadow, or the first model, becomes champion.
 
         Raises:
-            ModelError: it may not be.
+            ModelError: E_GATE_REFUSED; whatever else is in the way.
         """
+
+    def in_shadow(self) -> Sequence[str]:
+        """Return the versions that the retraining policy lets score in shadow."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

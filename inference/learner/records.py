@@ -135,6 +135,7 @@ def training(at_ms: int, code: str, what: str, outcome: Outcome | None = None) -
         "T_STARTED": "wait for the candidate",
         "T_CANDIDATE": f"compare (`headrace models compare {model} champion`), then promote it",
         "T_REFUSED": f"see why, then `headrace models promote {model}`",
+        "T_SHADOW": f"nothing, or see what it lacks: `headrace models promote {model} --dry-run`",
         "T_PROMOTED": "watch its matured figures; `headrace models rollback` takes it back",
     }.get(code, "read the training's log; run `headrace train`")
     record = Quality(

@@ -1,6 +1,5 @@
 """The registry's words for the learner: thresholds, the champion's training, a candidate's gain."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,8 +8,12 @@ import structlog
 
 from contracts.errors import ModelError
 from inference.learner.ports import Training
+from inference.live_evidence import FolderEvidence
 from inference.manifest import MANIFEST_FILE, Champion, Thresholds, folder_of, read_file
+from inference.promotion import Promoter
 from inference.registry import Change, Registry
+from inference.release import Stage
+from inference.release_settings import GateSettings
 
 POLICY = "retraining policy"
 
@@ -18,14 +21,16 @@ log = structlog.get_logger(__name__)
 
 
 class RegistryModels:
-    """Reads manifests below a registry's folder; versions never change, so what was read is kept.
+    """Reads a registry's manifests, which never change and so are kept, and promotes through its gates.
 
-    >>> RegistryModels(Path("no/such/models")).champion() is None
+    >>> from pathlib import Path
+    >>> RegistryModels(Registry(Path("no/such/models"))).champion() is None
     True
     """
 
-    def __init__(self, models: Path) -> None:
-        self._models = models
+    def __init__(self, registry: Registry, gates: GateSettings | None = None) -> None:
+        self._registry = registry
+        self._promoter = Promoter(registry, gates or GateSettings(), FolderEvidence(registry.models))
         self._known: dict[str, dict[str, Any]] = {}
         self._last: Training | None = None
 
@@ -37,17 +42,16 @@ class RegistryModels:
     def champion(self) -> Training | None:
         """Return the champion's training, None without a champion that says."""
         try:
-            entries = Registry(self._models).entries()
+            champion = self._registry.release().champion
         except ModelError as error:  # the scorers keep their model meanwhile, and so do we
             log.error("registry_unreadable", code=error.code, error=str(error))
             return self._last
-        model = next((entry.id for entry in entries if entry.stage == "champion"), None)
-        if model is None:
+        if champion is None:
             return None
-        data = self._manifest(model).get("data")
+        data = self._manifest(champion.id).get("data")
         if not isinstance(data, dict) or "until_ms" not in data:
             return None
-        self._last = Training(model=model, until_ms=int(data["until_ms"]), labels=int(data["rows"]))
+        self._last = Training(model=champion.id, until_ms=int(data["until_ms"]), labels=int(data["rows"]))
         return self._last
 
     def gain(self, model: str) -> float | None:
@@ -55,19 +59,37 @@ class RegistryModels:
         compared = self._manifest(model).get("metrics", {}).get("comparison", {}).get("champion")
         return float(compared["gain"]) if compared else None
 
-    def promote(self, model: str, at_ms: int, why: str) -> None:
-        """Make a version the champion.
+    def promote(self, model: str, at_ms: int, why: str) -> Stage:
+        """Take a version a stage on through its gates, and return the stage.
+
+        A new shadow takes the place of the one that the policy set before it.
 
         Raises:
-            ModelError: it may not be.
+            ModelError: E_GATE_REFUSED; as `Promoter.promote`.
         """
-        Registry(self._models).promote(model, Change(who=POLICY, at_ms=at_ms, why=why))
+        release, before = self._registry.release(), self.in_shadow()
+        first = release.champion is None or model in before
+        to: Stage = "champion" if first else "shadow"
+        self._promoter.promote(model, to, Change(who=POLICY, at_ms=at_ms, why=why))
+        for other in before if to == "shadow" else ():
+            self._registry.retire(other, Change(who=POLICY, at_ms=at_ms, why=f"{model} takes its place"))
+        return to
+
+    def in_shadow(self) -> list[str]:
+        """Return the versions that the retraining policy lets score in shadow, not those of people."""
+        shadows = {shadow.id for shadow in self._registry.release().shadows}
+        set_by = {
+            row["id"]: row["who"]
+            for row in self._registry.audit()
+            if row.get("to") == "shadow" and row["took_effect"]
+        }
+        return sorted(model for model in shadows if set_by.get(model) == POLICY)
 
     def _manifest(self, model: str) -> dict[str, Any]:
         if model not in self._known:
             name, _, version = model.partition("/")
             try:
-                folder = folder_of(self._models, Champion(name=name, version=version, sha256=""))
+                folder = folder_of(self._registry.models, Champion(name=name, version=version, sha256=""))
                 self._known[model] = orjson.loads(read_file(folder / MANIFEST_FILE))
             except (ModelError, orjson.JSONDecodeError):
                 return {}  # a version that was removed, or is damaged: it has no thresholds to judge by

@@ -21,6 +21,7 @@ from contracts.errors import ClusterError
 from headrace import environment
 from headrace.demo.deployment import Deployment
 from headrace.supervisor import LEARNER
+from inference.release_settings import GateSettings
 from load.generator import Generated, generate
 from load.observed import Observed
 from load.plan import DAY_MS, MINUTE_MS, FraudPlan, LabelPlan, PaymentPlan
@@ -106,7 +107,7 @@ class _Stage:
         self._watcher = Watcher(deployment.kafka, prefix, self._observed)
         self._told = Told(deployment.kafka, prefix)
         self._heard: set[str] = set()
-        self._person = Person(RegistryReleases(deployment.run.models))
+        self._person = Person(RegistryReleases(deployment.run.models, environment.settings_of(GateSettings)))
         self._watcher.start()
 
     def play(self) -> dict[str, Any]:
@@ -153,7 +154,7 @@ class _Stage:
             if any(r.code == "T_STARTED" for r in fresh):
                 self._await(self._training_ended, "the training")
             for act in self._person.hear(fresh):
-                self._scenario.tell(f"day {day}: {act.what} {act.model}")
+                self._scenario.tell(f"day {day}: {act.what} {act.model}: {act.why}")
                 if act.what == "promote":
                     self._deployment.await_model(act.model.partition("/")[2])
 

@@ -3,29 +3,33 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from contracts.errors import ModelError
 from contracts.events import Quality
+from inference.release import Stage
 
 
 class Releases(Protocol):
     """The registry, as far as the person acts on it."""
 
-    def promote(self, model: str, why: str) -> None:
-        """Make a version the champion."""
+    def move(self, model: str, to: Stage, why: str, *, force: bool = False) -> None:
+        """Take a version to a stage; `force` passes its gates by.
 
-    def shadow(self, model: str, why: str) -> bool:
-        """Let a version score every payment and decide none; return False where there are no shadows."""
+        Raises:
+            ModelError: E_GATE_REFUSED, or whatever else is in the way.
+        """
 
 
 class Act(NamedTuple):
-    """What was done: `promote` or `shadow`, with which version, at which event time."""
+    """What was done: `promote`, `shadow` or `refused`, with which version, at which event time, and why."""
 
     what: str
     model: str
     at_ms: int
+    why: str
 
 
 class Person:
-    """Promotes the first model at once, others after they were better in shadow.
+    """Promotes the first model at once, others after they were better in shadow, if their gates hold.
 
     Args:
         frauds_min: so many frauds must be known of either before two are compared.
@@ -47,13 +51,10 @@ class Person:
         return self.acts[before:]
 
     def _candidate(self, model: str, at_ms: int) -> None:
-        if not self.champion:
-            self._promote(model, at_ms, "the first model")
-            return
-        if self._releases.shadow(model, "to be compared on live payments"):
-            self.acts.append(Act("shadow", model, at_ms))
+        if self.champion:
+            self._move("shadow", model, at_ms, "to be compared on live payments")
         else:
-            self._promote(model, at_ms, "a challenger trained on the newest labels")
+            self._promote(model, at_ms, "the first model")
 
     def _compare(self, told: Sequence[Quality]) -> None:
         windows = [r for r in told if r.kind == "matured" and r.counts["frauds"] >= self._frauds_min]
@@ -79,8 +80,18 @@ class Person:
 
     def _promote(self, model: str, at_ms: int, why: str) -> None:
         before = self.champion
-        self._releases.promote(model, why)
+        if not self._move("promote", model, at_ms, why):
+            return
         self.champion = model
-        self.acts.append(Act("promote", model, at_ms))
-        if before:
-            self._releases.shadow(before, "to see what it would have done")
+        if before:  # it is worse, and its gates would say so
+            self._releases.move(before, "shadow", "to see what it would have done", force=True)
+
+    def _move(self, what: str, model: str, at_ms: int, why: str) -> bool:
+        """Do it and note it; or note that it was refused, and say so with False."""
+        try:
+            self._releases.move(model, "champion" if what == "promote" else "shadow", why)
+        except ModelError as error:
+            self.acts.append(Act("refused", model, at_ms, str(error)))
+            return False
+        self.acts.append(Act(what, model, at_ms, why))
+        return True

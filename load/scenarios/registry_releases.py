@@ -1,34 +1,26 @@
-"""The person's hands: the registry of the run."""
+"""The person's hands: the registry of the run, through its gates as on the command line."""
 
-from inspect import signature
 from pathlib import Path
 
+from inference.live_evidence import FolderEvidence
+from inference.promotion import Promoter
 from inference.registry import Change, Registry
+from inference.release import Stage
+from inference.release_settings import GateSettings
 
 PERSON = "scenario"
 
 
 class RegistryReleases:
-    """Promotes and shadows through the registry; event time is no matter of its audit."""
+    """Promotes and shadows versions; event time is no matter of its audit."""
 
-    def __init__(self, models: Path) -> None:
-        self._registry = Registry(models)
+    def __init__(self, models: Path, gates: GateSettings) -> None:
+        self._promoter = Promoter(Registry(models), gates, FolderEvidence(models))
 
-    def promote(self, model: str, why: str) -> None:
-        """Make a version the champion.
-
-        Raises:
-            ModelError: it may not be.
-        """
-        self._registry.promote(model, Change(who=PERSON, at_ms=0, why=why))
-
-    def shadow(self, model: str, why: str) -> bool:
-        """Let a version score every payment and decide none; return False where there are no shadows.
+    def move(self, model: str, to: Stage, why: str, *, force: bool = False) -> None:
+        """Take a version to a stage; `force` passes its gates by.
 
         Raises:
-            ModelError: it may not be.
+            ModelError: E_GATE_REFUSED, or whatever else is in the way.
         """
-        if "to" not in signature(Registry.promote).parameters:
-            return False  # a registry that knows champions only
-        self._registry.promote(model, Change(who=PERSON, at_ms=0, why=why), "shadow")
-        return True
+        self._promoter.promote(model, to, Change(who=PERSON, at_ms=0, why=why), force=force)

@@ -4,28 +4,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import orjson
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, SERVICE
 from inference.gates import LIVE, OFFLINE, Evidence, judge
 from inference.live_evidence import Figures, FolderEvidence, Report, write_report
 from inference.promotion import Promoter
 from inference.registry import Change, Registry
 from inference.release_settings import GateSettings
 from tests.unit.inference.support import trained_text
-from tests.unit.inference.versions import CHANGE
+from tests.unit.inference.versions import CHANGE, REPORT, offer
 
-REPORT: dict[str, Any] = {
-    "quality": {"reliability": [{"rows": 50, "score_mean": 0.01, "fraud_share": 0.012}]},
-    "comparison": {
-        "logistic_regression": {"gain": 0.1}, "constant": {"gain": 0.4}, "champion": {"gain": 0.01},
-    },
-    "segments": [{"disparate_impact": 1.0}, {"disparate_impact": 0.95}, {"disparate_impact": math.nan}],
-    "latency": {"1000_rows": {"p99_ms": 6.0}},
-}  # fmt: skip
 SOUND = Evidence(
     report=REPORT, golden=True, against={"gain": 0.01}, live=Figures(scores=5000, errors=0),
     champion_live=Figures(), has_champion=True,
@@ -91,20 +80,6 @@ def test_live_gates_are_asked_where_a_champion_is_and_only_before_it_decides() -
 def test_labels_may_be_asked_for() -> None:
     few = SOUND._replace(live=Figures(scores=5000, labels=3, precision=0.5))
     assert broken(few, settings=GateSettings(labels_min=10)) == ["live_labels", "live_precision"]
-
-
-def offer(registry: Registry, seed: int = 1, golden_text: str = "", report: dict[str, Any] = REPORT) -> str:
-    import lightgbm
-
-    text = trained_text(trees=3, leaves=5, seed=seed)
-    rows = np.random.default_rng(1).gamma(2.0, 3.0, (8, len(SERVICE.columns)))
-    scores = lightgbm.Booster(model_str=golden_text or text).predict(rows, num_threads=1)
-    files = {
-        "model.txt": text.encode(), "report.json": orjson.dumps(report),
-        "golden.json": orjson.dumps({"vectors": rows.tolist(), "scores": np.asarray(scores).tolist()}),
-    }  # fmt: skip
-    manifest = {"definitions_hash": DEFINITIONS_HASH, "features": list(SERVICE.columns)}
-    return registry.add("fraud", files, manifest, CHANGE).id
 
 
 def test_a_version_goes_through_its_gates_to_the_top(tmp_path: Path) -> None:

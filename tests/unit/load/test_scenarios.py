@@ -1,6 +1,8 @@
 """The scenario's person and story on made records: who is promoted when, and what the figures say."""
 
+from contracts.errors import ModelError
 from contracts.events import Quality
+from inference.release import Stage
 from load.plan import DAY_MS
 from load.scenarios.person import Act, Person
 from load.scenarios.plot import Line, Mark, draw
@@ -12,16 +14,14 @@ START_MS = 1_740_960_000_000
 class Hands:
     """A registry that only notes."""
 
-    def __init__(self, shadows: bool = True) -> None:
-        self.shadows, self.done = shadows, list[tuple[str, str]]()
+    def __init__(self) -> None:
+        self.refuse = False
+        self.done = list[tuple[str, str, bool]]()
 
-    def promote(self, model: str, why: str) -> None:
-        self.done.append(("promote", model))
-
-    def shadow(self, model: str, why: str) -> bool:
-        if self.shadows:
-            self.done.append(("shadow", model))
-        return self.shadows
+    def move(self, model: str, to: Stage, why: str, *, force: bool = False) -> None:
+        if self.refuse and not force:
+            raise ModelError("E_GATE_REFUSED", "golden_rows: 0, limit 1", model)
+        self.done.append((to, model, force))
 
 
 def candidate(model: str, day: int) -> Quality:
@@ -48,20 +48,26 @@ def test_the_first_model_decides_at_once_and_others_after_their_shadow_was_bette
     person = Person(hands)
     person.hear([candidate("m/1", 20)])
     person.hear([candidate("m/2", 50)])
-    assert hands.done == [("promote", "m/1"), ("shadow", "m/2")]
+    assert hands.done == [("champion", "m/1", False), ("shadow", "m/2", False)]
     person.hear([window("m/1", "champion", 58, 0.5), window("m/2", "shadow", 58, 0.51)])  # not enough better
     person.hear([window("m/1", "champion", 59, 0.5), window("m/2", "shadow", 59, 0.9, frauds=5)])
     person.hear([window("m/1", "champion", 60, 0.5), window("m/2", "shadow", 60, 0.9, payments=500)])
     assert person.champion == "m/1"
     person.hear([window("m/1", "champion", 61, 0.5), window("m/2", "shadow", 61, 0.6)])
-    assert hands.done[2:] == [("promote", "m/2"), ("shadow", "m/1")]
-    assert person.acts[-1] == Act("promote", "m/2", START_MS + 61 * DAY_MS)
+    assert hands.done[2:] == [("champion", "m/2", False), ("shadow", "m/1", True)]
+    why = "+0.100 average precision in shadow"
+    assert person.acts[-1] == Act("promote", "m/2", START_MS + 61 * DAY_MS, why)
 
 
-def test_without_shadows_a_challenger_is_promoted_when_it_is_trained() -> None:
-    person = Person(Hands(shadows=False))
-    person.hear([candidate("m/1", 20), candidate("m/2", 50)])
-    assert [act.model for act in person.acts] == ["m/1", "m/2"]
+def test_what_a_gate_refuses_is_noted_and_the_champion_stays() -> None:
+    hands = Hands()
+    person = Person(hands)
+    person.hear([candidate("m/1", 20)])
+    hands.refuse = True
+    person.hear([candidate("m/2", 50)])
+    assert (person.champion, hands.done) == ("m/1", [("champion", "m/1", False)])
+    assert [act.what for act in person.acts] == ["promote", "refused"]
+    assert "golden_rows" in person.acts[-1].why
 
 
 class Said:
@@ -76,7 +82,7 @@ def test_the_figures_say_how_much_came_back() -> None:
     quality += [window("m/1", "champion", day, 0.4) for day in range(50, 60)]
     quality += [window("m/2", "champion", day, 0.7) for day in range(62, 84)]
     quality += [window("m/1", "shadow", day, 0.3) for day in range(62, 84)]
-    acts = [Act("promote", "m/1", START_MS + 20 * DAY_MS), Act("promote", "m/2", START_MS + 60 * DAY_MS)]
+    acts = [Act("promote", f"m/{n}", START_MS + day * DAY_MS, "") for n, day in ((1, 20), (2, 60))]
     change_ms = START_MS + 42 * DAY_MS
     alert = {"kind": "alert", "at": START_MS + 44 * DAY_MS}
     found = figures(Said(quality, [alert]), acts, change_ms, 7)  # type: ignore[arg-type]  # as it is read

@@ -15,6 +15,7 @@ from inference.learner.core import LearnerCore
 from inference.learner.ports import Outcome, Training
 from inference.learner_settings import LearnerSettings
 from inference.manifest import Thresholds
+from inference.release import Stage
 
 DAY_MS = 86_400_000
 START_MS = 1_525_132_800_000  # 2018-05-01
@@ -60,6 +61,7 @@ class FixedModels:
         self.gains: dict[str, float] = {}
         self.promoted: list[tuple[str, int]] = []
         self.refuse = False
+        self.shadows: list[str] = []
 
     def thresholds(self, model: str) -> Thresholds | None:
         return self.known.get(model)
@@ -70,10 +72,18 @@ class FixedModels:
     def gain(self, model: str) -> float | None:
         return self.gains.get(model)
 
-    def promote(self, model: str, at_ms: int, why: str) -> None:
+    def promote(self, model: str, at_ms: int, why: str) -> Stage:
         if self.refuse:
             raise ModelError("E_GATE_REFUSED", "a gate does not hold", model)
+        if self.now is not None and model not in self.shadows:
+            self.shadows = [model]
+            return "shadow"
         self.promoted.append((model, at_ms))
+        self.shadows = [shadow for shadow in self.shadows if shadow != model]
+        return "champion"
+
+    def in_shadow(self) -> list[str]:
+        return self.shadows
 
 
 class Recorder:

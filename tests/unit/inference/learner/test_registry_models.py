@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
+from contracts.errors import ModelError
 from inference.learner.ports import Training
 from inference.learner.registry_models import RegistryModels
+from inference.live_evidence import Figures, Report, write_report
 from inference.manifest import Thresholds
 from inference.registry import Change, Registry
+from tests.unit.inference.versions import CHANGE, offer
 
 MANIFEST = {
     "definitions_hash": "h", "features": ["a"], "thresholds": {"review": 0.4, "decline": 0.8},
@@ -15,34 +20,64 @@ FILES = {"model.txt": b"tree", "golden.json": b"{}"}
 
 
 def test_thresholds_training_and_gain_come_from_the_manifest(tmp_path: Path) -> None:
-    registry, models = Registry(tmp_path), RegistryModels(tmp_path)
+    registry = Registry(tmp_path)
+    models = RegistryModels(registry)
     assert models.champion() is None
     assert models.thresholds("fraud/0001-nothing") is None
     entry = registry.add("fraud", FILES, dict(MANIFEST), Change(who="t", at_ms=1, why=""))
     assert models.thresholds(entry.id) == Thresholds(review=0.4, decline=0.8)
     assert models.gain(entry.id) == 0.03
     assert models.champion() is None
-    models.promote(entry.id, 5, "the policy says so")
+    registry.promote(entry.id, CHANGE)
     assert models.champion() == Training(model=entry.id, until_ms=77, labels=1234)
-    assert registry.audit()[-1]["who"] == "retraining policy"
-    assert registry.audit()[-1]["why"] == "the policy says so"
+
+
+def test_the_policy_promotes_through_gates_shadow_first(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    models = RegistryModels(registry)
+    first, second, third, peoples = (offer(registry, seed=seed) for seed in range(1, 5))
+    assert models.promote(first, 5, "the policy says so") == "champion"
+    assert (registry.audit()[-1]["who"], registry.audit()[-1]["at_ms"]) == ("retraining policy", 5)
+    registry.promote(peoples, CHANGE, "shadow")
+    assert models.promote(second, 6, "it is better") == "shadow"
+    assert models.in_shadow() == [second]
+    with pytest.raises(ModelError, match="shadow_scores: 0, limit 1000"):
+        models.promote(second, 7, "")
+    assert models.promote(third, 8, "it is better still") == "shadow"
+    assert models.in_shadow() == [third], "the newer one takes its place"
+    assert registry.find(second).stage == "retired"
+    live = Report(source="scorer-0", at_ms=1, models={third: Figures(scores=2000)})
+    write_report(tmp_path, live)
+    assert models.promote(third, 9, "its gates hold") == "champion"
+    assert models.in_shadow() == []
+    assert registry.find(peoples).stage == "shadow", "what people try is left to them"
+
+
+def test_the_policy_passes_no_gate_by(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    poor = offer(registry, report={})
+    with pytest.raises(ModelError, match="E_GATE_REFUSED"):
+        RegistryModels(registry).promote(poor, 5, "")
+    assert registry.release().champion is None
 
 
 def test_a_version_that_was_never_compared_has_no_gain(tmp_path: Path) -> None:
-    registry, models = Registry(tmp_path), RegistryModels(tmp_path)
+    registry = Registry(tmp_path)
+    models = RegistryModels(registry)
     said = {key: value for key, value in MANIFEST.items() if key != "metrics"}
     entry = registry.add("fraud", FILES, said, Change(who="t", at_ms=1, why=""))
     assert models.gain(entry.id) is None
 
 
 def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
-    assert RegistryModels(tmp_path).thresholds("../elsewhere") is None
+    assert RegistryModels(Registry(tmp_path)).thresholds("../elsewhere") is None
 
 
 def test_a_registry_that_cannot_be_read_leaves_the_last_champion(tmp_path: Path) -> None:
-    registry, models = Registry(tmp_path), RegistryModels(tmp_path)
+    registry = Registry(tmp_path)
+    models = RegistryModels(registry)
     entry = registry.add("fraud", FILES, dict(MANIFEST), Change(who="t", at_ms=1, why=""))
-    models.promote(entry.id, 5, "")
+    registry.promote(entry.id, CHANGE)
     known = models.champion()
     for pointer in tmp_path.glob("*.json"):
         pointer.write_bytes(b"{")

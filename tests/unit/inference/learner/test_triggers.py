@@ -142,8 +142,29 @@ def test_a_policy_that_says_so_promotes_what_is_better() -> None:
     core.report(START_MS + 3 * DAY_MS)
     models.gains = {"fraud/2": 0.01, "fraud/3": 0.02}
     assert said(core.trained(finished("fraud/2"))) == ["T_CANDIDATE"]
+    assert core.advance(START_MS + 4 * DAY_MS) == []
+    assert said(core.trained(finished("fraud/3"))) == ["T_CANDIDATE", "T_SHADOW"]
+    assert models.promoted == []
+    models.refuse = True
+    assert core.advance(START_MS + 4 * DAY_MS) == [], "its gates do not hold yet"
+    models.refuse = False
+    assert said(core.advance(START_MS + 5 * DAY_MS)) == ["T_PROMOTED"]
+    assert models.promoted == [("fraud/3", START_MS + 5 * DAY_MS)]
+    assert core.advance(START_MS + 6 * DAY_MS) == []
+
+
+def test_the_first_model_of_a_policy_has_nobody_to_be_in_the_shadow_of() -> None:
+    core, models = learner(promote="policy")
+    core.report(START_MS + 3 * DAY_MS)
+    models.now = None
     assert said(core.trained(finished("fraud/3"))) == ["T_CANDIDATE", "T_PROMOTED"]
-    assert [model for model, _ in models.promoted] == ["fraud/3"]
+
+
+def test_a_shadow_waits_for_a_person_where_the_policy_leaves_it_to_them() -> None:
+    core, models = learner()
+    models.shadows = ["fraud/2"]
+    assert core.advance(START_MS + 4 * DAY_MS) == []
+    assert models.shadows == ["fraud/2"]
 
 
 def test_a_promotion_that_is_refused_is_told_and_ends_nothing() -> None:
