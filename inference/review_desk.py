@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from contracts.events import ReviewCase
 from contracts.frame import Columns
 from features.definition import DAY_MS
+from inference.arms import Arms
 from inference.decision import DECIDED_BY, DECISIONS
-from inference.model import Model
+from inference.live import id_of
 from inference.policy import SampleTerms
 from inference.policy_engine import PolicyEngine
 from inference.prediction import Judged
@@ -55,18 +56,19 @@ class ReviewDesk:
         rows: Columns,
         judged: Judged,
         engine: PolicyEngine,
-        model: Model | None,
+        arms: Arms,
         decided_at_ms: int,
         spent: Mapping[int, Sampled],
     ) -> Opened:
         """Return the cases of n rows, given in log order within each partition.
 
         Args:
+            arms: who scored and decided them; a case names the model that decided its payment.
             spent: by partition of the feature log, what was drawn before these rows.
         """
         why = np.where(judged.decided.decision == Severity.REVIEW, DECIDED, NOT_DRAWN)
         budget = _Budget(engine.policy.sample, self._partitions, spent)
-        uncertain, random = self._eligible(rows, judged, engine, model)
+        uncertain, random = self._eligible(rows, judged, engine, arms)
         for row in np.flatnonzero((uncertain | random) & (why == NOT_DRAWN)).tolist():
             partition, day = int(rows["terminal_partition"][row]), int(rows["event_time"][row]) // DAY_MS
             for kind, eligible in ((UNCERTAIN, uncertain), (RANDOM, random)):
@@ -74,7 +76,11 @@ class ReviewDesk:
                     why[row] = kind
                     break
         opened = np.flatnonzero(why != NOT_DRAWN)
-        name = "" if model is None else f"{model.identity.name}/{model.identity.version}"
+        models = [""] * len(opened)
+        for model, places in arms.deciding(opened):
+            if model is not None:
+                for place in places.tolist():
+                    models[place] = id_of(model)
         policy = f"{engine.policy.name}/{engine.policy.version}"
         records = [
             {
@@ -83,18 +89,17 @@ class ReviewDesk:
                     self._case(rows, judged, row, WHYS[why[row]], (name, policy, decided_at_ms))
                 ),
             }
-            for row in opened.tolist()
+            for row, name in zip(opened.tolist(), models, strict=True)
         ]
         counts = np.bincount(why[opened], minlength=len(WHYS)).tolist()
         return Opened(records, dict(zip(WHYS, counts, strict=True)), budget.spent)
 
-    def _eligible(
-        self, rows: Columns, judged: Judged, engine: PolicyEngine, model: Model | None
-    ) -> tuple[Mask, Mask]:
+    def _eligible(self, rows: Columns, judged: Judged, engine: PolicyEngine, arms: Arms) -> tuple[Mask, Mask]:
         terms, count = engine.policy.sample, len(judged.vectors)
         uncertain = np.zeros(count, np.bool_)
         if judged.scores is not None and terms.uncertain.a_day:
-            far = np.abs(judged.scores - engine.thresholds_of(model).review)  # NaN is never near
+            limits = engine.policy.thresholds_over(arms.thresholds)
+            far = np.abs(judged.scores - limits.review)  # NaN is never near
             uncertain = np.asarray(far <= terms.uncertain.margin)
         random = np.zeros(count, np.bool_)
         if terms.random.a_day:

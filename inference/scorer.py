@@ -159,11 +159,11 @@ class Scorer:
 
     def _opened(self, batch: Batch, scored: Scored) -> Opened:
         """Return the cases for people that come of the batch."""
-        if scored.judged is None or scored.engine is None or scored.timing is None:
+        if scored.judged is None or scored.engine is None or scored.timing is None or scored.arms is None:
             return Opened([], {}, {})
         spent = {number: at.sampled for number, at in batch.reached.items()}
         decided_at_ms = int(scored.timing.scored_at_ms)
-        return self._desk.open(batch.rows, scored.judged, scored.engine, scored.model, decided_at_ms, spent)
+        return self._desk.open(batch.rows, scored.judged, scored.engine, scored.arms, decided_at_ms, spent)
 
     def _commit(self, scored: Scored, cases: list[dict[str, bytes]], reached: dict[int, Position]) -> None:
         wait_s = self._settings.transaction_timeout_ms / 1000

@@ -10,6 +10,7 @@ from contracts.events import ReviewCase, ReviewVerdict
 from contracts.frame import Columns, take
 from features.definition import DAY_MS
 from inference.breaker import Breaker
+from inference.live import Live, LiveCanary
 from inference.manifest import Thresholds
 from inference.model import Model, ModelName
 from inference.policy import ReviewTerms
@@ -43,21 +44,25 @@ class Rising:
 class Desk:
     """A core and a desk, over batches of any size."""
 
-    def __init__(self, model: Model | None = None, **parts: Any) -> None:
+    def __init__(self, model: Model | None = None, models: OneModel | None = None, **parts: Any) -> None:
         self.engine_policy = policy(**parts)
         server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
-        self._core = ScorerCore(server, OneModel(model), StillClock(), EPOCH, FixedPolicy(self.engine_policy))
+        self._core = ScorerCore(
+            server, models or OneModel(model), StillClock(), EPOCH, FixedPolicy(self.engine_policy)
+        )
         self._desk = ReviewDesk(EPOCH, partitions=2)
         self.spent: dict[int, Sampled] = {}
         self.cases: list[ReviewCase] = []
         self.decisions: dict[str, str] = {}
+        self.models: dict[str, str] = {}
 
     def take(self, rows: Columns) -> Opened:
         """Decide a batch and open its cases; what is spent goes through a committed offset's metadata."""
         scored = self._core.score(rows, 0.0)
         assert scored.judged is not None
         assert scored.engine is not None
-        opened = self._desk.open(rows, scored.judged, scored.engine, scored.model, 1, self.spent)
+        assert scored.arms is not None
+        opened = self._desk.open(rows, scored.judged, scored.engine, scored.arms, 1, self.spent)
         for number, sampled in opened.spent.items():
             metadata = encode_lanes({"events.terminal/0": 1}, "x", sampled)
             self.spent[number] = decode_position(metadata, "x")[1]
@@ -65,6 +70,8 @@ class Desk:
         for value in scored.predictions:
             one = msgspec.json.decode(value)
             self.decisions[one["prediction_id"]] = one["decision"]
+            if model := one.get("model"):
+                self.models[one["prediction_id"]] = f"{model['name']}/{model['version']}"
         return opened
 
 
@@ -85,6 +92,25 @@ def test_every_review_and_nothing_else_is_a_case_where_nothing_is_sampled() -> N
     assert {case.case_id for case in desk.cases} == reviewed
     assert len(desk.cases) == len(reviewed) > 100
     assert {case.why for case in desk.cases} == {"decision"}
+
+
+class Canaried(OneModel):
+    """Two models of one mind, the second decides for half of the customers."""
+
+    def live(self) -> Live:
+        """Return both."""
+        canary = Rising()
+        canary.identity = ModelName("rising", "2", "canary", "1" * 64)
+        return Live(Rising(), LiveCanary(canary, 50.0, 0))
+
+
+def test_a_case_names_the_model_that_decided_its_payment() -> None:
+    off = {"uncertain": {"a_day": 0, "margin": 0.1}, "random": {"a_day": 0, "share": 0.2}}
+    desk = Desk(Rising(), Canaried(Rising()), sample=off)
+    desk.take(_days(0))
+    named = {case.case_id: case.model for case in desk.cases}
+    assert set(named.values()) == {"rising/1", "rising/2"}
+    assert named == {name: desk.models[name] for name in named}
 
 
 def test_a_days_budget_is_kept_to_the_case_over_all_partitions() -> None:
