@@ -13,9 +13,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from headrace.servers.kafka import VERSION
-from headrace.supervisor import WORKERS
+from headrace.supervisor import LEARNER, WORKERS
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
+PROCESSES = (*WORKERS, LEARNER, ("serve",))
 METRICS = {
     "streams.gate_metrics": ("GateMetrics", ()),
     "streams.stage_metrics": ("StageMetrics", ("customer",)),
@@ -32,7 +33,7 @@ def compose() -> dict[str, Any]:
 
 def test_every_worker_is_a_service_and_a_target(compose: dict[str, Any]) -> None:
     dockerfile = (DOCKER / "Dockerfile").read_text()
-    for words in WORKERS:
+    for words in PROCESSES:
         name = "-".join(words)
         assert compose["services"][name]["build"]["target"] == name
         entry = json.dumps(["headrace", *words])
@@ -46,7 +47,7 @@ def test_everything_is_published_on_loopback_only(compose: dict[str, Any]) -> No
 
 
 def test_workers_have_no_rights_and_bounded_memory(compose: dict[str, Any]) -> None:
-    for words in WORKERS:
+    for words in PROCESSES:
         service = compose["services"]["-".join(words)]
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
@@ -68,7 +69,7 @@ def test_servers_are_waited_for_and_pinned(compose: dict[str, Any]) -> None:
 
 def test_prometheus_asks_every_worker() -> None:
     scrape = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"][0]
-    assert scrape["static_configs"][0]["targets"] == [f"{'-'.join(words)}:9464" for words in WORKERS]
+    assert scrape["static_configs"][0]["targets"] == [f"{'-'.join(words)}:9464" for words in PROCESSES]
 
 
 def _metrics() -> dict[str, set[str]]:
