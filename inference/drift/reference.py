@@ -20,11 +20,14 @@ class Counts:
 
     __slots__ = ("bins", "nulls", "rows", "slots")
 
-    def __init__(self, columns: int, bins: int) -> None:
-        self.bins = np.zeros((columns, bins), np.int64)
-        self.nulls = np.zeros(columns, np.int64)
-        self.slots = np.zeros(SLOTS, np.int64)
-        self.rows = 0
+    def __init__(self, bins: Ints, nulls: Ints, slots: Ints, rows: int) -> None:
+        self.bins, self.nulls, self.slots, self.rows = bins, nulls, slots, rows
+
+    @staticmethod
+    def none(columns: int, bins: int) -> "Counts":
+        """Return counts of no rows."""
+        kinds = np.zeros((columns, bins), np.int64), np.zeros(columns, np.int64)
+        return Counts(*kinds, np.zeros(SLOTS, np.int64), 0)
 
     def add(self, other: "Counts", times: int = 1) -> None:
         """Put another window's rows in, or with -1 take them out."""
@@ -80,17 +83,20 @@ class Reference:
 
     def count(self, matrix: Floats, slot: Ints) -> Counts:
         """Return rows (m, k) as counts; what is not finite is null."""
-        found = Counts(len(self.names), self.edges.shape[1] + 1)
+        return self.count_each(matrix, slot, np.zeros(len(matrix), np.int64), 1)[0]
+
+    def count_each(self, matrix: Floats, slot: Ints, group: Ints, groups: int) -> list[Counts]:
+        """Return the counts of each group of rows; `group` (m,) says which a row is in."""
+        columns, width = self.edges.shape[0], self.edges.shape[1] + 2  # bins, and one for null values
         values = np.ascontiguousarray(matrix.T)
-        finite = np.isfinite(values)
-        values = np.where(finite, values, -np.inf)
-        above = (values[:, None, :] >= self.edges[:, :, None]).sum(axis=2)
-        found.rows = len(matrix)
-        found.nulls = found.rows - finite.sum(axis=1)
-        reached = np.column_stack([found.rows - found.nulls, above, np.zeros(len(values), np.int64)])
-        found.bins = reached[:, :-1] - reached[:, 1:]
-        found.slots = np.bincount(slot, minlength=SLOTS)
-        return found
+        at = (values[:, None, :] >= self.edges[:, :, None]).sum(axis=1, dtype=np.uint16).astype(np.int64)
+        at[~np.isfinite(values)] = width - 1
+        at += np.arange(0, columns * width, width)[:, None] + group * (columns * width)
+        cells = np.bincount(at.ravel(), minlength=groups * columns * width).reshape(groups, columns, width)
+        hours = np.bincount(group * SLOTS + slot, minlength=groups * SLOTS).reshape(groups, SLOTS)
+        return [
+            Counts(cells[i, :, :-1], cells[i, :, -1], hours[i], int(hours[i].sum())) for i in range(groups)
+        ]
 
     def observed(self, counts: Counts) -> Floats:
         """Return a window's shares of bins, (k, bins), with half a row in every bin."""

@@ -64,27 +64,20 @@ class ReferenceWindow:
             return
         slot = slots(event_ms) if slot is None else slot
         pane = event_ms // self._settings.pane_ms
-        first, last = int(pane.min()), int(pane.max())
-        if first == last:
-            self._take(first, matrix, slot)
-        else:
-            for number in np.unique(pane).tolist():
-                which = pane == number
-                self._take(number, matrix[which], slot[which])
-        self._newest = max(self._newest, last)
+        numbers, group = np.unique(pane, return_inverse=True)
+        counts = self.reference.count_each(matrix, slot, group, len(numbers))
+        oldest = min(self._panes, default=int(numbers[0]))
+        for number, rows in zip(numbers.tolist(), counts, strict=True):
+            if number < oldest:
+                continue
+            if number in self._panes:
+                self._panes[number].add(rows)
+            else:
+                self._panes[number] = rows
+            self._total.add(rows)
+        self._newest = max(self._newest, int(numbers[-1]))
         self._since_look += len(matrix)
         self._drop_old()
-
-    def _take(self, number: int, matrix: Floats, slot: Ints) -> None:
-        """Put rows of one pane in."""
-        if self._panes and number < min(self._panes):
-            return
-        rows = self.reference.count(matrix, slot)
-        if number in self._panes:
-            self._panes[number].add(rows)
-        else:
-            self._panes[number] = rows
-        self._total.add(rows)
 
     @property
     def due(self) -> bool:
@@ -166,4 +159,4 @@ class ReferenceWindow:
             del self._panes[number]
 
     def _empty(self) -> Counts:
-        return Counts(len(self.reference.names), self.reference.edges.shape[1] + 1)
+        return Counts.none(len(self.reference.names), self.reference.edges.shape[1] + 1)
