@@ -41,9 +41,9 @@ PROFILE_DAYS = 7
 STALL_S = 180.0
 POLL_S = 0.05
 PLAN = PaymentPlan(
-    seed=31, events=42_000, customers=1_500, terminals=600, days=84.0,
+    seed=31, events=49_000, customers=1_500, terminals=600, days=98.0,
     fraud=FraudPlan(
-        ratio=0.03, stolen_share=0.6, terminal_share=0.25, testing_share=0.15, changes_at_ratio=0.5,
+        ratio=0.03, stolen_share=0.6, terminal_share=0.25, testing_share=0.15, changes_at_ratio=42 / 98,
         changed_gap_ms=20 * MINUTE_MS, changed_scale=(0.05, 0.25),
     ),
     labels=LabelPlan(delay_days=4.0, delay_spread=0.3, delay_days_max=7.0),

@@ -36,7 +36,7 @@ def figures(told: Told, acts: Sequence[Act], change_ms: int, days: int) -> dict[
     promoted = [act for act in acts if act.what == "promote"]
     shadows = [act for act in acts if act.what == "shadow"]
     old = promoted[0].model if promoted else ""
-    new = promoted[-1] if len(promoted) > 1 else None
+    new = promoted[1] if len(promoted) > 1 else None  # the first challenger; others may follow it
     decided = dict[int, float]()
     for act in promoted:
         decided |= dict(series.get(f"{act.model} champion", []))
