@@ -41,9 +41,9 @@ PROFILE_DAYS = 7
 STALL_S = 180.0
 POLL_S = 0.05
 PLAN = PaymentPlan(
-    seed=31, events=49_000, customers=1_500, terminals=600, days=98.0,
+    seed=31, events=90_000, customers=2_000, terminals=800, days=120.0,
     fraud=FraudPlan(
-        ratio=0.03, stolen_share=0.6, terminal_share=0.25, testing_share=0.15, changes_at_ratio=42 / 98,
+        ratio=0.03, stolen_share=0.6, terminal_share=0.25, testing_share=0.15, changes_at_ratio=42 / 120,
         changed_gap_ms=20 * MINUTE_MS, changed_scale=(0.05, 0.25),
     ),
     labels=LabelPlan(delay_days=4.0, delay_spread=0.3, delay_days_max=7.0),
@@ -57,8 +57,8 @@ SETTINGS = {
     "HEADRACE_RETRAIN_AGE_DAYS": "0",
     "HEADRACE_RETRAIN_QUALITY_DROP_RATIO": "0.25",
     "HEADRACE_RETRAIN_QUALITY_REPORTS": "3",
-    "HEADRACE_RETRAIN_LABELS_MIN": "9000",
-    "HEADRACE_RETRAIN_COOLDOWN_DAYS": "15",  # a challenger has its time in shadow
+    "HEADRACE_RETRAIN_LABELS_MIN": "13000",
+    "HEADRACE_RETRAIN_COOLDOWN_DAYS": "14",  # a challenger has its time in shadow
     "HEADRACE_RETRAIN_SETTLE_S": "3",
     "HEADRACE_ARCHIVE_FLUSH_INTERVAL_MS": "1000",
 }
