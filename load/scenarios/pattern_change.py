@@ -117,7 +117,7 @@ class _Stage:
         row = 0
         for day in range(int(plan.days)):
             end_ms = plan.start_ms + (day + 1) * DAY_MS
-            stop = int(np.searchsorted(moments, end_ms))
+            stop = len(moments) if day == int(plan.days) - 1 else int(np.searchsorted(moments, end_ms))
             self._send(row, stop)
             row = stop
             if day:
