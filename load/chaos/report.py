@@ -22,6 +22,7 @@ MUST_BE_ZERO = (
     "dlq_missing", "dlq_extra", "aborted_read", "conservation",
     "lake_mismatch",
 )  # fmt: skip
+RECOVERY_AIM_S = 10.0
 PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "lightgbm", "numba", "numpy")
 
 
@@ -90,7 +91,22 @@ def table(reports: Iterable[dict[str, Any]]) -> str:
             *(str(report[name]) for name in MUST_BE_ZERO), recovery,
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *_by_kind(rows)]) + "\n"
+    events = sum(report["events"] for report in rows)
+    faults = sum(sum(report["faults"].values()) for report in rows)
+    said = f"{len(rows)} seeds, {events:,} records, {faults} faults."
+    return "\n".join([said, "", *lines, "", _waits(rows), "", *_by_kind(rows)]) + "\n"
+
+
+def _waits(reports: list[dict[str, Any]]) -> str:
+    """Return in words how long payments waited: the worst of each kind of fault in each run."""
+    worst = [figures["max"] for report in reports for figures in report["stall_s"].values()]
+    if not worst:
+        return "No fault struck."
+    inside = sum(waited <= RECOVERY_AIM_S for waited in worst)
+    return (
+        f"Of {len(worst)} kinds of fault in a run, {inside} kept no payment waiting longer than"
+        f" {RECOVERY_AIM_S:g} s; the median is {np.median(worst):.1f} s."
+    )
 
 
 def _by_kind(reports: list[dict[str, Any]]) -> list[str]:
