@@ -53,8 +53,10 @@ class ScorerWorker:
         self._policies.start()
         guard = CanaryGuard(settings.canary, self._keeper)
         core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard, settings.drift)
+        # Fences a predecessor before anything is read: offsets that it left in an open transaction are not
+        # told to anybody until then, or until the transaction times out.
+        producer = make_producer(settings)
         refuse_lost_offsets(settings, settings.partitions)
-        producer = make_producer(settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(settings)
         self._watch.start()
         self._keeper.start()
