@@ -5,11 +5,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
+from inference.bare_lightgbm import lightgbm
 from inference.calibration import Calibration
 from inference.drift.baseline import Baseline
 from inference.manifest import MODEL_FILE, Manifest, Thresholds

@@ -161,8 +161,9 @@ def main() -> None:
 
 
 def _outcome(trial: Trial) -> Outcome:
-    import lightgbm
     import numpy as np
+
+    from inference.bare_lightgbm import lightgbm
 
     vectors = np.array(trial.golden.vectors, dtype=np.float64)
     try:

@@ -8,7 +8,6 @@ tail of the amounts. One thread and a seed make equal data give an equal text.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import lightgbm
 import msgspec
 import numpy as np
 import orjson
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from features.catalog import DEFINITIONS_HASH, SERVICE
 from features.service_meaning import service_meaning
 from inference import calibration
+from inference.bare_lightgbm import lightgbm
 from inference.baselines import LogisticRegression, constant
 from inference.calibration import Calibration
 from inference.drift import baseline

@@ -7,8 +7,9 @@ text under another library, is tried.
 import hashlib
 from pathlib import Path
 
-import lightgbm
 import structlog
+
+from inference.bare_lightgbm import lightgbm
 
 FOLDER = ".tried"
 

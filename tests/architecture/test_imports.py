@@ -32,14 +32,29 @@ def test_rooms_import_only_what_they_may() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_shown_without_importing_what_it_runs_on(name: str) -> None:
+    assert _loaded(f"headrace.commands.{name}", HEAVY) == ""
+
+
+@pytest.mark.parametrize("name", ["scorer_worker", "serve_worker", "model_trial"])
+def test_what_payments_wait_for_starts_without_what_it_does_not_use(name: str) -> None:
+    assert _loaded(f"inference.{name}", ("pandas", "feast", "faust", "duckdb", "sqlalchemy")) == ""
+
+
+def test_pandas_is_there_for_whoever_asks_after_lightgbm() -> None:
+    assert _loaded("inference.bare_lightgbm, pandas", ("lightgbm", "pandas")) == "lightgbm pandas"
+
+
+def _loaded(modules: str, packages: tuple[str, ...]) -> str:
+    """Return which packages are loaded by importing modules in a fresh process."""
     code = (
-        f"import sys, headrace.commands.{name}\n"
-        f"print(*[package for package in {HEAVY} if package in sys.modules])\n"
-    )
+        f"import sys, {modules}\n"
+        f"print(*[package for package in {packages} if package in sys.modules])\n"
+    )  # fmt: skip
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, timeout=60
     )
-    assert answer.stdout.strip() == "", answer.stderr
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.strip()
 
 
 def test_our_folder_docker_does_not_hide_the_sdk() -> None:
