@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +25,10 @@ from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
 from headrace.run import Run
+from inference.explain import explain
+from inference.lake import Lake
+from inference.manifest import MODEL_FILE
+from inference.registry import Registry
 from load.oracle.windows import KeyOracle
 from tests.integration.stage_log import accepted, read_topic
 from tests.real_servers import RealServers
@@ -224,6 +230,35 @@ def test_decisions_are_computed_again_bit_for_bit_and_a_changed_record_is_named(
 def test_a_thousand_decisions_are_computed_again_bit_for_bit(whole: Whole) -> None:
     said = json.loads(whole.headrace("replay", "--all", "1000", "--seed", "2", "--json"))
     assert (said["replayed"], said["equal"]) == (1000, 1000)
+
+
+@pytest.mark.long
+def test_a_thousand_decisions_are_explained_by_what_they_were_made_of(whole: Whole) -> None:
+    """Its own values, contributions that add up to the raw score, and a change that decides otherwise."""
+    lake, registry = Lake(whole.run.lake), Registry(whole.run.models)
+    rows = lake.read("predictions", ("prediction_id", "value")).to_pylist()
+    recorded = {row["prediction_id"]: json.loads(row["value"]) for row in rows}
+    boosters: dict[str, lightgbm.Booster] = {}
+    scored = 0
+    for name in random.Random(3).sample(sorted(recorded), 1000):
+        found, record = explain(lake, registry, name), recorded[name]
+        vector = record["features"]["values"]
+        assert found.prediction == {key: value for key, value in record.items() if key != "features"}
+        assert [part["value"] for part in found.features] == vector
+        if found.counterfactual is not None and found.counterfactual.changes:
+            assert found.counterfactual.decision != record["decision"]
+        if found.base is None:
+            continue
+        scored += 1
+        model = found.model["id"]  # type: ignore[index]  # there is one where there is a base
+        if model not in boosters:
+            text = registry.file(registry.find(model), MODEL_FILE)
+            boosters[model] = lightgbm.Booster(model_str=text.decode())
+        row = np.array([[np.nan if value is None else value for value in vector]])
+        raw = float(boosters[model].predict(row, raw_score=True, num_threads=1)[0])
+        added = found.base + sum(part["contribution"] for part in found.features)
+        assert added == pytest.approx(raw, abs=1e-9)
+    assert scored > 100
 
 
 def test_the_policy_that_decided_would_move_nothing_and_reviews_are_the_cases(
