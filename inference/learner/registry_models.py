@@ -76,14 +76,18 @@ class RegistryModels:
         return to
 
     def in_shadow(self) -> list[str]:
-        """Return the versions that the retraining policy lets score in shadow, not those of people."""
-        shadows = {shadow.id for shadow in self._registry.release().shadows}
-        set_by = {
-            row["id"]: row["who"]
-            for row in self._registry.audit()
-            if row.get("to") == "shadow" and row["took_effect"]
-        }
-        return sorted(model for model in shadows if set_by.get(model) == POLICY)
+        """Return the versions that the retraining policy lets score in shadow, not those of people.
+
+        None while the registry cannot be read: nothing is promoted then.
+        """
+        try:
+            shadows = sorted(shadow.id for shadow in self._registry.release().shadows)
+            audit = self._registry.audit() if shadows else []
+        except ModelError as error:
+            log.error("registry_unreadable", code=error.code, error=str(error))
+            return []
+        set_by = {row["id"]: row["who"] for row in audit if row.get("to") == "shadow" and row["took_effect"]}
+        return [model for model in shadows if set_by.get(model) == POLICY]
 
     def _manifest(self, model: str) -> dict[str, Any]:
         if model not in self._known:

@@ -83,3 +83,4 @@ def test_a_registry_that_cannot_be_read_leaves_the_last_champion(tmp_path: Path)
         pointer.write_bytes(b"{")
     assert models.champion() == known
     assert known is not None
+    assert models.in_shadow() == []
