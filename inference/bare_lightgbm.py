@@ -7,13 +7,13 @@ afterwards as ever. Import LightGBM from here wherever a service or a trial star
 
 import sys
 
-_LEFT_OUT = [name for name in ("pandas",) if name not in sys.modules]
-for _name in _LEFT_OUT:
-    sys.modules[_name] = None  # type: ignore[assignment]  # the import system's own word for "not to be had"
+_absent = "pandas" not in sys.modules
+if _absent:
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # the import system's word for "not to be had"
 try:
     import lightgbm
 finally:
-    for _name in _LEFT_OUT:
-        del sys.modules[_name]
+    if _absent:
+        del sys.modules["pandas"]
 
 __all__ = ["lightgbm"]

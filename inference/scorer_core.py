@@ -17,7 +17,7 @@ from inference.clock import Clock
 from inference.drift import DriftEvent, DriftWatch
 from inference.drift_settings import DriftSettings
 from inference.live import Live, ModelSource, id_of, live_of
-from inference.model import Model, baseline_of
+from inference.model import baseline_of
 from inference.policy import DeclaredPolicy
 from inference.policy_engine import PolicyEngine
 from inference.policy_watch import PolicySource
@@ -49,14 +49,13 @@ class Scored(NamedTuple):
     drift: list[DriftEvent]
     judged: Judged | None
     timing: Timing | None
-    model: Model | None
     latency_ms: float
     unwatched: dict[str, int]
     arms: Arms | None = None
     engine: PolicyEngine | None = None
 
 
-NOTHING = Scored([], [], [], None, None, None, 0.0, {})
+NOTHING = Scored([], [], [], None, None, 0.0, {})
 
 
 class ScorerCore:
@@ -117,8 +116,7 @@ class ScorerCore:
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
         keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        champion = live.champion
-        return Scored(keys, predictions, drift, judged, timing, champion, latency_ms, unwatched, arms, engine)
+        return Scored(keys, predictions, drift, judged, timing, latency_ms, unwatched, arms, engine)
 
     def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""

@@ -65,7 +65,7 @@ Batch views are not filled in these runs. Ten clean seeds do not prove "never": 
 the share of runs that fail is below 3/n with 95 % confidence.
 
 Runs of one minute were made beside other work on the same two cores (load 8 to 15), so how long payments
-waited there says little; the longer ones ran alone.
+waited there says little; beside the longer ones there was only light work.
 """
 
 

@@ -250,7 +250,8 @@ def test_a_thousand_decisions_are_explained_by_what_they_were_made_of(whole: Who
         if found.base is None:
             continue
         scored += 1
-        model = found.model["id"]  # type: ignore[index]  # there is one where there is a base
+        assert found.model is not None
+        model = found.model["id"]
         if model not in boosters:
             text = registry.file(registry.find(model), MODEL_FILE)
             boosters[model] = lightgbm.Booster(model_str=text.decode())
