@@ -24,7 +24,7 @@ from headrace.processes import alive_pid
 from headrace.run import Run
 from headrace.servers import java
 from headrace.servers.redis import find as find_redis_server
-from inference.scorer_settings import ScorerSettings
+from inference.scorer.settings import ScorerSettings
 from streams.gate_settings import GateSettings
 from streams.stage_settings import StageSettings
 
@@ -221,8 +221,8 @@ def _workers() -> str:
 
 def _model() -> str:
     """Put the champion through what the scorer puts it through."""
-    from inference.champion import load_champion, our_definitions
-    from inference.manifest import read_champion
+    from inference.models.manifest import read_champion
+    from inference.release.champion import load_champion, our_definitions
 
     run: Run = environment.current_run()
     champion = read_champion(run.models)

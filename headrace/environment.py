@@ -195,9 +195,10 @@ def shown(settings: msgspec.Struct) -> dict[str, Any]:
 
 def rooms() -> Iterator[type[msgspec.Struct]]:
     """Yield the settings of every room, found in the files called `...settings.py`."""
+    house = Path(__file__).resolve().parents[1]
     for room in ROOMS:
-        for path in sorted((Path(__file__).resolve().parents[1] / room).glob("*settings.py")):
-            module = importlib.import_module(f"{room}.{path.stem}")
+        for path in sorted((house / room).rglob("*settings.py")):
+            module = importlib.import_module(".".join(path.relative_to(house).with_suffix("").parts))
             for name, kind in vars(module).items():
                 if (
                     name.endswith("Settings")

@@ -102,8 +102,8 @@ def audit(as_json: bool) -> None:
 def registry() -> Any:
     """Return the run's registry."""
     from headrace.environment import current_run, models_secret
-    from inference.registry import Registry
-    from inference.registry_store import FolderStore
+    from inference.release.registry import Registry
+    from inference.release.registry_store import FolderStore
 
     models = current_run().models
     return Registry(models, FolderStore(models, models_secret()))
@@ -112,9 +112,9 @@ def registry() -> Any:
 def promoter() -> Any:
     """Return what promotes the run's versions through their gates."""
     from headrace.environment import current_run, settings_of
-    from inference.live_evidence import FolderEvidence
-    from inference.promotion import Promoter
-    from inference.release_settings import GateSettings
+    from inference.release.live_evidence import FolderEvidence
+    from inference.release.promotion import Promoter
+    from inference.release.settings import GateSettings
 
     run = current_run()
     evidence = FolderEvidence(run.models)
@@ -123,7 +123,7 @@ def promoter() -> Any:
 
 def change(why: str) -> Any:
     """Return who asks, now, and why."""
-    from inference.registry import Change
+    from inference.release.registry import Change
 
     return Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why=why)
 
@@ -160,8 +160,8 @@ def _tell(findings: list[Any]) -> None:
 def _comparison(run: Any) -> Any:
     """Return how two versions are compared on the lake's payments, None where the lake has none."""
     from headrace.training_data import profiles
-    from inference import compare, training_set
-    from inference.lake import Lake
+    from inference.lake.lake import Lake
+    from inference.training import compare, training_set
 
     lake = Lake(run.lake)
     if not lake.has("features") or not lake.has("label_log"):

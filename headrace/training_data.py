@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from inference.lake import Lake
+from inference.lake.lake import Lake
 
 
 def profiles(home: Path, lake: Lake) -> Any:
     """Return where batch features come from; a lake without snapshots served none."""
     from features.catalog import CUSTOMER_PROFILE
-    from inference.profile_history import FeastProfileHistory, NoProfileHistory
+    from inference.lake.profile_history import FeastProfileHistory, NoProfileHistory
 
     if not any((lake.folder / CUSTOMER_PROFILE.name).glob("*.parquet")):
         return NoProfileHistory()

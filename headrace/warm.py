@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from contracts import topics
 from inference.backfill.executors import Executor
 from inference.backfill.run import Options, states
-from inference.lake import Lake
+from inference.lake.lake import Lake
 from streams.hand_over import Barrier, HandOver
 from streams.stage_definition import StageDefinition, StageName
 from streams.stage_settings import StageSettings

@@ -55,7 +55,7 @@ def command(
     from headrace.environment import current_run
     from inference.backfill.executors import executor
     from inference.backfill.run import Options, backfill
-    from inference.lake import Lake
+    from inference.lake.lake import Lake
 
     processes = workers or len(os.sched_getaffinity(0))
     options = Options(compare=compare, write=not no_write, memory_mb=memory_mb)
@@ -81,7 +81,7 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
 
     from headrace import environment
     from headrace import warm as hand_over
-    from inference.lake import Lake
+    from inference.lake.lake import Lake
     from streams.stage_settings import StageSettings
 
     run = environment.current_run()

@@ -27,9 +27,9 @@ def command(prediction_or_transaction_id: str, as_json: bool) -> None:
     import orjson
 
     from headrace.environment import current_run
-    from inference.explain import explain
-    from inference.lake import Lake
-    from inference.registry import Registry
+    from inference.lake.lake import Lake
+    from inference.release.registry import Registry
+    from inference.replay.explain import explain
 
     run = current_run()
     found = msgspec.to_builtins(explain(Lake(run.lake), Registry(run.models), prediction_or_transaction_id))

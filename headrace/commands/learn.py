@@ -30,9 +30,9 @@ def command(to_the_end: bool) -> None:
     from headrace.training_process import ChildTrainer
     from inference.learner.metrics import LearnerMetrics
     from inference.learner.registry_models import RegistryModels
-    from inference.learner_settings import LearnerSettings
-    from inference.learner_worker import LearnerWorker
-    from inference.release_settings import GateSettings
+    from inference.learner.settings import LearnerSettings
+    from inference.learner.worker import LearnerWorker
+    from inference.release.settings import GateSettings
 
     run = environment.current_run()
     settings = environment.settings_of(LearnerSettings, folder=run.home / "learner")

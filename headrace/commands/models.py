@@ -78,9 +78,9 @@ def reproduce(version_id: str, as_json: bool) -> None:
     """
     from headrace.environment import current_run
     from headrace.training_data import profiles
-    from inference.lake import Lake
-    from inference.provenance import Provenance
-    from inference.reproduce import reproduce as train_again
+    from inference.lake.lake import Lake
+    from inference.models.provenance import Provenance
+    from inference.training.reproduce import reproduce as train_again
 
     run, models = current_run(), registry()
     entry, lake = models.find(version_id), Lake(run.lake)
@@ -107,10 +107,10 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
     """
     from headrace.environment import current_run
     from headrace.training_data import profiles
-    from inference import compare as comparing
-    from inference import training_set
-    from inference.lake import Lake
-    from inference.promotion import side
+    from inference.lake.lake import Lake
+    from inference.release.promotion import side
+    from inference.training import compare as comparing
+    from inference.training import training_set
 
     run, models = current_run(), registry()
     lake = Lake(run.lake)

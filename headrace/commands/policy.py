@@ -33,7 +33,7 @@ def check(file: Path, as_json: bool) -> None:
     """Read a policy file as the scorer would, and refuse it with a code if it would be refused."""
     import msgspec
 
-    from inference.policy import read_policy
+    from inference.policy.policy import read_policy
 
     declared = read_policy(file)
     found = {"sha256": declared.sha256, "policy": msgspec.to_builtins(declared.policy)}
@@ -58,10 +58,10 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
 
     from headrace.environment import current_run
     from inference.clock import SystemClock
-    from inference.dry_run import DryRunner
-    from inference.lake import Lake
-    from inference.policy import read_policy
-    from inference.registry import Registry
+    from inference.lake.lake import Lake
+    from inference.policy.policy import read_policy
+    from inference.release.registry import Registry
+    from inference.replay.dry_run import DryRunner
 
     run, declared = current_run(), read_policy(file)
     runner = DryRunner(Lake(run.lake), Registry(run.models), declared, SystemClock())
@@ -101,8 +101,8 @@ def thresholds(
     import msgspec
 
     from headrace.environment import current_run
-    from inference.lake import Lake
-    from inference.threshold_choice import choose, of_lake
+    from inference.lake.lake import Lake
+    from inference.policy.threshold_choice import choose, of_lake
 
     run = current_run()
     named = {
@@ -134,8 +134,8 @@ def activate(file: Path) -> None:
     It becomes policy.yaml beside the models. Scorers that HEADRACE_POLICY_FILE points elsewhere stay there.
     """
     from headrace.environment import current_run
-    from inference.policy import read_policy
-    from inference.policy_store import POLICY_FILE, keep, write
+    from inference.policy.policy import read_policy
+    from inference.policy.store import POLICY_FILE, keep, write
 
     run, declared = current_run(), read_policy(file)
     keep(run.models, declared)
@@ -147,9 +147,9 @@ def activate(file: Path) -> None:
 
 def _live(file: Path | None) -> Any:
     from headrace.environment import current_run, settings_of
-    from inference.policy import read_policy
-    from inference.policy_store import place_of
-    from inference.scorer_settings import PolicySettings
+    from inference.policy.policy import read_policy
+    from inference.policy.settings import PolicySettings
+    from inference.policy.store import place_of
 
     return read_policy(file or place_of(current_run().models, settings_of(PolicySettings).file))
 

@@ -28,11 +28,11 @@ def command(ids: tuple[str, ...], count: int | None, seed: int, as_json: bool) -
     import orjson
 
     from headrace.environment import current_run
-    from inference.explain import predictions_of
-    from inference.lake import Lake
-    from inference.lake_sample import draw
-    from inference.registry import Registry
-    from inference.replay import Replay
+    from inference.lake.lake import Lake
+    from inference.lake.sample import draw
+    from inference.release.registry import Registry
+    from inference.replay.explain import predictions_of
+    from inference.replay.replay import Replay
 
     if bool(ids) == (count is not None):
         raise click.UsageError("name predictions, or draw some by --all")

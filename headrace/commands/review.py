@@ -35,7 +35,7 @@ def command() -> None:
 @JSON
 def list_cases(by: str, every: bool, limit: int, from_lake: bool, as_json: bool) -> None:
     """List open cases, one line each: those that wait longest, or score highest, first."""
-    from inference.review_queue import now_ms, order
+    from inference.review.queue import now_ms, order
 
     cases = _cases(from_lake)
     clock = now_ms(cases)
@@ -64,11 +64,11 @@ def show(case_or_transaction_id: str, from_lake: bool, as_json: bool) -> None:
     from contracts.errors import StateError
     from headrace.commands.explain import lines
     from headrace.environment import current_run
-    from inference.explain import explain
-    from inference.lake import Lake
-    from inference.registry import Registry
-    from inference.review_log import find
-    from inference.review_queue import now_ms
+    from inference.lake.lake import Lake
+    from inference.release.registry import Registry
+    from inference.replay.explain import explain
+    from inference.review.log import find
+    from inference.review.queue import now_ms
 
     cases = _cases(from_lake)
     case = find(cases, case_or_transaction_id)
@@ -113,7 +113,7 @@ def decide(case_or_transaction_id: str, verdict: str, who: str, why: str, at: st
     The same verdict again changes nothing; another analyst's is kept beside yours.
     """
     from headrace.environment import connections
-    from inference.review_log import ReviewLog
+    from inference.review.log import ReviewLog
 
     kafka, run = connections()
     at_ms = _epoch_ms(at) if at else None
@@ -132,10 +132,10 @@ def decide(case_or_transaction_id: str, verdict: str, who: str, why: str, at: st
 def stats(from_lake: bool, as_json: bool) -> None:
     """Show how people keep up and agree: capacity, ageing, agreement, and what their verdicts were."""
     from headrace.environment import current_run, settings_of
-    from inference.policy import read_policy
-    from inference.policy_store import place_of
-    from inference.review_queue import figures
-    from inference.scorer_settings import PolicySettings
+    from inference.policy.policy import read_policy
+    from inference.policy.settings import PolicySettings
+    from inference.policy.store import place_of
+    from inference.review.queue import figures
 
     run = current_run()
     policy = read_policy(place_of(run.models, settings_of(PolicySettings).file)).policy
@@ -149,8 +149,8 @@ def stats(from_lake: bool, as_json: bool) -> None:
 
 def _cases(from_lake: bool) -> Any:
     from headrace.environment import connections, current_run
-    from inference.lake import Lake
-    from inference.review_log import ReviewLog, cases_in
+    from inference.lake.lake import Lake
+    from inference.review.log import ReviewLog, cases_in
 
     if from_lake:
         return cases_in(Lake(current_run().lake))

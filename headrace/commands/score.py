@@ -23,9 +23,9 @@ def command(slot: int | None) -> None:
     from prometheus_client import CollectorRegistry
 
     from headrace import environment, stopping, telemetry
-    from inference.scorer_metrics import ScorerMetrics
-    from inference.scorer_settings import ScorerSettings
-    from inference.scorer_worker import ScorerWorker
+    from inference.scorer.metrics import ScorerMetrics
+    from inference.scorer.settings import ScorerSettings
+    from inference.scorer.worker import ScorerWorker
 
     run = environment.current_run()
     settings = environment.settings_of(ScorerSettings, **({} if slot is None else {"slot": slot}))

@@ -29,9 +29,9 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
 
     from headrace import environment, stopping, telemetry
     from headrace.door_note import note_door, token_of
-    from inference.serve_metrics import ServeMetrics
-    from inference.serve_settings import ServeSettings
-    from inference.serve_worker import ServeWorker
+    from inference.serve.metrics import ServeMetrics
+    from inference.serve.settings import ServeSettings
+    from inference.serve.worker import ServeWorker
 
     run = environment.current_run()
     settings = environment.settings_of(

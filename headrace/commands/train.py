@@ -34,12 +34,12 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     from headrace.environment import current_run, settings_of
     from headrace.release_commands import registry as models
     from headrace.training_data import profiles
-    from inference import training_set
-    from inference.lake import Lake
-    from inference.provenance import Provenance
-    from inference.registry import Change
-    from inference.train import train
-    from inference.train_settings import TrainSettings
+    from inference.lake.lake import Lake
+    from inference.models.provenance import Provenance
+    from inference.release.registry import Change
+    from inference.training import training_set
+    from inference.training.settings import TrainSettings
+    from inference.training.train import train
 
     run = current_run()
     lake = Lake(run.lake)
@@ -89,8 +89,8 @@ def _champion(registry: Any) -> tuple[Any, int]:
     """Return the champion's scoring, None where there is none for these features, and its moment."""
     from contracts.errors import ModelError
     from features.catalog import DEFINITIONS_HASH, SERVICE
-    from inference.champion import Definitions, load_champion
-    from inference.manifest import read_champion
+    from inference.models.manifest import read_champion
+    from inference.release.champion import Definitions, load_champion
 
     pointer = read_champion(registry.models)
     if pointer is None:

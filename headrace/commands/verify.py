@@ -72,8 +72,8 @@ def _verified(run: Any, rows: int, json_file: Path | None, show: Any) -> Any:
     import msgspec
     import orjson
 
-    from inference.lake import FixedLake
-    from inference.verify import verify
+    from inference.lake.lake import FixedLake
+    from inference.verify.verify import verify
 
     report = verify(FixedLake(run.lake), _reader(run), run.epoch, rows)
     if show is not None:
@@ -95,7 +95,7 @@ def _shown(run: Any, port: int | None) -> Any:
     from prometheus_client import CollectorRegistry
 
     from headrace import telemetry
-    from inference.verify_metrics import VerifyMetrics
+    from inference.verify.metrics import VerifyMetrics
 
     registry = CollectorRegistry()
     metrics = VerifyMetrics(registry)
@@ -108,8 +108,8 @@ def _reader(run: Any) -> Any:
     """Return a patient reader of the run's Redis, None when no server is known."""
     from contracts.errors import ConfigError
     from headrace.environment import redis_connection
-    from inference.online_reader import RedisFeatureReader
-    from inference.scorer_settings import ReaderSettings
+    from inference.reading.online_reader import RedisFeatureReader
+    from inference.reading.settings import ReaderSettings
 
     try:
         redis = redis_connection(run)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.demo.summary import MODEL
-from inference.metrics_offline import Judged, summary
+from inference.training.metrics_offline import Judged, summary
 from load.observed import DECISIONS, Observed
 
 

@@ -19,9 +19,9 @@ from contracts.keys import hash64
 from features.definition import Entity
 from features.state import Applied, EntityState
 from inference.backfill.rows import INTS, all_facts, entity_named
-from inference.differences import Differences, differences, wrong_bits
-from inference.lake_sql import database
-from inference.log_order import fold as fold_rows
+from inference.lake.differences import Differences, differences, wrong_bits
+from inference.lake.log_order import fold as fold_rows
+from inference.lake.sql import database
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

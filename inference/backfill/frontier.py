@@ -11,8 +11,8 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from inference.lake import Lake
-from inference.lake_sql import register
+from inference.lake.lake import Lake
+from inference.lake.sql import register
 
 _FRONTIER = """
 WITH pending AS (

@@ -21,8 +21,8 @@ from inference.backfill.frontier import Frontier, facts_differing, frontier
 from inference.backfill.offline import folder_of, publish
 from inference.backfill.rows import PLACE, origins
 from inference.backfill.split import Split, SplitDone, split
-from inference.lake import Lake, LakeFile, whole_flushes
-from inference.lake_sql import database
+from inference.lake.lake import Lake, LakeFile, whole_flushes
+from inference.lake.sql import database
 
 Tell = Callable[[str], None]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inference.backfill.rows import IDENTITY, Origin, entity_named, facts
-from inference.lake import LakeFile, read_file
+from inference.lake.lake import LakeFile, read_file
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):

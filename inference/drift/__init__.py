@@ -5,9 +5,3 @@ against what they saw before; windows hold the distribution of the last day of e
 baseline that training stored with the model. Both take the hour and the weekend out of what they see: what
 is usual for a night is compared with nights.
 """
-
-from inference.drift.error_drift import ErrorDrift
-from inference.drift.events import DriftEvent
-from inference.drift.watch import DriftWatch
-
-__all__ = ["DriftEvent", "DriftWatch", "ErrorDrift"]

@@ -8,7 +8,7 @@ from inference.drift.alarms import Alarms
 from inference.drift.events import DriftEvent, Place, restarted
 from inference.drift.mean_watch import MeanWatch, as_it_is, told
 from inference.drift.sample import Floats, Ints
-from inference.drift_settings import DriftSettings, words
+from inference.drift.settings import DriftSettings, words
 
 FEATURE = "error"
 

@@ -13,8 +13,8 @@ from inference.drift.mean_watch import MeanWatch, as_it_is, less_usual, told
 from inference.drift.reference import Reference, against
 from inference.drift.sample import Chunk, Sample
 from inference.drift.season import CALENDAR, slots
+from inference.drift.settings import DriftSettings, words
 from inference.drift.window import ReferenceWindow
-from inference.drift_settings import DriftSettings, words
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -14,7 +14,7 @@ from contracts.errors import ConfigError
 from inference.drift.baseline import Baseline
 from inference.drift.events import DriftEvent, Place, restarted
 from inference.drift.partition_watch import PartitionWatch
-from inference.drift_settings import DriftSettings, words
+from inference.drift.settings import DriftSettings, words
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from inference.drift.reference import Counts, Reference
 from inference.drift.season import slots
+from inference.drift.settings import DriftSettings, words
 from inference.drift.statistics import STATISTICS, limits, share_limits
-from inference.drift_settings import DriftSettings, words
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

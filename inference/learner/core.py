@@ -27,8 +27,8 @@ from inference.learner.rows import (
     payment_columns,
     read_predictions,
 )
+from inference.learner.settings import LearnerSettings
 from inference.learner.triggers import DriftAlert, Standing
-from inference.learner_settings import LearnerSettings
 
 WatchOf = Callable[[str], ErrorWatch]
 _SAMPLE = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from contracts.events import Quality
-from inference.live_evidence import Figures, Report, write_report
+from inference.release.live_evidence import Figures, Report, write_report
 
 SOURCE = "learner"
 

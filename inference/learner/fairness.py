@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns
 from inference.learner.ledger import UNKNOWN
-from inference.learner_settings import FairnessSettings
+from inference.learner.settings import FairnessSettings
 
 APPROVE = 0
 Mask = NDArray[np.bool_]

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.events import CalibrationBin
-from inference.decision import DECISIONS
 from inference.learner.ledger import UNKNOWN
-from inference.manifest import Thresholds
-from inference.metrics_offline import average_precision, brier, roc_auc
+from inference.models.manifest import Thresholds
+from inference.policy.decision import DECISIONS
+from inference.training.metrics_offline import average_precision, brier, roc_auc
 
 BINS = 10
 APPROVE, REVIEW, DECLINE = range(3)

@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from contracts.errors import Stop
 from contracts.topics import CHANGELOG_LEARNER
-from inference.learner_settings import LearnerSettings
+from inference.learner.settings import LearnerSettings
 
 ANSWER_S = 30.0
 FETCH_WAIT_MS = 250

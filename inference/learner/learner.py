@@ -24,8 +24,8 @@ from inference.learner.intake import Intake, Place
 from inference.learner.kafka import last_state, low_offset
 from inference.learner.metrics import LearnerMetrics
 from inference.learner.ports import Trainer
+from inference.learner.settings import LearnerSettings
 from inference.learner.snapshot import Offsets
-from inference.learner_settings import LearnerSettings
 from inference.watchdog import Watchdog
 
 VERSION = 1

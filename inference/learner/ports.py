@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.manifest import Thresholds
-from inference.release import Stage
+from inference.models.manifest import Thresholds
+from inference.release.release import Stage
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,12 +8,12 @@ import structlog
 
 from contracts.errors import ModelError
 from inference.learner.ports import Training
-from inference.live_evidence import FolderEvidence
-from inference.manifest import MANIFEST_FILE, Champion, Thresholds, folder_of, read_file
-from inference.promotion import Promoter
-from inference.registry import Change, Registry
-from inference.release import Stage
-from inference.release_settings import GateSettings
+from inference.models.manifest import MANIFEST_FILE, Champion, Thresholds, folder_of, read_file
+from inference.release.live_evidence import FolderEvidence
+from inference.release.promotion import Promoter
+from inference.release.registry import Change, Registry
+from inference.release.release import Stage
+from inference.release.settings import GateSettings
 
 POLICY = "retraining policy"
 

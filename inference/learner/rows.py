@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, length
 from contracts.keys import hash64
 from contracts.text_column import text_column
-from inference.decision import DECISIONS
+from inference.policy.decision import DECISIONS
 
 PLACE_BITS = 48
 NO_SERIES = -1

@@ -7,7 +7,7 @@ import msgspec
 
 from features.definition import DAY_MS
 from inference.learner.ports import Training
-from inference.learner_settings import RetrainSettings
+from inference.learner.settings import RetrainSettings
 
 _DIVERGENCES = ("psi", "kl", "js", "ks")
 

@@ -16,8 +16,8 @@ from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVI
 from features.service_meaning import service_meaning
 from features.state import EntityState
 from features.vector import assemble
-from inference.manifest import GOLDEN_FILE, MODEL_FILE
-from inference.registry import Change, Registry
+from inference.models.manifest import GOLDEN_FILE, MODEL_FILE
+from inference.release.registry import Change, Registry
 from load.frauds import Pattern
 from load.generator import Generated
 

@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 
 from headrace.servers import Servers
-from inference.manifest import GOLDEN_FILE, MODEL_FILE, Golden, digest
-from inference.registry import Change, Entry, Registry
+from inference.models.manifest import GOLDEN_FILE, MODEL_FILE, Golden, digest
+from inference.release.registry import Change, Entry, Registry
 from load.bench.measure import Meter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import promote_quick_model

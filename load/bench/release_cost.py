@@ -19,23 +19,23 @@ from contracts.frame import Columns, Kind, concat, decode, length, take
 from contracts.lanes import accept
 from contracts.meaning import Meanings
 from headrace.servers import Servers
-from inference.breaker import Breaker
-from inference.canary import Breach, CanaryGuard
-from inference.champion import load_champion, our_definitions
 from inference.clock import SystemClock
-from inference.drift import DriftEvent
-from inference.feature_rows import OWN, for_scoring
-from inference.live import Live, LiveCanary, staged
-from inference.model import Model
-from inference.online_reader import RedisFeatureReader
-from inference.policies import DEFAULT
-from inference.policy import read_policy
-from inference.policy_watch import FixedPolicy
-from inference.registry import Registry
-from inference.release_settings import CanarySettings
-from inference.scorer_core import ScorerCore
-from inference.scorer_settings import ReaderSettings
-from inference.served import FeatureServer
+from inference.drift.events import DriftEvent
+from inference.models.model import Model
+from inference.policy import DEFAULT
+from inference.policy.policy import read_policy
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.feature_rows import OWN, for_scoring
+from inference.reading.online_reader import RedisFeatureReader
+from inference.reading.served import FeatureServer
+from inference.reading.settings import ReaderSettings
+from inference.release.canary import Breach, CanaryGuard
+from inference.release.champion import load_champion, our_definitions
+from inference.release.live import Live, LiveCanary, staged
+from inference.release.registry import Registry
+from inference.release.settings import CanarySettings
+from inference.scorer.core import ScorerCore
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome

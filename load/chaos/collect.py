@@ -10,10 +10,10 @@ from contracts.connections import KafkaConnection
 from contracts.yaml_file import load as read_yaml
 from features.aggregations import Aggregation
 from features.catalog import ENTITIES, SERVICE
-from inference.lake import Lake
-from inference.manifest import MANIFEST_FILE, MODEL_FILE, digest
-from inference.policies import DEFAULT
-from inference.policy import read_policy
+from inference.lake.lake import Lake
+from inference.models.manifest import MANIFEST_FILE, MODEL_FILE, digest
+from inference.policy import DEFAULT
+from inference.policy.policy import read_policy
 from load.chaos.settle import client
 from load.chaos.stand import Stand
 from load.oracle.dump import Declared, Dump, ModelText, Record

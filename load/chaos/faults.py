@@ -15,7 +15,7 @@ import numpy as np
 from contracts import crash_points
 from contracts.errors import ConfigError
 from headrace.supervisor import WORKERS, Worker, numbered
-from inference.registry import Change, Registry
+from inference.release.registry import Change, Registry
 from load.chaos.settle import client
 from load.chaos.stand import Kind, Stand
 

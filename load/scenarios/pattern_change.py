@@ -21,7 +21,7 @@ from contracts.errors import ClusterError
 from headrace import environment
 from headrace.demo.deployment import Deployment
 from headrace.supervisor import LEARNER
-from inference.release_settings import GateSettings
+from inference.release.settings import GateSettings
 from load.generator import Generated, generate
 from load.observed import Observed
 from load.plan import DAY_MS, MINUTE_MS, FraudPlan, LabelPlan, PaymentPlan

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from contracts.errors import ModelError
 from contracts.events import Quality
-from inference.release import Stage
+from inference.release.release import Stage
 
 
 class Releases(Protocol):

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from inference.live_evidence import FolderEvidence
-from inference.promotion import Promoter
-from inference.registry import Change, Registry
-from inference.release import Stage
-from inference.release_settings import GateSettings
+from inference.release.live_evidence import FolderEvidence
+from inference.release.promotion import Promoter
+from inference.release.registry import Change, Registry
+from inference.release.release import Stage
+from inference.release.settings import GateSettings
 
 PERSON = "scenario"
 

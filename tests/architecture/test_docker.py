@@ -21,7 +21,7 @@ METRICS = {
     "streams.gate_metrics": ("GateMetrics", ()),
     "streams.stage_metrics": ("StageMetrics", ("customer",)),
     "streams.archive_metrics": ("ArchiveMetrics", ()),
-    "inference.scorer_metrics": ("ScorerMetrics", ()),
+    "inference.scorer.metrics": ("ScorerMetrics", ()),
 }
 
 

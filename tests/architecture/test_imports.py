@@ -35,13 +35,13 @@ def test_a_command_is_shown_without_importing_what_it_runs_on(name: str) -> None
     assert _loaded(f"headrace.commands.{name}", HEAVY) == ""
 
 
-@pytest.mark.parametrize("name", ["scorer_worker", "serve_worker", "model_trial"])
+@pytest.mark.parametrize("name", ["scorer.worker", "serve.worker", "models.trial"])
 def test_what_payments_wait_for_starts_without_what_it_does_not_use(name: str) -> None:
     assert _loaded(f"inference.{name}", ("pandas", "feast", "faust", "duckdb", "sqlalchemy")) == ""
 
 
 def test_pandas_is_there_for_whoever_asks_after_lightgbm() -> None:
-    assert _loaded("inference.bare_lightgbm, pandas", ("lightgbm", "pandas")) == "lightgbm pandas"
+    assert _loaded("inference.models.bare_lightgbm, pandas", ("lightgbm", "pandas")) == "lightgbm pandas"
 
 
 def _loaded(modules: str, packages: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from inference.drift_settings import DriftSettings
+from inference.drift.settings import DriftSettings
 from load.bench.drift.page import PAGE, written
 
 

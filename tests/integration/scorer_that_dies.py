@@ -7,10 +7,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from headrace import environment
-from inference import scorer_worker
-from inference.scorer_kafka import make_producer
-from inference.scorer_metrics import ScorerMetrics
-from inference.scorer_settings import ScorerSettings
+from inference.scorer import worker as scorer_worker
+from inference.scorer.kafka import make_producer
+from inference.scorer.metrics import ScorerMetrics
+from inference.scorer.settings import ScorerSettings
 
 COMMITS = 2  # so many go well
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.__main__ import cli
-from inference.model import LightGbmModel
+from inference.models.model import LightGbmModel
 
 
 def fails(self: LightGbmModel, vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ from features.catalog import CUSTOMER, SERVICE, WEEK
 from features.definition import Entity, Feature
 from features.meaning import meaning_of
 from headrace.run import Run
-from inference.lake import Lake
+from inference.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
 from load.generator import generate
 from load.workloads import workload

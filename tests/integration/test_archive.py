@@ -19,7 +19,7 @@ from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, position
 from contracts.lanes import LaneWriter
 from headrace.run import Run
-from inference.lake import Lake
+from inference.lake.lake import Lake
 from tests.unit.inference.support import feature_rows
 from tests.waiting import until
 

@@ -16,14 +16,14 @@ import pytest
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, strings
 from headrace.run import Run
-from inference import training_set
-from inference.lake import Lake
-from inference.profile_history import NoProfileHistory
-from inference.provenance import Provenance
-from inference.registry import Change, Registry
-from inference.reproduce import REPRODUCED, reproduce
-from inference.train import train
-from inference.train_settings import TrainSettings
+from inference.lake.lake import Lake
+from inference.lake.profile_history import NoProfileHistory
+from inference.models.provenance import Provenance
+from inference.release.registry import Change, Registry
+from inference.training import training_set
+from inference.training.reproduce import REPRODUCED, reproduce
+from inference.training.settings import TrainSettings
+from inference.training.train import train
 from tests.handbook import LABELS, PAYMENTS, needs_handbook
 from tests.integration.test_learner import told
 from tests.lake_maker import make_lake

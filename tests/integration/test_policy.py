@@ -24,7 +24,7 @@ from features.catalog import CUSTOMER_PROFILE
 from features.feast_row import RowWriterCodec
 from headrace.__main__ import cli
 from headrace.run import Run
-from inference.policy_store import POLICY_FILE
+from inference.policy.store import POLICY_FILE
 from tests.integration.scorer_harness import LogWriter, Subscriber, scorer_process
 from tests.real_servers import RealServers
 from tests.unit.inference.support import feature_rows, policy, promote, trained_text, write_model

@@ -17,7 +17,7 @@ from contracts.connections import KafkaConnection
 from contracts.events import Prediction
 from headrace.__main__ import cli
 from headrace.run import Run
-from inference.registry import Change, Registry
+from inference.release.registry import Change, Registry
 from load.oracle.release import arm_of
 from tests.integration.scorer_harness import LogWriter, Subscriber, scorer_process
 from tests.unit.inference.support import trained_text, write_model

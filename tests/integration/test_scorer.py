@@ -19,8 +19,8 @@ from features.catalog import CUSTOMER_PROFILE, TERMINAL
 from features.feast_row import RowWriterCodec
 from features.vector import assemble
 from headrace.run import Run
-from inference.online_reader import RedisFeatureReader
-from inference.scorer_settings import ReaderSettings
+from inference.reading.online_reader import RedisFeatureReader
+from inference.reading.settings import ReaderSettings
 from tests.integration.scorer_harness import CHECKOUT, LogWriter, Subscriber, scorer_process
 from tests.real_servers import RealServers
 from tests.unit.inference.support import promote, trained_text, write_model

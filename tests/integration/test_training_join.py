@@ -10,8 +10,8 @@ from feature_repo.repository import open_store
 from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER_PROFILE
 from headrace.run import Run
-from inference.lake import Lake
-from inference.profile_history import FeastProfileHistory
+from inference.lake.lake import Lake
+from inference.lake.profile_history import FeastProfileHistory
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import events
 

@@ -25,10 +25,10 @@ from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
 from headrace.run import Run
-from inference.explain import explain
-from inference.lake import Lake
-from inference.manifest import MODEL_FILE
-from inference.registry import Registry
+from inference.lake.lake import Lake
+from inference.models.manifest import MODEL_FILE
+from inference.release.registry import Registry
+from inference.replay.explain import explain
 from load.oracle.windows import KeyOracle
 from tests.integration.stage_log import accepted, read_topic
 from tests.real_servers import RealServers
@@ -266,7 +266,7 @@ def test_the_policy_that_decided_would_move_nothing_and_reviews_are_the_cases(
     whole: Whole, tmp_path: Path
 ) -> None:
     said = json.loads(
-        whole.headrace("policy", "dry-run", str(ROOT / "inference/policies/default.yaml"), "--json")
+        whole.headrace("policy", "dry-run", str(ROOT / "inference/policy/default.yaml"), "--json")
     )
     assert said["moved"] == 0
     assert said["payments"] == whole.summary["predictions"]

@@ -12,13 +12,13 @@ from unittest import mock
 
 from confluent_kafka import KafkaException
 
-import inference.scorer as scorer
+import inference.scorer.scorer as scorer
 import streams.changelog as changelog
 import streams.gate as gate
 from contracts.frame import Columns, Frame, take
 from contracts.strict_verdict import Rejection
-from inference import scorer_kafka
-from inference.scorer_position import Position
+from inference.scorer import kafka as scorer_kafka
+from inference.scorer.position import Position
 from streams.acknowledgements import Acknowledgements
 from streams.gate_worker import GateWorker
 from streams.outputs import PartitionOutputs
@@ -69,7 +69,7 @@ def without(name: str, simulation: Simulation) -> Iterator[None]:
 
 
 def _accept_everywhere(accept: Callable[..., Columns]) -> Patches:
-    return [mock.patch("streams.stage.accept", accept), mock.patch("inference.scorer.accept", accept)]
+    return [mock.patch("streams.stage.accept", accept), mock.patch("inference.scorer.scorer.accept", accept)]
 
 
 @rule("A1")

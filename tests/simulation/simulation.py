@@ -329,10 +329,10 @@ def _in_place(simulation: Simulation) -> Iterator[None]:
         },
         "streams.stage_worker": {"time": time, "log": log},
         "streams.online_store": {"RedisSocket": socket, "threading": sim_threading(world, starts=True)},
-        "inference.scorer_kafka": {"Producer": producer, "Consumer": consumer, "time": time},
-        "inference.scorer": {"log": log},
-        "inference.arms": {"log": log},
-        "inference.served": {"log": log},
+        "inference.scorer.kafka": {"Producer": producer, "Consumer": consumer, "time": time},
+        "inference.scorer.scorer": {"log": log},
+        "inference.release.arms": {"log": log},
+        "inference.reading.served": {"log": log},
         "inference.watchdog": {"threading": sim_threading(world, starts=False), "time": time},
     }  # fmt: skip
     patches = [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
 from features.feast_row import RowsRead
-from inference.online_reader import StoreUnavailable
+from inference.reading.online_reader import StoreUnavailable
 from streams.redis_socket import StoreDown
 from tests.simulation.faults import Faults
 from tests.simulation.world import Process, World
@@ -149,7 +149,7 @@ class SimSocket:
 
 
 class SimReader:
-    """What the scorer reads: `inference.online_reader.FeatureReader` over the store."""
+    """What the scorer reads: `inference.reading.online_reader.FeatureReader` over the store."""
 
     def __init__(self, store: SimStore) -> None:
         self._store = store

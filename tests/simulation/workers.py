@@ -9,17 +9,17 @@ import numpy as np
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.errors import HeadraceError, Stop
-from inference.breaker import Breaker
-from inference.manifest import Thresholds
-from inference.model import ModelName
-from inference.policies import DEFAULT
-from inference.policy import DeclaredPolicy, ReasonTerms, read_policy
-from inference.policy_watch import FixedPolicy
-from inference.scorer import Clients, Scorer
-from inference.scorer_core import ScorerCore
-from inference.scorer_kafka import make_consumer, make_producer
-from inference.scorer_settings import ScorerSettings
-from inference.served import FeatureServer
+from inference.models.manifest import Thresholds
+from inference.models.model import ModelName
+from inference.policy import DEFAULT
+from inference.policy.policy import DeclaredPolicy, ReasonTerms, read_policy
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.served import FeatureServer
+from inference.scorer.core import ScorerCore
+from inference.scorer.kafka import make_consumer, make_producer
+from inference.scorer.scorer import Clients, Scorer
+from inference.scorer.settings import ScorerSettings
 from streams.changelog import ChangelogReader
 from streams.gate_settings import GateSettings
 from streams.gate_worker import GateWorker
@@ -162,7 +162,7 @@ class _Clock:
 
 
 class ScorerProcess(Worker):
-    """`inference.scorer`, put together as `inference.scorer_worker` does."""
+    """`inference.scorer.scorer`, put together as `inference.scorer.worker` does."""
 
     def start(self) -> None:
         self.spawn(self._run, lambda fiber: self.plant.ended(self, fiber.error))

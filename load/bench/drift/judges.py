@@ -14,8 +14,8 @@ from inference.drift.baseline import measure
 from inference.drift.mean_watch import Bring, MeanWatch, as_it_is, less_usual
 from inference.drift.reference import Reference
 from inference.drift.season import slots
+from inference.drift.settings import HOUR_MS, DriftSettings
 from inference.drift.window import ReferenceWindow
-from inference.drift_settings import HOUR_MS, DriftSettings
 from load.bench.drift.scenes import Kind, Stream
 
 Floats = NDArray[np.float64]

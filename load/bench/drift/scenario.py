@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from inference.drift.sample import Sample
-from inference.drift_settings import DriftSettings
+from inference.drift.settings import DriftSettings
 from load.bench.drift.judges import CONTESTANTS, Contestant, Judge
 from load.bench.drift.scenes import SCENES, Scene, Stream, handbook_scenes
 from load.bench.drift.watch_cost import watch_cost

@@ -5,10 +5,10 @@ import time
 import numpy as np
 
 from features.catalog import SERVICE
-from inference.drift import DriftWatch
 from inference.drift.baseline import measure, with_columns
 from inference.drift.season import CALENDAR
-from inference.drift_settings import DriftSettings
+from inference.drift.settings import DriftSettings
+from inference.drift.watch import DriftWatch
 from load.bench.drift.scenes import MONDAY_MS
 
 ROWS = 131_072

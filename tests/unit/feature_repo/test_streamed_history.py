@@ -13,7 +13,7 @@ from feature_repo.streamed_history import history
 from features.catalog import CUSTOMER, ENTITIES, TERMINAL
 from inference.backfill.executors import Processes
 from inference.backfill.run import Options, backfill
-from inference.lake import Lake
+from inference.lake.lake import Lake
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import events
 

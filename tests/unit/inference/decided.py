@@ -10,22 +10,22 @@ import pyarrow.parquet as pq
 
 from contracts.frame import Columns, strings
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
-from inference import training_set
-from inference.breaker import Breaker
-from inference.champion import load_champion, our_definitions
-from inference.lake import Lake
-from inference.manifest import Champion
-from inference.model import Model
-from inference.policy import DeclaredPolicy
-from inference.policy_store import keep
-from inference.policy_watch import FixedPolicy
-from inference.profile_history import NoProfileHistory
-from inference.provenance import Provenance
-from inference.registry import Change, Registry
-from inference.scorer_core import ScorerCore
-from inference.served import FeatureServer
-from inference.train import train
-from inference.train_settings import TrainSettings
+from inference.lake.lake import Lake
+from inference.lake.profile_history import NoProfileHistory
+from inference.models.manifest import Champion
+from inference.models.model import Model
+from inference.models.provenance import Provenance
+from inference.policy.policy import DeclaredPolicy
+from inference.policy.store import keep
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.served import FeatureServer
+from inference.release.champion import load_champion, our_definitions
+from inference.release.registry import Change, Registry
+from inference.scorer.core import ScorerCore
+from inference.training import training_set
+from inference.training.settings import TrainSettings
+from inference.training.train import train
 from streams.archive_rows import JsonRows, RawPrediction
 from streams.parquet_files import file_path, write_whole
 from tests.lake_maker import Record, make_lake

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from contracts.errors import ModelError
-from inference.registry import Change, Registry
+from inference.release.registry import Change, Registry
 
 CHANGE = Change(who="dying", at_ms=2, why="to see what is left")
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, position, strings
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
 from features.feast_row import RowsRead
-from inference.manifest import CHAMPION_FILE, digest
-from inference.online_reader import StoreUnavailable
-from inference.policies import DEFAULT
-from inference.policy import DeclaredPolicy, policy_of
+from inference.models.manifest import CHAMPION_FILE, digest
+from inference.policy import DEFAULT
+from inference.policy.policy import DeclaredPolicy, policy_of
+from inference.reading.online_reader import StoreUnavailable
 
 EPOCH = 1_764_547_200
 START_MS = 1_522_540_800_000

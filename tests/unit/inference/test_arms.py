@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from contracts.events import Prediction
 from contracts.frame import Columns
 from features.catalog import SERVICE
-from inference.arms import Arms, assigned_to, score_arms
-from inference.breaker import Breaker
-from inference.live import Live, LiveCanary, Staged, id_of
-from inference.manifest import Manifest, Thresholds
-from inference.model import LightGbmModel, Model, ModelName
-from inference.policy_watch import FixedPolicy
-from inference.scorer_core import Scored, ScorerCore
-from inference.served import FeatureServer
+from inference.models.manifest import Manifest, Thresholds
+from inference.models.model import LightGbmModel, Model, ModelName
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.served import FeatureServer
+from inference.release.arms import Arms, assigned_to, score_arms
+from inference.release.live import Live, LiveCanary, Staged, id_of
+from inference.scorer.core import Scored, ScorerCore
 from load.oracle.release import arm_of
 from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, policy, trained_text
 

@@ -15,8 +15,8 @@ from features.state import EntityState
 from inference.backfill.executors import Executor, Processes, executor
 from inference.backfill.offline import read_about
 from inference.backfill.run import Options, Report, backfill
-from inference.lake import Lake
-from inference.log_order import fold
+from inference.lake.lake import Lake
+from inference.lake.log_order import fold
 from tests.unit.inference.conftest import Made, events
 
 COMPARED = Options(compare=True, rows_a_task=700, memory_mb=128)

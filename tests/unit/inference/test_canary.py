@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.arms import Arms
-from inference.canary import Breach, CanaryGuard
-from inference.live import Live, LiveCanary
-from inference.live_evidence import Figures, FolderEvidence, Report, write_report
-from inference.manifest import Thresholds
-from inference.model import ModelName
-from inference.registry import Registry
-from inference.release_keeper import ReleaseKeeper
-from inference.release_settings import CanarySettings
+from inference.models.manifest import Thresholds
+from inference.models.model import ModelName
+from inference.release.arms import Arms
+from inference.release.canary import Breach, CanaryGuard
+from inference.release.keeper import ReleaseKeeper
+from inference.release.live import Live, LiveCanary
+from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
+from inference.release.registry import Registry
+from inference.release.settings import CanarySettings
 from tests.unit.inference.support import StillClock
 from tests.unit.inference.versions import CHANGE, add
 from tests.waiting import until

@@ -10,11 +10,11 @@ import pytest
 
 from contracts.errors import ModelError
 from features.catalog import DEFINITIONS_HASH, SERVICE
-from inference.champion import LOOKS_TO_RETRY, ChampionWatch, Definitions, load_champion
-from inference.live import id_of
-from inference.manifest import Champion, digest
-from inference.model import LightGbmModel, ModelName
-from inference.registry import Registry
+from inference.models.manifest import Champion, digest
+from inference.models.model import LightGbmModel, ModelName
+from inference.release.champion import LOOKS_TO_RETRY, ChampionWatch, Definitions, load_champion
+from inference.release.live import id_of
+from inference.release.registry import Registry
 from tests.unit.inference.support import promote, trained_text, write_model
 from tests.unit.inference.versions import CHANGE
 
@@ -144,7 +144,7 @@ def test_a_restart_does_not_wait_for_a_trial_that_was_passed(
     champion = Champion(name="fraud", version="1", sha256=write_model(tmp_path, "1", TEXT))
     _load(tmp_path, champion)
     tried: list[str] = []
-    monkeypatch.setattr("inference.champion.try_model", lambda text, _golden: tried.append(text))
+    monkeypatch.setattr("inference.release.champion.try_model", lambda text, _golden: tried.append(text))
     _load(tmp_path, champion)
     assert tried == []
     other = Champion(name="fraud", version="2", sha256=write_model(tmp_path, "2", OTHER))

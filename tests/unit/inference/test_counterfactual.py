@@ -11,16 +11,16 @@ import pytest
 
 from features.catalog import SERVICE
 from features.vector import derived_features
-from inference.counterfactual import _WHOLE, CHANGES_MAX, MOVABLE, smallest_change
-from inference.explain import explain
-from inference.lake import Lake
-from inference.manifest import Thresholds
-from inference.policy_engine import PolicyEngine
-from inference.policy_store import find
-from inference.recorded import rows_of, served_of, values_of
-from inference.registry import Registry
-from inference.rules import RuleBook, Severity
-from inference.used_model import UsedModels
+from inference.lake.lake import Lake
+from inference.models.manifest import Thresholds
+from inference.policy.engine import PolicyEngine
+from inference.policy.rules import RuleBook, Severity
+from inference.policy.store import find
+from inference.release.registry import Registry
+from inference.replay.counterfactual import _WHOLE, CHANGES_MAX, MOVABLE, smallest_change
+from inference.replay.explain import explain
+from inference.replay.recorded import rows_of, served_of, values_of
+from inference.replay.used_model import UsedModels
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import decided_lake, registry_of
 

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from features.catalog import SERVICE
-from inference.decision import DECIDED_BY, DECISIONS, RISK_BANDS, decide
-from inference.manifest import Thresholds
-from inference.reasons import family
-from inference.rules import Outcome, Rule, RuleBook, Severity, declared_rules
-from inference.scorer_position import decode_lanes, encode_lanes
+from inference.models.manifest import Thresholds
+from inference.policy.decision import DECIDED_BY, DECISIONS, RISK_BANDS, decide
+from inference.policy.reasons import family
+from inference.policy.rules import Outcome, Rule, RuleBook, Severity, declared_rules
+from inference.scorer.position import decode_lanes, encode_lanes
 from tests.unit.inference.support import policy
 
 THRESHOLDS = Thresholds(review=0.5, decline=0.9)

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from contracts.errors import ConfigError
 from contracts.events import Drift
 from features.catalog import SERVICE
-from inference.drift import DriftEvent, DriftWatch, ErrorDrift
 from inference.drift.baseline import Baseline, measure, with_columns
+from inference.drift.error_drift import ErrorDrift
+from inference.drift.events import DriftEvent
 from inference.drift.river_detectors import ADWIN, DETECTORS, feed_until_change
 from inference.drift.season import CALENDAR, slots
+from inference.drift.settings import BINARY, DriftSettings
 from inference.drift.stream_detector import StreamDetector
-from inference.drift_settings import BINARY, DriftSettings
+from inference.drift.watch import DriftWatch
 
 AMOUNT = SERVICE.columns.index("amount_minor")
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

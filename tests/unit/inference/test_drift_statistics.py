@@ -16,9 +16,9 @@ from features.vector import event_features
 from inference.drift.baseline import Baseline, Column, decode, measure
 from inference.drift.reference import SLOT_PRIOR_ROWS, Reference, against
 from inference.drift.season import SLOTS, slots
+from inference.drift.settings import DriftSettings
 from inference.drift.statistics import STATISTICS, chi2, js, kl, ks, limits, psi, share_limits
 from inference.drift.window import NULLS, ReferenceWindow
-from inference.drift_settings import DriftSettings
 
 COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=2, max_size=12)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from contracts.errors import StateError
 from inference.clock import SystemClock
-from inference.dry_run import DryRun, DryRunner
-from inference.lake import Lake
-from inference.policy import DeclaredPolicy, ReviewTerms
-from inference.policy_store import find
-from inference.registry import Registry
-from inference.threshold_choice import Scored, choose, of_lake
+from inference.lake.lake import Lake
+from inference.policy.policy import DeclaredPolicy, ReviewTerms
+from inference.policy.store import find
+from inference.policy.threshold_choice import Scored, choose, of_lake
+from inference.release.registry import Registry
+from inference.replay.dry_run import DryRun, DryRunner
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import TIGHT, decided_lake, registry_of, write_predictions
 from tests.unit.inference.support import policy

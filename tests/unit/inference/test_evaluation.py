@@ -7,11 +7,19 @@ import pytest
 from numpy.typing import NDArray
 
 from features.catalog import SERVICE
-from inference import evaluation
-from inference.evaluation import Evaluated, capacity, difference, evaluate, money, robustness, segments
-from inference.manifest import Thresholds
-from inference.metrics_offline import Judged, calibration_error, precision_at_cards, recall_at_cards
-from inference.report_page import page
+from inference.models.manifest import Thresholds
+from inference.training import evaluation
+from inference.training.evaluation import (
+    Evaluated,
+    capacity,
+    difference,
+    evaluate,
+    money,
+    robustness,
+    segments,
+)
+from inference.training.metrics_offline import Judged, calibration_error, precision_at_cards, recall_at_cards
+from inference.training.report_page import page
 
 DAY_MS = 86_400_000
 Floats = NDArray[np.float64]

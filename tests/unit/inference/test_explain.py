@@ -11,14 +11,14 @@ import pytest
 from contracts.errors import StateError
 from features.catalog import CUSTOMER, SERVICE, TERMINAL
 from features.vector import assemble
-from inference import training_set
-from inference.explain import explain
-from inference.lake import Lake
-from inference.profile_history import NoProfileHistory
-from inference.provenance import Provenance
-from inference.registry import Change, Entry, Registry
-from inference.train import train
-from inference.train_settings import TrainSettings
+from inference.lake.lake import Lake
+from inference.lake.profile_history import NoProfileHistory
+from inference.models.provenance import Provenance
+from inference.release.registry import Change, Entry, Registry
+from inference.replay.explain import explain
+from inference.training import training_set
+from inference.training.settings import TrainSettings
+from inference.training.train import train
 from streams.archive_rows import DeadLetterRows, JsonRows, RawPrediction
 from streams.parquet_files import file_path, write_whole
 from tests.lake_maker import Record, make_lake

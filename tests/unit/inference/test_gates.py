@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from contracts.errors import ModelError
-from inference.gates import LIVE, OFFLINE, Evidence, judge
-from inference.live_evidence import Figures, FolderEvidence, Report, write_report
-from inference.promotion import Promoter
-from inference.registry import Change, Registry
-from inference.release_settings import GateSettings
+from inference.release.gates import LIVE, OFFLINE, Evidence, judge
+from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
+from inference.release.promotion import Promoter
+from inference.release.registry import Change, Registry
+from inference.release.settings import GateSettings
 from tests.unit.inference.support import trained_text
 from tests.unit.inference.versions import CHANGE, REPORT, offer
 

@@ -17,15 +17,15 @@ import pytest
 
 from contracts.errors import ModelError
 from features.catalog import DEFINITIONS_HASH, SERVICE
-from inference.champion import ChampionWatch, Definitions, load_champion
-from inference.manifest import Golden, digest
-from inference.model import Model
-from inference.model_text import check_model_text
-from inference.model_trial import Sandbox
-from inference.registry import Registry
-from inference.registry_store import FolderStore
-from inference.release import decode_release
-from inference.signature import signed as sign
+from inference.models.manifest import Golden, digest
+from inference.models.model import Model
+from inference.models.text import check_model_text
+from inference.models.trial import Sandbox
+from inference.release.champion import ChampionWatch, Definitions, load_champion
+from inference.release.registry import Registry
+from inference.release.registry_store import FolderStore
+from inference.release.release import decode_release
+from inference.release.signature import signed as sign
 from tests.unit.inference.support import promote, trained_text, write_model
 from tests.unit.inference.test_champion import Heard
 from tests.unit.inference.versions import CHANGE

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.errors import ModelError
 from features.catalog import SERVICE
-from inference.model_text import check_model_text
+from inference.models.text import check_model_text
 from tests.unit.inference.support import trained_text
 
 FEATURES = list(SERVICE.columns)

@@ -10,17 +10,17 @@ from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
 from features.definition import DAY_MS, Entity
 from features.feast_row import RowsRead
 from features.state import EntityState
-from inference.breaker import Breaker
-from inference.manifest import Manifest, Thresholds
-from inference.missing import missing
-from inference.model import LightGbmModel
-from inference.moment_reader import MomentReader
-from inference.online_reader import Keys, StoreUnavailable
-from inference.pending import PendingServer, pending_rows
-from inference.policy_watch import FixedPolicy
-from inference.scorer_core import ScorerCore
-from inference.serve_answers import Decisions
-from inference.served import Status
+from inference.models.manifest import Manifest, Thresholds
+from inference.models.model import LightGbmModel
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.missing import missing
+from inference.reading.moment_reader import MomentReader
+from inference.reading.online_reader import Keys, StoreUnavailable
+from inference.reading.pending import PendingServer, pending_rows
+from inference.reading.served import Status
+from inference.scorer.core import ScorerCore
+from inference.serve.answers import Decisions
 from tests.unit.inference.support import EPOCH, START_MS, StillClock, trained_text
 from tests.unit.inference.test_scorer_core import OneModel
 

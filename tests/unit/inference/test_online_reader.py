@@ -3,7 +3,7 @@
 import numpy as np
 
 from features.feast_row import RowsRead
-from inference.online_reader import _joined
+from inference.reading.online_reader import _joined
 
 
 def rows(count: int, first: int, error: str = "") -> RowsRead:

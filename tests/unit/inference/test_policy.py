@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from contracts.errors import ConfigError, StateError
-from inference.manifest import digest
-from inference.policies import DEFAULT
-from inference.policy import DeclaredPolicy, policy_of, read_policy
-from inference.policy_store import FOLDER, POLICY_FILE, find, keep, place_of
-from inference.policy_watch import PolicyWatch
+from inference.models.manifest import digest
+from inference.policy import DEFAULT
+from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
+from inference.policy.store import FOLDER, POLICY_FILE, find, keep, place_of
+from inference.policy.watch import PolicyWatch
 from tests.unit.inference.support import policy
 
 OVERRIDE = {

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from contracts.events import Prediction
 from contracts.frame import Columns
 from features.catalog import CUSTOMER_PROFILE, SERVICE
-from inference.breaker import Breaker
-from inference.decision import decide
-from inference.ladder import RUNG_NAMES
-from inference.manifest import Manifest, Thresholds
-from inference.model import LightGbmModel, Model
-from inference.policy_watch import FixedPolicy
-from inference.rules import RuleBook, declared_rules
-from inference.scorer_core import ScorerCore
-from inference.served import FeatureServer
-from inference.trees import Box
+from inference.models.manifest import Manifest, Thresholds
+from inference.models.model import LightGbmModel, Model
+from inference.models.trees import Box
+from inference.policy.decision import decide
+from inference.policy.ladder import RUNG_NAMES
+from inference.policy.rules import RuleBook, declared_rules
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.served import FeatureServer
+from inference.scorer.core import ScorerCore
 from tests.unit.inference.support import (
     EPOCH,
     START_MS,

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from contracts.events import PolicyUsed, Prediction, Reason
 from contracts.frame import Columns, strings
 from features.catalog import SERVICE
-from inference.decision import Decided
-from inference.ladder import RUNG_NAMES
-from inference.model import ModelName
-from inference.prediction import Judged, PredictionWriter, Timing, _numbers, _texts
-from inference.rules import declared_rules
-from inference.served import NO_AGE, Served
+from inference.models.model import ModelName
+from inference.policy.decision import Decided
+from inference.policy.ladder import RUNG_NAMES
+from inference.policy.prediction import Judged, PredictionWriter, Timing, _numbers, _texts
+from inference.policy.rules import declared_rules
+from inference.reading.served import NO_AGE, Served
 from tests.unit.inference.support import policy
 
 RULES = declared_rules(policy().policy.rules)

@@ -12,8 +12,8 @@ import pytest
 
 from contracts.crash_points import REGISTRY_POINTS
 from contracts.errors import ModelError
-from inference.manifest import Champion, read_champion
-from inference.registry import Registry
+from inference.models.manifest import Champion, read_champion
+from inference.release.registry import Registry
 from tests.unit.inference.versions import CHANGE, add
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ModelError
-from inference.manifest import MANIFEST_FILE, Champion
-from inference.registry import Registry
-from inference.registry_store import FolderStore, RegistryStore
-from inference.release import Release
+from inference.models.manifest import MANIFEST_FILE, Champion
+from inference.release.registry import Registry
+from inference.release.registry_store import FolderStore, RegistryStore
+from inference.release.release import Release
 from tests.unit.inference.versions import CHANGE, add
 
 STORES: dict[str, Callable[[Path], RegistryStore]] = {"folder": FolderStore}

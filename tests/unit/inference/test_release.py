@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ModelError
-from inference.manifest import Champion, read_champion
-from inference.release import SHADOWS_MAX, Canary, Release, read_release
+from inference.models.manifest import Champion, read_champion
+from inference.release.release import SHADOWS_MAX, Canary, Release, read_release
 
 
 def pointer(version: str) -> Champion:

@@ -11,12 +11,12 @@ import pytest
 
 from contracts.errors import StateError
 from features.catalog import CUSTOMER_PROFILE
-from inference.explain import explain
-from inference.lake import Lake
-from inference.lake_sample import draw
-from inference.policy_store import FOLDER
-from inference.registry import Registry
-from inference.replay import Replay, Replayed
+from inference.lake.lake import Lake
+from inference.lake.sample import draw
+from inference.policy.store import FOLDER
+from inference.release.registry import Registry
+from inference.replay.explain import explain
+from inference.replay.replay import Replay, Replayed
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import decided_lake, registry_of
 from tests.unit.inference.support import EPOCH

@@ -8,17 +8,17 @@ import orjson
 import pytest
 
 from contracts.errors import ModelError
-from inference import training_set
-from inference.champion import Definitions, load_champion
-from inference.compare import Side, compare
-from inference.manifest import REPORT_FILE, REPORT_PAGE_FILE, Champion, digest
-from inference.profile_history import NoProfileHistory
-from inference.provenance import Provenance
-from inference.registry import Change, Registry
-from inference.reproduce import reproduce
-from inference.train import Trained, train
-from inference.train_settings import TrainSettings
-from inference.training_set import TrainingSet
+from inference.lake.profile_history import NoProfileHistory
+from inference.models.manifest import REPORT_FILE, REPORT_PAGE_FILE, Champion, digest
+from inference.models.provenance import Provenance
+from inference.release.champion import Definitions, load_champion
+from inference.release.registry import Change, Registry
+from inference.training import training_set
+from inference.training.compare import Side, compare
+from inference.training.reproduce import reproduce
+from inference.training.settings import TrainSettings
+from inference.training.train import Trained, train
+from inference.training.training_set import TrainingSet
 from tests.unit.inference.conftest import Made
 
 SETTINGS = TrainSettings(

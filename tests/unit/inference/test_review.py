@@ -9,17 +9,17 @@ import pytest
 from contracts.events import ReviewCase, ReviewVerdict
 from contracts.frame import Columns, take
 from features.definition import DAY_MS
-from inference.breaker import Breaker
-from inference.live import Live, LiveCanary
-from inference.manifest import Thresholds
-from inference.model import Model, ModelName
-from inference.policy import ReviewTerms
-from inference.policy_watch import FixedPolicy
-from inference.review_desk import Opened, ReviewDesk, drawn
-from inference.review_queue import Case, figures, now_ms, order, queue
-from inference.scorer_core import ScorerCore
-from inference.scorer_position import Sampled, decode_position, encode_lanes
-from inference.served import FeatureServer
+from inference.models.manifest import Thresholds
+from inference.models.model import Model, ModelName
+from inference.policy.policy import ReviewTerms
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.served import FeatureServer
+from inference.release.live import Live, LiveCanary
+from inference.review.desk import Opened, ReviewDesk, Sampled, drawn
+from inference.review.queue import Case, figures, now_ms, order, queue
+from inference.scorer.core import ScorerCore
+from inference.scorer.position import decode_position, encode_lanes
 from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, policy
 from tests.unit.inference.test_scorer_core import OneModel
 

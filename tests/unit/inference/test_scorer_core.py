@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from contracts.events import Prediction
 from contracts.frame import Columns, concat, length, take
 from features.catalog import CUSTOMER_PROFILE, SERVICE, TERMINAL
-from inference.breaker import Breaker
-from inference.drift import DriftWatch
-from inference.drift_settings import DriftSettings
-from inference.manifest import Manifest, Thresholds
-from inference.model import LightGbmModel, Model, ModelName
-from inference.policy_watch import FixedPolicy
-from inference.scorer_core import Scored, ScorerCore
-from inference.served import FeatureServer
+from inference.drift.settings import DriftSettings
+from inference.drift.watch import DriftWatch
+from inference.models.manifest import Manifest, Thresholds
+from inference.models.model import LightGbmModel, Model, ModelName
+from inference.policy.watch import FixedPolicy
+from inference.reading.breaker import Breaker
+from inference.reading.served import FeatureServer
+from inference.scorer.core import Scored, ScorerCore
 from tests.unit.inference.support import (
     EPOCH,
     MemoryReader,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from inference.serve_queue import Answer, AnswerQueue
-from inference.serve_request import ServeError
+from inference.serve.queue import Answer, AnswerQueue
+from inference.serve.request import ServeError
 
 ROWS_MAX, ROWS_A_BATCH = 8, 4
 

@@ -7,20 +7,20 @@ import pytest
 
 from contracts.errors import ModelError
 from features.catalog import DEFINITIONS_HASH, SERVICE
-from inference import training_set
-from inference.champion import Definitions, load_champion
 from inference.drift.baseline import decode
 from inference.drift.season import CALENDAR
-from inference.manifest import BASELINE_FILE, Champion
-from inference.metrics_offline import average_precision
-from inference.model import baseline_of
-from inference.profile_history import NoProfileHistory
-from inference.provenance import Provenance
-from inference.registry import Change, Registry
-from inference.reproduce import REPRODUCED
-from inference.train import Trained, thresholds, train
-from inference.train_settings import TrainSettings
-from inference.training_set import TrainingSet
+from inference.lake.profile_history import NoProfileHistory
+from inference.models.manifest import BASELINE_FILE, Champion
+from inference.models.model import baseline_of
+from inference.models.provenance import Provenance
+from inference.release.champion import Definitions, load_champion
+from inference.release.registry import Change, Registry
+from inference.training import training_set
+from inference.training.metrics_offline import average_precision
+from inference.training.reproduce import REPRODUCED
+from inference.training.settings import TrainSettings
+from inference.training.train import Trained, thresholds, train
+from inference.training.training_set import TrainingSet
 from tests.unit.inference.conftest import Made
 
 SETTINGS = TrainSettings(max_bin=255, rounds_max=80, rounds_patience=15, validation_share=0.25)

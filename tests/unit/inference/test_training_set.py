@@ -9,10 +9,10 @@ import pytest
 
 from contracts.errors import ModelError
 from features.catalog import CUSTOMER, SERVICE
-from inference import training_set
-from inference.lake import Lake
-from inference.profile_history import NoProfileHistory
-from inference.time_split import split
+from inference.lake.lake import Lake
+from inference.lake.profile_history import NoProfileHistory
+from inference.training import training_set
+from inference.training.time_split import split
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import BEGIN_MS, DAY_MS, DELAY_MS, Made, events
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from features.catalog import SERVICE
-from inference.calibration import Calibration
-from inference.manifest import Manifest
-from inference.model import LightGbmModel
-from inference.trees import Box
+from inference.models.calibration import Calibration
+from inference.models.manifest import Manifest
+from inference.models.model import LightGbmModel
+from inference.models.trees import Box
 from tests.unit.inference.support import trained_text
 
 WIDTH = len(SERVICE.columns)

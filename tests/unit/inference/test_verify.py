@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.frame import take
-from inference.lake import FixedLake, Lake
-from inference.verify import verify
-from inference.verify_metrics import VerifyMetrics
+from inference.lake.lake import FixedLake, Lake
+from inference.verify.metrics import VerifyMetrics
+from inference.verify.verify import verify
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import Made, events
 

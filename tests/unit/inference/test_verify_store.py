@@ -6,7 +6,7 @@ import pytest
 from contracts.frame import Columns
 from features.catalog import CUSTOMER
 from features.feast_row import RowsRead
-from inference.verify_store import compare_store
+from inference.verify.store import compare_store
 
 WIDTH = len(CUSTOMER.columns)
 ROWS: Columns = {"customer_id": np.array([b"c1", b"c1", b"c1"]), "pos": np.array([10, 20, 30])}

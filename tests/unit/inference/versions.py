@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from features.catalog import DEFINITIONS_HASH, SERVICE
-from inference.registry import Change, Registry
+from inference.release.registry import Change, Registry
 from tests.unit.inference.support import trained_text
 
 CHANGE = Change(who="tester", at_ms=1, why="because")

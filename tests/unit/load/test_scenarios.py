@@ -2,7 +2,7 @@
 
 from contracts.errors import ModelError
 from contracts.events import Quality
-from inference.release import Stage
+from inference.release.release import Stage
 from load.plan import DAY_MS
 from load.scenarios.person import Act, Person
 from load.scenarios.plot import Line, Mark, draw

@@ -13,9 +13,9 @@ from contracts.errors import ModelError
 from contracts.frame import Columns, Kind, strings
 from inference.learner.core import LearnerCore
 from inference.learner.ports import Outcome, Training
-from inference.learner_settings import LearnerSettings
-from inference.manifest import Thresholds
-from inference.release import Stage
+from inference.learner.settings import LearnerSettings
+from inference.models.manifest import Thresholds
+from inference.release.release import Stage
 
 DAY_MS = 86_400_000
 START_MS = 1_525_132_800_000  # 2018-05-01

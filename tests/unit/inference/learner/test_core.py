@@ -11,8 +11,8 @@ import pytest
 from contracts.events import Quality
 from contracts.frame import Kind
 from inference.learner.core import LearnerCore
-from inference.learner_settings import RetrainSettings
-from inference.manifest import Thresholds
+from inference.learner.settings import RetrainSettings
+from inference.models.manifest import Thresholds
 from tests.handbook import HANDBOOK, needs_handbook
 from tests.unit.inference.learner.offline import matured
 from tests.unit.inference.learner.support import (

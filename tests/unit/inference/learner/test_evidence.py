@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contracts.events import Quality
 from inference.learner.evidence import evidence_of, leave
-from inference.live_evidence import Figures, FolderEvidence
+from inference.release.live_evidence import Figures, FolderEvidence
 
 
 def matured(model: str, stage: str, days: int, hits: int, misses: int) -> Quality:

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.events import Quality
 from inference.learner.fairness import chance
-from inference.learner_settings import FairnessSettings
+from inference.learner.settings import FairnessSettings
 from tests.unit.inference.learner.support import (
     DAY_MS,
     START_MS,

@@ -7,9 +7,9 @@ import pytest
 from contracts.errors import ModelError
 from inference.learner.ports import Training
 from inference.learner.registry_models import RegistryModels
-from inference.live_evidence import Figures, Report, write_report
-from inference.manifest import Thresholds
-from inference.registry import Change, Registry
+from inference.models.manifest import Thresholds
+from inference.release.live_evidence import Figures, Report, write_report
+from inference.release.registry import Change, Registry
 from tests.unit.inference.versions import CHANGE, offer
 
 MANIFEST = {

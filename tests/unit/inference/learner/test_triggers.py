@@ -6,6 +6,7 @@ import pytest
 from contracts.events import Quality
 from inference.learner.core import LearnerCore
 from inference.learner.ports import Training
+from inference.learner.settings import RetrainSettings
 from inference.learner.triggers import (
     DriftAlert,
     Standing,
@@ -15,7 +16,6 @@ from inference.learner.triggers import (
     fired,
     remember,
 )
-from inference.learner_settings import RetrainSettings
 from tests.unit.inference.learner.support import (
     DAY_MS,
     START_MS,

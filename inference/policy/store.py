@@ -1,0 +1,91 @@
+"""Every policy that was ever live, by digest, beside the models: what a replay finds its policy in.
+
+<models>/policy.yaml             the policy in force, where no other file is named
+<models>/.policies/<sha256>.yaml a policy that was live, byte for byte; never changed
+<models>/.policies/live          the digest of the last one
+"""
+
+import os
+from pathlib import Path
+
+from contracts.errors import ConfigError, StateError
+from inference.models.manifest import digest
+from inference.policy import DEFAULT
+from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
+
+FOLDER = ".policies"
+LIVE_FILE = "live"
+POLICY_FILE = "policy.yaml"
+
+
+def place_of(models: Path, named: Path | None) -> Path:
+    """Return the file of the policy in force: the named one, the registry's, or the default."""
+    if named is not None:
+        return named
+    own = models / POLICY_FILE
+    return own if own.exists() else DEFAULT
+
+
+def keep(models: Path, declared: DeclaredPolicy) -> None:
+    """Keep a policy for replays, before it decides anything.
+
+    Raises:
+        ConfigError: E_POLICY_STORE, the folder cannot be written.
+    """
+    folder = models / FOLDER
+    path = folder / f"{declared.sha256}.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write(path, declared.data)
+        write(folder / LIVE_FILE, declared.sha256.encode())
+    except OSError as error:
+        raise ConfigError(
+            "E_POLICY_STORE", f"a policy that goes live must be kept: {error.strerror}", str(folder),
+            "make the folder writable to the scorer",
+        ) from error  # fmt: skip
+
+
+def last_live(models: Path) -> DeclaredPolicy | None:
+    """Return the policy that was last live here; None where none was, or it cannot be read."""
+    try:
+        return find(models, (models / FOLDER / LIVE_FILE).read_text().strip())
+    except (OSError, StateError):
+        return None
+
+
+def find(models: Path, sha256: str) -> DeclaredPolicy:
+    """Return the policy of that digest: one that was live, or the default of this code.
+
+    Raises:
+        StateError: E_POLICY_UNKNOWN, no such policy is kept; E_POLICY_DAMAGED.
+    """
+    path = models / FOLDER / f"{sha256}.yaml"
+    if not path.exists():
+        default = read_policy(DEFAULT)
+        if default.sha256 == sha256:
+            return default
+        raise StateError(
+            "E_POLICY_UNKNOWN", f"no policy {sha256[:16]}… was live here", str(path.parent),
+            "copy the file from the machine whose scorer used it",
+        )  # fmt: skip
+    data = path.read_bytes()
+    if digest(data) != sha256:
+        raise StateError("E_POLICY_DAMAGED", "is not what its name says", str(path), "restore it from a copy")
+    try:
+        return policy_of(data, path)
+    except ConfigError as error:
+        raise StateError(
+            "E_POLICY_UNKNOWN", f"this code cannot read it: {error.what}", str(path),
+            "use the code that was live with it",
+        ) from error  # fmt: skip
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as sink:
+        sink.write(data)
+        sink.flush()
+        os.fsync(sink.fileno())
+    part.replace(path)

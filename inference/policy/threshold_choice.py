@@ -1,0 +1,124 @@
+"""The two thresholds that cost least for a review capacity, on payments whose outcome is known.
+
+An approved fraud costs its share of the amount, a review costs a look and finds out the truth, a declined
+legitimate payment costs a customer's patience. The cost of a pair of thresholds is a sum of a part that only
+the lower and a part that only the upper decides, so for each upper one the best lower one within the capacity
+is a sliding minimum: all pairs are weighed in one pass. The capacity binds on the mean day.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import StateError
+from features.catalog import SERVICE
+from features.definition import DAY_MS
+from inference.lake.lake import Lake
+from inference.lake.predictions import known_labels, parts
+from inference.policy.policy import ReviewTerms
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+UNKNOWN = -1
+_AMOUNT = SERVICE.columns.index("amount_minor")
+
+
+class Scored(NamedTuple):
+    """Scored payments: score, amount (minor units), label (1 fraud, 0 legitimate, -1 unknown); (n,) each."""
+
+    score: Floats
+    amount_minor: Floats
+    label: Ints
+    days: int
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """The choice and what it would have cost and done on the payments it was made from."""
+
+    review: float
+    decline: float
+    reviews_a_day: float
+    declines_a_day: float
+    cost_minor: float
+    cost_of_approving_all_minor: float
+    payments: int
+    labelled: int
+    days: int
+
+
+def choose(scored: Scored, terms: ReviewTerms) -> Chosen:
+    """Return the cheapest thresholds within the capacity; a threshold of 1 is one that nothing reaches.
+
+    >>> amounts, labels = np.array([100.0, 9000.0, 9000.0]), np.array([0, 1, 1])
+    >>> scored = Scored(np.array([0.1, 0.5, 0.9]), amounts, labels, days=1)
+    >>> costs = dict(review_cost_minor=500, decline_cost_minor=1000, loss_share=1.0)
+    >>> found = choose(scored, ReviewTerms(cards_a_day=1, **costs))
+    >>> (found.review, found.decline, found.cost_minor)
+    (0.5, 0.5, 0.0)
+    """
+    order = np.argsort(scored.score, kind="stable")
+    score, label = scored.score[order], scored.label[order]
+    lost = np.where(label == 1, scored.amount_minor[order] * terms.loss_share, 0.0)
+    annoyed = np.where(label == 0, float(terms.decline_cost_minor), 0.0)
+    cuts = np.append(np.flatnonzero(np.diff(score, prepend=-np.inf) > 0), len(score))  # rows below each cut
+    approved = np.concatenate(([0.0], np.cumsum(lost)))[cuts]
+    declined = np.concatenate((np.cumsum(annoyed[::-1])[::-1], [0.0]))[cuts]
+    lower, upper = _cheapest(approved, declined, cuts, terms, terms.cards_a_day * scored.days)
+    reviews, days = int(cuts[upper] - cuts[lower]), max(1, scored.days)
+    return Chosen(
+        review=_threshold(score, int(cuts[lower])), decline=_threshold(score, int(cuts[upper])),
+        reviews_a_day=reviews / days, declines_a_day=(len(score) - int(cuts[upper])) / days,
+        cost_minor=float(approved[lower] + terms.review_cost_minor * reviews + declined[upper]),
+        cost_of_approving_all_minor=float(lost.sum()), payments=len(score),
+        labelled=int((label != UNKNOWN).sum()), days=scored.days,
+    )  # fmt: skip
+
+
+def of_lake(lake: Lake, from_ms: int | None = None, to_ms: int | None = None) -> Scored:
+    """Return the lake's scored payments in a range of event time.
+
+    Raises:
+        StateError: E_LAKE_EMPTY; E_THRESHOLDS_EMPTY, none was scored, or none has a label.
+    """
+    labels = known_labels(lake)
+    rows = [
+        (one["score"], one["features"]["values"][_AMOUNT] or 0.0, labels.get(one["transaction_id"], UNKNOWN),
+         one["event_time"] // DAY_MS)
+        for part in parts(lake, from_ms, to_ms) for one in part if "score" in one
+    ]  # fmt: skip
+    if not any(row[2] != UNKNOWN for row in rows):
+        raise StateError(
+            "E_THRESHOLDS_EMPTY", f"{len(rows):,} scored payments, none with a label", str(lake.folder),
+            "wait for labels, or widen --from and --to",
+        )  # fmt: skip
+    score, amount, label, day = (np.array(column) for column in zip(*rows, strict=True))
+    return Scored(score, amount, label.astype(np.int64), len(np.unique(day)))
+
+
+def _cheapest(
+    approved: Floats, declined: Floats, cuts: Ints, terms: ReviewTerms, capacity: int
+) -> tuple[int, int]:
+    """Return the places of the cheapest pair of cuts, the mildest of equally cheap ones."""
+    cost = terms.review_cost_minor
+    alone = (approved - cost * cuts).tolist()  # what the lower cut adds
+    both = (declined + cost * cuts).tolist()  # what the upper cut adds
+    rows = cuts.tolist()
+    window: deque[int] = deque()  # lower cuts within the capacity, the cheapest first
+    best = (float("inf"), 0, 0)
+    for upper in range(len(rows)):
+        while window and alone[window[-1]] >= alone[upper]:
+            window.pop()
+        window.append(upper)
+        while rows[upper] - rows[window[0]] > capacity:
+            window.popleft()
+        total = both[upper] + alone[window[0]]
+        if total <= best[0]:
+            best = (total, window[0], upper)
+    return best[1], best[2]
+
+
+def _threshold(score: Floats, below: int) -> float:
+    return float(score[below]) if below < len(score) else 1.0

@@ -1,0 +1,125 @@
+"""The policy in force, watched: a new file is checked off the event path and taken up at a batch boundary.
+
+Whatever is wrong with a new file, the present policy stays and the refusal is told and counted.
+"""
+
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from contracts.errors import ConfigError
+from inference.policy import DEFAULT
+from inference.policy.policy import DeclaredPolicy, read_policy
+from inference.policy.store import keep, last_live, place_of
+
+log = structlog.get_logger(__name__)
+
+
+class PolicySource(Protocol):
+    """Where the scorer gets the policy of the next batch."""
+
+    def current(self) -> DeclaredPolicy:
+        """Return the policy in force."""
+
+
+class PolicyListener(Protocol):
+    """Told what becomes of policies, in the watching thread."""
+
+    def policy_live(self, declared: DeclaredPolicy) -> None:
+        """Hear that the policy decides from the next batch on."""
+
+    def policy_refused(self, error: ConfigError) -> None:
+        """Hear why a file was refused; the present policy stays."""
+
+
+class FixedPolicy:
+    """One policy for ever.
+
+    >>> FixedPolicy().current().policy.name
+    'default'
+    """
+
+    def __init__(self, declared: DeclaredPolicy | None = None) -> None:
+        self._declared = declared or read_policy(DEFAULT)
+
+    def current(self) -> DeclaredPolicy:
+        """Return the policy."""
+        return self._declared
+
+
+class PolicyWatch:
+    """Looks at the policy's file once an interval in a thread of its own; `current` never waits.
+
+    Args:
+        models: the registry's folder, in which live policies are kept.
+        file: the policy's file; None means the registry's own, or the default.
+        keeping: whether a policy is kept for replays before it decides; not where nothing is recorded.
+    """
+
+    def __init__(
+        self, models: Path, file: Path | None, listener: PolicyListener, interval_s: float = 1.0,
+        keeping: bool = True,
+    ) -> None:  # fmt: skip
+        self._keeping = keeping
+        self._models, self._file, self._listener = models, file, listener
+        self._interval_s = interval_s
+        self._declared: DeclaredPolicy | None = None
+        self._refused = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="policy-watch", daemon=True)
+
+    def start(self) -> None:
+        """Read the policy, then watch its file. One that is refused leaves the last live policy in force.
+
+        Raises:
+            ConfigError: as `read_policy`, and no policy was live here before.
+        """
+        error = self.look()
+        if self._declared is None:
+            self._declared = last_live(self._models)
+            if self._declared is None:
+                raise error or ConfigError("E_POLICY_FILE", "no policy", str(self._file))
+            self._listener.policy_live(self._declared)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the watching thread."""
+        self._ended.set()
+
+    def current(self) -> DeclaredPolicy:
+        """Return the policy in force."""
+        if self._declared is None:
+            raise ConfigError("E_POLICY_FILE", "no policy was read yet", str(self._file), "start the watch")
+        return self._declared
+
+    def look(self) -> ConfigError | None:
+        """Take up the file if it changed; return why it was refused."""
+        try:
+            declared = read_policy(place_of(self._models, self._file))
+            if self._declared is not None and declared.sha256 == self._declared.sha256:
+                self._refused = ""
+                return None
+            if self._keeping:
+                keep(self._models, declared)
+        except ConfigError as error:
+            self._refuse(error)
+            return error
+        self._declared, self._refused = declared, ""
+        self._listener.policy_live(declared)
+        log.info(
+            "policy_live", name=declared.policy.name, version=declared.policy.version, sha256=declared.sha256
+        )
+        return None
+
+    def _refuse(self, error: ConfigError) -> None:
+        if self._refused == str(error):
+            return
+        self._refused = str(error)
+        log.error("policy_refused", code=error.code, error=str(error))
+        self._listener.policy_refused(error)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self.look()

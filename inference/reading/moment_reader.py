@@ -1,0 +1,159 @@
+"""Features as of a moment, or with a payment that is not in the log yet: finalised from tiles in Redis.
+
+A stored row is as of its key's last event and stands still while windows shrink. Beside it lie the key's
+tiles, its packed state, from which the stream's own kernel computes what holds at any later moment. Nothing
+is written.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from contracts.frame import Columns, Kind
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, TERMINAL
+from features.definition import Entity
+from features.feast_row import RowsRead
+from features.finalise import Finalised, Finaliser
+from inference.reading.breaker import Breaker
+from inference.reading.online_reader import FeatureReader
+from inference.reading.served import read_store
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Keys = NDArray[np.bytes_]
+
+log = structlog.get_logger(__name__)
+
+
+class Held(NamedTuple):
+    """What the store holds of n keys of one entity.
+
+    `newest_ms` is the event time that the row is as of, -1 for a key without a past. A key is `uncertain`
+    when its row is there and its tiles are not, when either cannot be read, or when it is not there while
+    the stages are filling the store: all its values are null then.
+    """
+
+    packed: list[bytes]
+    newest_ms: Ints
+    uncertain: Flags
+
+
+class Profiles(NamedTuple):
+    """The profiles of n customers: values (n, k), and as of when, -1 where there is none."""
+
+    values: Floats
+    time_ms: Ints
+
+
+class Stored(NamedTuple):
+    """One read of the store, by the order of the keys that were asked for."""
+
+    customer: Held
+    terminal: Held
+    profile: Profiles
+
+
+class AsOf(NamedTuple):
+    """Values of n keys as of moments; `valid_until_ms` is when they may be others, largest int64 for never.
+
+    The time since the last event grows with every millisecond and is not what ends that validity.
+    """
+
+    values: Floats
+    uncertain: Flags
+    newest_ms: Ints
+    valid_until_ms: Ints
+
+
+class MomentReader:
+    """Reads rows with tiles and finalises them; not safe for use by two threads.
+
+    Args:
+        reader: one that reads tiles too.
+        whole: tells whether the store has all rows; asked only when a key is not there.
+        epoch: the run's; a row of another one was written for another log.
+    """
+
+    def __init__(
+        self, reader: FeatureReader, breaker: Breaker, whole: Callable[[], bool], epoch: int
+    ) -> None:
+        self._reader, self._breaker, self._whole, self._epoch = reader, breaker, whole, epoch
+        self._finalisers = {entity.name: Finaliser(entity) for entity in ENTITIES}
+
+    @property
+    def available(self) -> bool:
+        """Whether the store answered when it was last asked."""
+        return not self._breaker.open
+
+    def read(self, customers: Keys, terminals: Keys, elapsed_ms: float) -> Stored | None:
+        """Return what the store holds of keys, which may repeat; None when it is away.
+
+        Args:
+            customers: (n,).
+            terminals: (m,).
+            elapsed_ms: a time that never goes back, by which an absent store is tried again.
+        """
+        customer_keys, customer_of = np.unique(customers, return_inverse=True)
+        terminal_keys, terminal_of = np.unique(terminals, return_inverse=True)
+        read = read_store(self._reader, self._breaker, customer_keys, terminal_keys, elapsed_ms)
+        if read is None:
+            return None
+        customer, terminal = read
+        return Stored(
+            self._held(CUSTOMER, customer, customer_of),
+            self._held(TERMINAL, terminal, terminal_of),
+            _profiles(customer, customer_of),
+        )
+
+    def at(self, entity: Entity, held: Held, now_ms: Ints) -> AsOf:
+        """Return the values of n keys as of the moments (n,), every event so far counted.
+
+        Windows end at the moment, or at the key's newest event when that is later.
+        """
+        finalised, until_ms = self._finalisers[entity.name].at_until(held.packed, now_ms)
+        values, uncertain = _certain(entity, finalised, held)
+        return AsOf(values, uncertain, held.newest_ms, until_ms)
+
+    def with_pending(self, entity: Entity, held: Held, rows: Columns) -> tuple[Floats, Flags]:
+        """Return (n, k) what the stream would answer for each of n payments if it came next, each alone.
+
+        The second is (n,), the keys of which that cannot be told; their values are null.
+        """
+        finalised = self._finalisers[entity.name].with_pending(held.packed, rows, Kind.PAYMENT)
+        return _certain(entity, finalised, held)
+
+    def _held(self, entity: Entity, stored: RowsRead, of: NDArray[np.intp]) -> Held:
+        views = len(entity.views)
+        mine = stored.present & (stored.epochs == self._epoch)
+        there = mine[:, :views].all(axis=1)
+        has_tiles = np.array([bool(state) for state in stored.packed], np.bool_)
+        whole = there & has_tiles & mine[:, -1] & (stored.stamps[:, -1] == stored.stamps[:, 0])
+        uncertain = stored.failed | (there & ~whole)
+        absent = ~there & ~uncertain
+        if absent.any() and not self._whole():
+            uncertain |= absent
+        usable = whole & ~uncertain
+        newest_ms = np.where(usable, stored.event_time_ms[:, 0], -1)
+        packed = [stored.packed[at] if usable[at] else b"" for at in of.tolist()]
+        return Held(packed, newest_ms[of], uncertain[of])
+
+
+def _profiles(stored: RowsRead, of: NDArray[np.intp]) -> Profiles:
+    at, views = len(CUSTOMER.columns), len(CUSTOMER.views)
+    values = stored.values[:, at : at + len(CUSTOMER_PROFILE.columns)]
+    values = np.where(stored.failed[:, None], np.nan, values)
+    return Profiles(values[of], np.where(stored.failed, -1, stored.event_time_ms[:, views])[of])
+
+
+def _certain(entity: Entity, finalised: Finalised, held: Held) -> tuple[Floats, Flags]:
+    if finalised.unreadable.any():
+        log.error(
+            "tiles_not_readable", entity=entity.name, rows=int(finalised.unreadable.sum()),
+            next_step="run `headrace rebuild-store` once the stages run this code",
+        )  # fmt: skip
+    uncertain = held.uncertain | finalised.unreadable
+    return np.where(uncertain[:, None], np.nan, finalised.values), uncertain

@@ -1,0 +1,1 @@
+"""Who is in service: the registry, gates and promotions, champion, canary and shadows."""

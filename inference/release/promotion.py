@@ -1,0 +1,135 @@
+"""A promotion as people ask for it: gates first, then the registry; a refusal names gate, value and limit."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+import orjson
+
+from contracts.errors import ModelError
+from inference.models.manifest import REPORT_FILE
+from inference.release import gates
+from inference.release.champion import Definitions, load_champion
+from inference.release.gates import Evidence, Finding
+from inference.release.live_evidence import Figures, LiveEvidence
+from inference.release.registry import Change, Entry, Registry
+from inference.release.release import Release, Stage
+from inference.release.settings import GateSettings
+from inference.training.compare import Comparison, Side
+
+Compare = Callable[[Side, Side], Comparison]
+
+
+class Promoter:
+    """Promotes versions through the gates.
+
+    Args:
+        live: figures of the stream.
+        compare: compares two versions on the same labelled payments; None where there is no lake, and then
+            what training compared is taken, when it was with the present champion's figures.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        settings: GateSettings,
+        live: LiveEvidence,
+        compare: Compare | None = None,
+    ) -> None:
+        self._registry, self._settings, self._live, self._compare = registry, settings, live, compare
+
+    def judge(self, version_id: str, to: Stage) -> list[Finding]:
+        """Return what the gates before a stage say of a version.
+
+        Raises:
+            ModelError: E_MODEL_UNKNOWN, or what is wrong with the version's files.
+        """
+        return self._judge(self._registry.find(version_id), to, self._registry.release())
+
+    def promote(
+        self, version_id: str, to: Stage, change: Change, *, share_percent: float = 1.0, force: bool = False
+    ) -> tuple[Entry, list[Finding]]:
+        """Move a version to a stage when every gate before it holds, and return what the gates said.
+
+        The release that the gates were judged against must still be in force: of two promotions at once one
+        is refused. `force` passes gates by, and the audit says which.
+
+        Raises:
+            ModelError: E_GATE_REFUSED; E_GATE_FORCE, force without a reason; as `Registry.promote`.
+        """
+        if force and not change.why:
+            raise ModelError("E_GATE_FORCE", "gates are passed by without a reason", version_id, "give --why")
+        release = self._registry.release()
+        findings = self._judge(self._registry.find(version_id), to, release)
+        broken = [finding for finding in findings if not finding.holds]
+        if broken and not force:
+            raise ModelError(
+                "E_GATE_REFUSED", "; ".join(map(str, broken)), f"{version_id} to {to}",
+                "make it hold, let it score in shadow first, or pass it by with --force --why",
+            )  # fmt: skip
+        entry = self._registry.promote(
+            version_id, change, to, share_percent=share_percent, expected=release.revision,
+            gates=[msgspec.to_builtins(finding) for finding in findings],
+            action="promote" if not broken else "promote_by_force",
+        )  # fmt: skip
+        return entry, findings
+
+    def _judge(self, entry: Entry, to: Stage, release: Release) -> list[Finding]:
+        champion = release.champion
+        if champion is not None and champion.id == entry.id:
+            champion = None  # nothing to be compared with but itself
+        evidence = Evidence(
+            report=self._report(entry), golden=self._golden(entry),
+            against=None if champion is None else self._against(entry, release),
+            live=self._live.of(entry.id),
+            champion_live=Figures() if champion is None else self._live.of(champion.id),
+            has_champion=champion is not None,
+        )  # fmt: skip
+        return gates.judge(to, evidence, self._settings)
+
+    def _report(self, entry: Entry) -> Mapping[str, Any]:
+        if REPORT_FILE not in self._registry.manifest(entry).get("sha256", {}):
+            return {}
+        report: dict[str, Any] = orjson.loads(self._registry.file(entry, REPORT_FILE))
+        return report
+
+    def _golden(self, entry: Entry) -> bool:
+        """Load the version as a scorer would, its trial included, which scorers then need not wait for.
+
+        Raises:
+            ModelError: E_MODEL_*, whatever is wrong with it but its golden rows.
+        """
+        try:
+            side(self._registry, entry)
+        except ModelError as error:
+            if error.code == "E_MODEL_GOLDEN":
+                return False
+            raise
+        return True
+
+    def _against(self, entry: Entry, release: Release) -> Mapping[str, Any] | None:
+        """Return the comparison with the champion: on the lake's payments, else as training made it."""
+        assert release.champion is not None, "asked only where there is one"
+        if self._compare is not None:
+            try:
+                champion = self._registry.find(release.champion.id)
+                pair = side(self._registry, entry), side(self._registry, champion)
+                return self._compare(*pair).gain
+            except ModelError as error:
+                if error.code != "E_MODEL_COMPARE":  # too few labels after both trainings
+                    raise
+        found: Mapping[str, Any] | None = self._report(entry).get("comparison", {}).get("champion")
+        return found
+
+
+def side(registry: Registry, entry: Entry) -> Side:
+    """Return a version with its model, checked as a scorer checks it, to be compared.
+
+    Raises:
+        ModelError: E_MODEL_*.
+    """
+    manifest = registry.manifest(entry)
+    meant = Definitions(manifest["definitions_hash"], tuple(manifest["features"]))
+    load = partial(load_champion, registry.models, entry.pointer, meant)
+    return Side(id=entry.id, model=load(), manifest=manifest)

@@ -1,0 +1,1 @@
+"""The review queue: cases opened for people, and their verdicts."""

@@ -1,0 +1,1 @@
+"""The scorer: feature rows to one committed prediction each, in Kafka's transactions."""

@@ -1,0 +1,77 @@
+"""A scorer put together: clients, store, champion, core. What `headrace score` runs."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+
+from inference.clock import SystemClock
+from inference.policy.watch import PolicyWatch
+from inference.reading.breaker import Breaker
+from inference.reading.online_reader import RedisFeatureReader, StoreUnavailable
+from inference.reading.served import FeatureServer
+from inference.release.canary import CanaryGuard
+from inference.release.champion import ChampionWatch, load_champion, our_definitions
+from inference.release.keeper import ReleaseKeeper
+from inference.scorer.core import ScorerCore
+from inference.scorer.kafka import make_consumer, make_producer, refuse_lost_offsets
+from inference.scorer.metrics import ScorerMetrics
+from inference.scorer.scorer import Clients, Scorer
+from inference.scorer.settings import ScorerSettings
+
+
+class ScorerWorker:
+    """One scorer of a run, from settings to a clean end."""
+
+    def __init__(self, settings: ScorerSettings, metrics: ScorerMetrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._reader = RedisFeatureReader(settings.redis, settings.project, settings.reader)
+        self._watch = ChampionWatch(
+            settings.models,
+            partial(load_champion, settings.models, definitions=our_definitions()),
+            metrics,
+            settings.model_look_ms / 1000,
+            settings.models_secret,
+        )
+        self._keeper = ReleaseKeeper(
+            settings.models, settings.worker, settings.canary, SystemClock(), settings.models_secret
+        )
+        policy = settings.policy
+        self._policies = PolicyWatch(settings.models, policy.file, metrics, policy.look_ms / 1000)
+
+    def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
+        """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.
+
+        Raises:
+            Stop, StateError, ClusterError: as `Scorer.run`.
+            ConfigError: E_POLICY_*, the policy's file is refused and none was live before.
+        """
+        settings, clock = self._settings, SystemClock()
+        breaker = Breaker(settings.reader.probe_interval_ms)
+        server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
+        self._policies.start()
+        guard = CanaryGuard(settings.canary, self._keeper)
+        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard, settings.drift)
+        # Fences a predecessor before anything is read: offsets that it left in an open transaction are not
+        # told to anybody until then, or until the transaction times out.
+        producer = make_producer(settings)
+        refuse_lost_offsets(settings, settings.partitions)
+        consumer = make_consumer(settings)
+        self._watch.start()
+        self._keeper.start()
+        self._warm()
+        ready()
+        Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
+        # Only at a clean end: leaving a group that has fenced us would wait for ever.
+        self._watch.close()
+        self._keeper.close()
+        self._policies.close()
+        consumer.close()
+        self._reader.close()
+
+    def _warm(self) -> None:
+        """Compile the reader and open its connections before the first payment waits for them."""
+        nobody = np.array([b"-"])
+        with suppress(StoreUnavailable):  # scoring goes on without the store, and so does the start
+            self._reader.read(nobody, nobody)

@@ -1,0 +1,1 @@
+"""The HTTP door: decisions and features for callers who cannot wait for the stream."""
