@@ -74,6 +74,19 @@ def take(rows: Mapping[str, NDArray[Any]], which: NDArray[Any] | slice) -> Colum
     return {name: column[which] for name, column in rows.items()}
 
 
+def groups_of(numbers: NDArray[Any]) -> list[tuple[int, "NDArray[np.intp] | slice"]]:
+    """Return each number there is, smallest first, and the rows that have it; one number has a slice.
+
+    >>> groups_of(np.array([2, 0, 2]))
+    [(0, array([1])), (2, array([0, 2]))]
+    >>> groups_of(np.array([4, 4]))
+    [(4, slice(None, None, None))]
+    """
+    if len(numbers) and (numbers == numbers[0]).all():
+        return [(int(numbers[0]), slice(None))]
+    return [(number, np.flatnonzero(numbers == number)) for number in np.unique(numbers).tolist()]
+
+
 def concat(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
     """Return the rows of all parts one after the other; every part has the same columns."""
     if len(parts) == 1:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frame import Columns, Frame, encode, length, take
+from contracts.frame import Columns, Frame, encode, groups_of, length, take
 
 Lanes = dict[str, int]
 RECORD_BYTES_MAX = 900_000  # under the broker's default of 1 MiB with room for headers and batch framing
@@ -69,9 +69,8 @@ class LaneWriter:
             upto: the input position after this batch; every lane written here now reaches it.
         """
         records: list[tuple[int, bytes]] = []
-        for target in np.unique(targets).tolist():
-            part = take(rows, targets == target)
-            records += [(target, data) for data in self._lane(target, kind, part, upto)]
+        for target, which in groups_of(targets):
+            records += [(target, data) for data in self._lane(target, kind, take(rows, which), upto)]
         return records
 
     def _lane(self, target: int, kind: int, part: Columns, upto: int) -> list[bytes]:

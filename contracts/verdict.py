@@ -81,15 +81,15 @@ def judge(topic: str, batch: RawBatch, versions: tuple[Terms, ...] | None = None
         whole = _judge_part(parts[0][0], contracts[0], batch)
     else:
         whole = _judge_mixed(parts, contracts[0], batch)
-    events, origin, index = whole.events, batch, list(range(len(whole.events)))
+    events, origin, index = whole.events, batch, np.arange(len(whole.events))
     if whole.bad:
-        index = [i for i, event in enumerate(whole.events) if event is not None]
-        events, origin = [whole.events[i] for i in index], batch.pick(index)
-    heads = [whole.heads.get(row, NO_HEADERS) for row in index] if whole.heads else []
+        good = [i for i, event in enumerate(whole.events) if event is not None]
+        events, origin, index = [whole.events[i] for i in good], batch.pick(good), np.array(good, np.int64)
+    heads = [whole.heads.get(row, NO_HEADERS) for row in index.tolist()] if whole.heads else []
     _, columns = KINDS[topic]
     return Verdict(
         columns(events, origin, [head.traceparent for head in heads] or [""] * len(index)),
-        np.array(index, np.int64),
+        index,
         whole.bad,
         whole.extra_fields,
         sum(head.forged for head in heads),

@@ -386,3 +386,17 @@ def unpack_numbers(numbers: Ints, values: NDArray[np.float64], data: Bytes, offs
             else:
                 values[i, c] = np.nan
         offsets[i] = o
+
+
+@compiled
+def close_up(data: Bytes, begins: Ints, ends: Ints) -> int:
+    """Move pieces of bytes, in order, to where the one before ends; return where the last one does."""
+    o = 0
+    for i in range(len(begins)):
+        a, size = begins[i], ends[i] - begins[i]
+        begins[i] = o
+        for j in range(size):
+            data[o + j] = data[a + j]
+        o += size
+        ends[i] = o
+    return o

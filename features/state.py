@@ -12,7 +12,7 @@ from features.definition import Entity
 from features.idle import NEVER, arrive, idle_slots
 from features.key_table import UNKNOWN, KeyTable
 from features.meaning import meaning_of
-from features.packing import pack_numbers, unpack_numbers
+from features.packing import close_up, pack_numbers, unpack_numbers
 from features.view_parts import ViewParts, view_state
 from features.view_state import ViewState, grown_to
 
@@ -22,7 +22,7 @@ PACKED_VERSION = 2  # the first byte of a packed key; the definitions hash follo
 _NUMBERS = 3  # position, as-of time, last arrival
 _VARINT_BYTES = 10
 _NO_REST_MS = 1 << 60  # no key is ever idle as long
-_KEYS_AT_ONCE = 8192  # packed at once: room is reserved for the worst case
+_KEYS_AT_ONCE = 512  # packed at once: room for the worst case of so many stays in the processor's cache
 
 
 class Applied(NamedTuple):
@@ -75,6 +75,7 @@ class EntityState:
         self._newest_ms = NEVER
         self._swept = 0
         self._gone: set[bytes] = set()
+        self._packing = np.empty(0, np.uint8)
         self._grow(1)
 
     def __len__(self) -> int:
@@ -251,15 +252,22 @@ class EntityState:
         own = len(self._head) + _VARINT_BYTES * (_NUMBERS + len(self.entity.columns))
         bounds = own + np.sum([view.pack_bounds(slots) for view in self._views], axis=0, dtype=np.int64)
         begins = np.cumsum(bounds) - bounds
-        data = np.empty(int(bounds.sum()), np.uint8)
+        data = self._room(int(bounds.sum()))
         data[begins[:, None] + np.arange(len(self._head))] = np.frombuffer(self._head, np.uint8)
         offsets = begins + len(self._head)
         numbers = np.stack([self._position[slots], self._as_of_ms[slots], self._arrival_ms[slots]], axis=1)
         pack_numbers(numbers, self._values[slots], data, offsets)
         for view in self._views:
             view.pack(slots, data, offsets)
-        raw = data.tobytes()
+        end = close_up(data, begins, offsets)
+        raw = data[:end].tobytes()
         return [raw[a:b] for a, b in zip(begins.tolist(), offsets.tolist(), strict=True)]
+
+    def _room(self, size: int) -> NDArray[np.uint8]:
+        """Return bytes to pack into, the same each time: fresh ones would come as page faults."""
+        if len(self._packing) < size:
+            self._packing = np.empty(size, np.uint8)
+        return self._packing
 
     def _check(self, states: Sequence[bytes]) -> None:
         """Refuse states that these definitions did not write."""

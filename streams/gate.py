@@ -6,15 +6,13 @@ origin in headers. The gate has no state but its lanes: it may be ended anywhere
 committed offset, and readers drop what comes twice.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts.errors import Stop
 from contracts.event_columns import KINDS
-from contracts.frame import length, position, take
+from contracts.frame import groups_of, length, position, take
 from contracts.keys import partition_of
 from contracts.lanes import LaneWriter
 from contracts.raw import RawBatch
@@ -116,7 +114,7 @@ class GateCore:
         targets = partition_of(verdict.good[key], self._partitions[target_topic])
         return [
             Outgoing(target_topic, target, None, data, None)
-            for partition, rows in _by_partition(verdict.good["raw_partition"])
+            for partition, rows in groups_of(verdict.good["raw_partition"])
             for target, data in self._places[topic, partition].frames.emit(
                 kind, take(verdict.good, rows), targets[rows], position(spans[partition].last + 1)
             )
@@ -131,12 +129,7 @@ def spans_of(batch: RawBatch) -> dict[int, Span]:
     """
     offsets = np.array(batch.offsets, np.int64)
     spans = {}
-    for partition, rows in _by_partition(np.array(batch.partitions, np.int32)):
+    for partition, rows in groups_of(np.array(batch.partitions, np.int32)):
         own = offsets[rows]
         spans[partition] = Span(int(own[0]), int(own[-1]), bool((np.diff(own) > 0).all()))
     return spans
-
-
-def _by_partition(partitions: NDArray[np.int32]) -> Iterable[tuple[int, NDArray[np.intp]]]:
-    for partition in np.unique(partitions).tolist():
-        yield partition, np.flatnonzero(partitions == partition)

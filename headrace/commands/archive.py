@@ -22,7 +22,7 @@ def command() -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, stopping, telemetry
+    from headrace import environment, garbage, stopping, telemetry
     from streams.archive import Archive
     from streams.archive_metrics import ArchiveMetrics
     from streams.archive_settings import ArchiveSettings
@@ -35,5 +35,6 @@ def command() -> None:
     registry = CollectorRegistry()
     os.nice(LESS_URGENT)
     archive = Archive(settings, ArchiveMetrics(registry))
+    garbage.rest()
     telemetry.serve_metrics(run, "archive", registry, settings.metrics_port)
     archive.run(is_stopping)

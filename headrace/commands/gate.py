@@ -1,12 +1,7 @@
 """`headrace gate`: judge what producers publish."""
 
-import gc
-
 import click
 
-# Consumed records are tracked objects without cycles, thousands at once: at Python's default of 700 the
-# collector walks them again and again, for a quarter of the gate's time.
-YOUNG_OBJECTS_MAX = 200_000
 EXAMPLE = """
 \b
 Examples:
@@ -23,7 +18,7 @@ def command() -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, stopping, telemetry
+    from headrace import environment, garbage, stopping, telemetry
     from streams.gate_metrics import GateMetrics
     from streams.gate_settings import GateSettings
     from streams.gate_worker import GateWorker
@@ -35,7 +30,6 @@ def command() -> None:
     is_stopping = stopping.on_signals()
     registry = CollectorRegistry()
     worker = GateWorker(settings, GateMetrics(registry))
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS_MAX)
+    garbage.rest()
     telemetry.serve_metrics(run, "gate", registry, settings.metrics_port)
     worker.run(is_stopping)

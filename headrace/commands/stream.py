@@ -31,7 +31,7 @@ def command(stage: str) -> None:
     from contracts.meaning import note
     from features.meaning import meaning_of
     from features.service_meaning import service_meaning
-    from headrace import environment, telemetry
+    from headrace import environment, garbage, telemetry
     from streams.faust_app import StageProcess
     from streams.stage_definition import StageDefinition, StageName
     from streams.stage_metrics import StageMetrics
@@ -50,5 +50,6 @@ def command(stage: str) -> None:
     for meaning in (meaning_of(definition.entity), service_meaning()):
         note(run.lake, meaning)
     process.warm()
+    garbage.rest()
     telemetry.serve_metrics(run, worker, registry, settings.metrics_port)
     process.run()

@@ -11,7 +11,7 @@ import signal
 
 from prometheus_client import CollectorRegistry
 
-from headrace import environment, telemetry
+from headrace import environment, garbage, telemetry
 from load.bench.w1.entity import stage
 from load.bench.w1.growth import windows_of
 from streams.faust_app import StageProcess
@@ -39,6 +39,7 @@ def main() -> None:
     definition = StageDefinition(made, settings.topic_prefix, settings.partitions, settings.store.tiles)
     process = StageProcess(definition, settings, StageMetrics(registry, definition.name))
     process.warm()
+    garbage.rest()
     if asked.profile:
         _profile(asked.profile)
     telemetry.serve_metrics(run, WORKER, registry, settings.metrics_port)
