@@ -19,6 +19,8 @@ TETHER = Path(__file__).parent / "tether.py"
 POLL_S = 0.02
 KILL_WAIT_S = 10.0  # the kernel takes a while to give back the memory of a large process
 
+OURS_ALONE = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+
 
 class Process(msgspec.Struct, frozen=True):
     """A process that was started by us, perhaps by an earlier command.
@@ -81,7 +83,9 @@ class Process(msgspec.Struct, frozen=True):
 def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, tethered: bool) -> Process:
     """Start a command with its output appended to `log`.
 
-    A tethered process is killed by the kernel when the thread that started it ends, even by SIGKILL.
+    A tethered process is killed by the kernel when the thread that started it ends, even by SIGKILL. What
+    importing Feast put into our environment stays with us: a child's metrics would else be counted in files,
+    slower, and beside those of any process that had its number before.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if tethered:
@@ -95,7 +99,7 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, 
     )
     silence = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     pid = os.posix_spawn(
-        command[0], list(command), dict(environment),
+        command[0], list(command), {k: v for k, v in environment.items() if k not in OURS_ALONE},
         file_actions=[silence, output, (os.POSIX_SPAWN_DUP2, 1, 2)], setsid=True,
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE], setsigmask=[],
     )  # fmt: skip

@@ -31,6 +31,15 @@ def test_output_is_kept_and_the_exit_code_is_told(tmp_path: Path) -> None:
     assert sorted((tmp_path / "log").read_text().split()) == ["hello", "oh"]
 
 
+def test_a_child_counts_its_metrics_in_its_own_memory(tmp_path: Path) -> None:
+    shown = [sys.executable, "-c", "import os; print(sorted(n for n in os.environ if 'MULTIPROC' in n))"]
+    process = spawn(
+        shown, tmp_path / "log", os.environ | {"PROMETHEUS_MULTIPROC_DIR": "/nowhere"}, tethered=False
+    )
+    assert process.wait(10)
+    assert (tmp_path / "log").read_text() == "[]\n"
+
+
 def test_what_will_not_stop_is_ended(tmp_path: Path) -> None:
     process = started(tmp_path, DEAF)
     until(lambda: "deaf" in (tmp_path / "log").read_text(), timeout_s=20, what="the process is deaf")
