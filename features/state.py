@@ -67,7 +67,8 @@ class EntityState:
         self._views = [view_state(view) for view in entity.views]
         self._idle_ms = max(view.idle_ms for view in self._views) if forgets else _NO_REST_MS
         self._keys = KeyTable()
-        self._values = np.empty((0, len(entity.columns)))
+        self._width = len(entity.columns)
+        self._values = np.empty((0, self._width))
         self._position = np.empty(0, np.int64)
         self._as_of_ms = np.empty(0, np.int64)
         self._arrival_ms = np.empty(0, np.int64)
@@ -177,7 +178,7 @@ class EntityState:
         offsets = np.concatenate([ends[:1] * 0, ends[:-1]]) + len(self._head)
         slots = self._slots(np.array(names, np.bytes_))
         numbers = np.empty((len(slots), _NUMBERS), np.int64)
-        values = np.empty((len(slots), len(self.entity.columns)))
+        values = np.empty((len(slots), self._width))
         unpack_numbers(numbers, values, data, offsets)
         for view in self._views:
             view.unpack(slots, data, offsets)
@@ -249,7 +250,7 @@ class EntityState:
         return packed
 
     def _pack_some(self, slots: Ints) -> list[bytes]:
-        own = len(self._head) + _VARINT_BYTES * (_NUMBERS + len(self.entity.columns))
+        own = len(self._head) + _VARINT_BYTES * (_NUMBERS + self._width)
         bounds = own + np.sum([view.pack_bounds(slots) for view in self._views], axis=0, dtype=np.int64)
         begins = np.cumsum(bounds) - bounds
         data = self._room(int(bounds.sum()))
