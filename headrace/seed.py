@@ -45,7 +45,7 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
         old: the folder of the other run's lake.
 
     Raises:
-        ConfigError: E_SEED_SELF, E_RUN_FILE.
+        ConfigError: E_SEED_SELF; E_SEED_EPOCH, the run is older than the other; E_RUN_FILE.
         StateError: E_SEED_DONE, the run is seeded; E_SEED_BEGUN, E_SEED_UNDER_WAY, E_SEED_FACTS,
             E_SEED_PARTITIONS, E_SEED_SOURCE, E_LAKE_EMPTY, E_SEED_FILE.
         ClusterError: E_SEED_RUNNING, E_SEED_TOPICS, E_TOPIC_MISSING, E_STORE_DOWN.
@@ -63,6 +63,11 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
                 "make a new run to begin anew",
             )  # fmt: skip
         return add_definitions(FixedLake(old), into.lake.folder, before, source, options, on, tell)
+    if source.epoch >= into.settings.epoch:
+        raise ConfigError(
+            "E_SEED_EPOCH", f"the run (epoch {into.settings.epoch}) is not younger than the other",
+            source.lake, "make a new run: rows of an older one would not be replaced in the online store",
+        )  # fmt: skip
     with _stages(into.settings, again=before is not None) as stages:
         for stage in stages:
             stage.refuse_begun()
