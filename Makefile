@@ -23,7 +23,7 @@ test: $(READY)  ## every test that is not marked long, on real Kafka and Redis
 test-mlflow: $(MLFLOW)/.ready  ## the registry's tests on MLflow, whose client is kept in .mlflow
 	PYTHONPATH=$(CURDIR)/$(MLFLOW) $(BIN)/pytest -k 'mlflow or mirror' tests/unit/inference/test_registry.py \
 		tests/unit/inference/test_registry_store.py tests/unit/inference/test_mlflow_store.py \
-		tests/unit/headrace/test_mirror_command.py $(ARGS)
+		tests/unit/headrace/test_mirror_command.py tests/integration/test_release.py $(ARGS)
 
 test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
