@@ -18,15 +18,15 @@ demo: $(READY)  ## servers, workers, a first model, live payments and a summary
 
 test: $(READY)  ## every test that is not marked long, on real Kafka and Redis
 	$(BIN)/pytest -m 'not long' $(ARGS)
-	$(if $(ARGS),,$(MAKE) test-mlflow)
 
 test-mlflow: $(MLFLOW)/.ready  ## the registry's tests on MLflow, whose client is kept in .mlflow
 	PYTHONPATH=$(CURDIR)/$(MLFLOW) $(BIN)/pytest -k 'mlflow or mirror' tests/unit/inference/test_registry.py \
 		tests/unit/inference/test_registry_store.py tests/unit/inference/test_mlflow_store.py \
 		tests/unit/headrace/test_mirror_command.py tests/integration/test_release.py $(ARGS)
 
-test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data
+test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data, MLflow
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+	$(if $(ARGS),,$(MAKE) test-mlflow)
 
 check: $(READY)  ## lint, format, types and import directions
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from inference.release.registry_store import FolderStore, RegistryStore
 
 PLACE = ".mlflow"
 HAS_MLFLOW = importlib.util.find_spec("mlflow") is not None
-WHY_NOT = "MLflow's client is not installed: `make test-mlflow` runs these, and `make test` does last"
+WHY_NOT = "MLflow's client is not installed: `make test-mlflow` runs these, and `make test-long` does last"
 needs_mlflow = pytest.mark.skipif(not HAS_MLFLOW, reason=WHY_NOT)
 _MIRRORED = pytest.param("mirrored", marks=needs_mlflow)
 IN_USE = ["folder", _MIRRORED]  # what a registry is given
