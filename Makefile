@@ -72,7 +72,7 @@ $(READY): requirements.lock pyproject.toml
 	$$python -m venv $(VENV) || { echo 'the venv module is missing (Debian: apt install python3-venv)' >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m streams.stage_warm_up
+	$(BIN)/python -m streams.stage.warm_up
 	@touch $(READY)
 
 # Beside .venv, not in it: MLflow's client wants other versions of two packages than the lock has.

@@ -82,7 +82,7 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
     from headrace import environment
     from headrace import warm as hand_over
     from inference.lake.lake import Lake
-    from streams.stage_settings import StageSettings
+    from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")

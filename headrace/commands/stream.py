@@ -32,10 +32,10 @@ def command(stage: str) -> None:
     from features.meaning import meaning_of
     from features.service_meaning import service_meaning
     from headrace import environment, garbage, telemetry
-    from streams.faust_app import StageProcess
-    from streams.stage_definition import StageDefinition, StageName
-    from streams.stage_metrics import StageMetrics
-    from streams.stage_settings import StageSettings
+    from streams.stage.definition import StageDefinition, StageName
+    from streams.stage.faust_app import StageProcess
+    from streams.stage.metrics import StageMetrics
+    from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")

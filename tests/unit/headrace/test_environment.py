@@ -8,8 +8,8 @@ from contracts.connections import KafkaConnection
 from contracts.errors import ConfigError
 from headrace import environment
 from headrace.run import Run
-from streams.archive_settings import ArchiveSettings
-from streams.stage_settings import StageSettings
+from streams.archive.settings import ArchiveSettings
+from streams.stage.settings import StageSettings
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from streams.stage import StoreRows
+from streams.store.rows import StoreRows
 
 
 class NoStore:
-    """Takes rows and forgets them; see `streams.stage_partition.Store` and `OnlineStoreWriter`.
+    """Takes rows and forgets them; see `streams.stage.partition.Store` and `OnlineStoreWriter`.
 
     >>> NoStore().acknowledged(7)
     True

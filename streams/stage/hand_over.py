@@ -16,12 +16,12 @@ from confluent_kafka.admin import AdminClient
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, StateError
 from contracts.frame import position
-from streams.changelog import MARKER, Changelog, ChangelogReader
-from streams.entity_rows import KEY
-from streams.rebuild import StoreRebuild, has_members
-from streams.stage import Entry, Marker, Snapshot
-from streams.stage_definition import StageDefinition
-from streams.stage_settings import StageSettings
+from streams.stage.changelog import MARKER, Changelog, ChangelogReader
+from streams.stage.core import Entry, Marker, Snapshot
+from streams.stage.definition import StageDefinition
+from streams.stage.entity_rows import KEY
+from streams.stage.rebuild import StoreRebuild, has_members
+from streams.stage.settings import StageSettings
 
 TRANSACTION_S = 600.0  # the whole state of a partition is one transaction
 LOOK_S = 0.2

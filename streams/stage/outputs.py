@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from contracts.connections import KafkaConnection
 from contracts.errors import Stop
-from streams.stage import Step
-from streams.stage_dead_letters import DeadLetterTopic
+from streams.stage.core import Step
+from streams.stage.dead_letters import DeadLetterTopic
 
 OnStop = Callable[[Stop], None]
 RECORDS_QUEUED_MAX = 100_000

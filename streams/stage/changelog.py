@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from contracts.connections import KafkaConnection
 from contracts.crash_points import reach
 from contracts.errors import StateError, Stop
-from streams.stage import Entry, Marker, Snapshot
+from streams.stage.core import Entry, Marker, Snapshot
 
 MARKER = b"M"
 RECORDS_A_READ = 10_000

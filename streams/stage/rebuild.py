@@ -13,13 +13,15 @@ from confluent_kafka.admin import AdminClient
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError
-from streams.changelog import ChangelogReader, restored
-from streams.online_store import Events, OnlineStoreWriter, StoreTarget
-from streams.redis_socket import RedisSocket
-from streams.stage import StageRows, StoreRows
-from streams.stage_definition import StageDefinition
-from streams.stage_settings import StageSettings, StoreSettings
-from streams.stage_store import store_target
+from streams.stage.changelog import ChangelogReader, restored
+from streams.stage.core import StageRows
+from streams.stage.definition import StageDefinition
+from streams.stage.settings import StageSettings
+from streams.stage.store import store_target
+from streams.store.redis_socket import RedisSocket
+from streams.store.rows import StoreRows
+from streams.store.settings import StoreSettings
+from streams.store.writer import Events, OnlineStoreWriter, StoreTarget
 
 PATIENT = StoreSettings(connect_timeout_ms=2000.0, breaker_ms=5000.0, reply_timeout_ms=5000.0)
 WRITE_TIMEOUT_S = 600.0

@@ -12,8 +12,8 @@ from contracts import topics
 from contracts.frame import Columns, Frame, FrameError, Kind, decode, length
 from contracts.lanes import Lanes, accept
 from contracts.meaning import Meanings
-from streams.archive_frames import OWN, feature_table
-from streams.archive_rows import (
+from streams.archive.frames import OWN, feature_table
+from streams.archive.rows import (
     DeadLetterRows,
     JsonRows,
     RawDrift,

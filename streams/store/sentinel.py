@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Collection, Mapping
 
 from contracts import store_sentinel
-from streams.redis_socket import RedisSocket
+from streams.store.redis_socket import RedisSocket
 
 _EXCHANGE = (
     "if redis.call('HGET',KEYS[1],ARGV[1])==ARGV[2] then"

@@ -17,8 +17,8 @@ from contracts.keys import partition_of
 from contracts.lanes import LaneWriter
 from contracts.raw import RawBatch
 from contracts.verdict import Verdict, judge
-from streams.gate_letters import LetterLane, pointer_letter
-from streams.outgoing import Outgoing
+from streams.gate.letters import LetterLane, pointer_letter
+from streams.gate.outgoing import Outgoing
 
 ROUTES = {"transactions": ("events.customer", "customer_id"), "labels": ("events.terminal", "terminal_id")}
 

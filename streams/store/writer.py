@@ -13,11 +13,10 @@ from typing import NamedTuple
 from contracts.connections import RedisConnection
 from contracts.crash_points import ACK_BEFORE_WRITE, planted
 from features.feast_row import RowWriterCodec
-from streams.entity_rows import concat_rows, newest_rows
-from streams.redis_socket import RedisSocket, StoreDown
-from streams.sentinel import Sentinel
-from streams.stage import StoreRows
-from streams.stage_settings import StoreSettings
+from streams.store.redis_socket import RedisSocket, StoreDown
+from streams.store.rows import StoreRows, concat_rows, newest_rows
+from streams.store.sentinel import Sentinel
+from streams.store.settings import StoreSettings
 
 # While the store is down, more waiting batches than this are folded into one.
 PARTS_KEPT = 64
@@ -50,7 +49,7 @@ class _Refill(NamedTuple):
 
 
 class OnlineStoreWriter:
-    """Writes rows handed over by `put`, in one thread; see `streams.stage_partition.Store`."""
+    """Writes rows handed over by `put`, in one thread; see `streams.stage.partition.Store`."""
 
     def __init__(self, target: StoreTarget, settings: StoreSettings, events: Events, clock: Clock) -> None:
         self._target, self._settings, self._events, self._clock = (target, settings, events, clock)

@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from contracts.crash_points import COMMIT_EARLY, planted, reach
-from streams.stage import Snapshot, StageCore, Step, StoreRows
+from streams.stage.core import Snapshot, StageCore, Step
+from streams.store.rows import StoreRows
 
 
 class Outputs(Protocol):

@@ -8,7 +8,7 @@ from contracts.frame import position
 from contracts.header_check import RESERVED
 from contracts.raw import Header, Headers, RawBatch, Unreadable
 from contracts.strict_verdict import Rejection
-from streams.outgoing import Outgoing
+from streams.gate.outgoing import Outgoing
 
 PREFIX = "headrace.dlq."
 STAGE = "gate"

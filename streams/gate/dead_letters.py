@@ -24,9 +24,9 @@ from contracts.errors import ClusterError, ConfigError
 from contracts.header_check import RESERVED
 from contracts.raw import Header, Headers, RawBatch, Unreadable
 from contracts.verdict import judge
-from streams.gate_letters import PREFIX
-from streams.message_headers import headers_of
-from streams.unreadable import FETCH
+from streams.gate.letters import PREFIX
+from streams.gate.message_headers import headers_of
+from streams.gate.unreadable import FETCH
 
 TIMEOUT_S = 10.0
 ORIGINS = ("transactions", "labels")

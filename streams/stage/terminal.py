@@ -10,8 +10,9 @@ from features.catalog import TERMINAL
 from features.definition import Entity
 from features.meaning import meaning_of
 from features.state import EntityState
-from streams.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
-from streams.stage import Entry, Outcome, StoreRows
+from streams.stage.core import Entry, Outcome
+from streams.stage.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
+from streams.store.rows import StoreRows
 
 LATE_FOR_TERMINAL = 2
 

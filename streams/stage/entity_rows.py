@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from contracts.frame import strings
 from features.feast_tiles import Tiles
 from features.state import Applied, EntityState
-from streams.stage import Entry, StoreRows
+from streams.stage.core import Entry
+from streams.store.rows import StoreRows, newest_rows
 
 KEY = b"k"  # before an entity's key in the changelog, where chunks and markers have letters of their own
 
@@ -45,31 +46,3 @@ def with_tiles(state: EntityState, rows: StoreRows) -> StoreRows:
     packed = np.empty(len(rows.keys), np.object_)
     packed[:] = state.export(rows.keys)
     return rows._replace(tiles=Tiles(packed, state.valid_until_ms(rows.keys, rows.event_time_ms)))
-
-
-def newest_rows(rows: StoreRows) -> StoreRows:
-    """Return the last row of each key: what the store must hold after these rows.
-
-    >>> rows = StoreRows(np.array([b"a", b"a"]), np.array([[1.0], [2.0]]), np.array([5, 6]), np.array([0, 1]))
-    >>> newest_rows(rows).values.tolist()
-    [[2.0]]
-    """
-    last = {key: row for row, key in enumerate(rows.keys.tolist())}
-    if len(last) == len(rows.keys):
-        return rows
-    which: NDArray[np.int64] = np.fromiter(last.values(), np.int64, len(last))
-    return rows.take(which)
-
-
-def concat_rows(parts: list[StoreRows]) -> StoreRows:
-    """Return all rows, in order."""
-    if len(parts) == 1:
-        return parts[0]
-    tiles = [part.tiles for part in parts if part.tiles is not None]
-    return StoreRows(
-        np.concatenate([part.keys for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.event_time_ms for part in parts]),
-        np.concatenate([part.positions for part in parts]),
-        Tiles(*(np.concatenate(column) for column in zip(*tiles, strict=True))) if tiles else None,
-    )

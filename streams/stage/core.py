@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contracts.errors import Stop
 from contracts.frame import Columns, Frame, FrameError, concat, decode, form, length, position
 from contracts.lanes import Lanes, LaneWriter, accept
-from features.feast_tiles import Tiles
+from streams.store.rows import StoreRows
 
 Entry = tuple[bytes, bytes | None]  # a changelog record: key, and value or tombstone
 
@@ -31,26 +31,6 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     definitions_hash: str
     extra: dict[str, int] = {}
     incarnation: int = 0
-
-
-class StoreRows(NamedTuple):
-    """Rows for the online store: keys (n,) bytes, values (n, k), event time (n,) ms, positions (n,).
-
-    `tiles` are of the same keys as of the same rows, where the store keeps them.
-    """
-
-    keys: NDArray[np.bytes_]
-    values: NDArray[np.float64]
-    event_time_ms: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    tiles: Tiles | None = None
-
-    def take(self, which: "NDArray[np.int64] | slice") -> "StoreRows":
-        """Return the rows that an index array or a slice names."""
-        tiles = None if self.tiles is None else self.tiles.pick(which)
-        return StoreRows(
-            self.keys[which], self.values[which], self.event_time_ms[which], self.positions[which], tiles
-        )
 
 
 class DeadLetter(NamedTuple):

@@ -17,15 +17,15 @@ import structlog
 from contracts.crash_points import reach
 from contracts.errors import HeadraceError, Stop
 from contracts.frame import position
-from streams.changelog import Changelog, ChangelogReader, Restored
-from streams.no_store import NoStore
-from streams.online_store import OnlineStoreWriter
-from streams.outputs import OutputProducer, PartitionOutputs
-from streams.stage import Counts, Snapshot, StageCore, StageRows
-from streams.stage_definition import StageDefinition
-from streams.stage_metrics import StageMetrics
-from streams.stage_partition import Checkpoint, StagePartition, Waits
-from streams.stage_settings import StageSettings
+from streams.stage.changelog import Changelog, ChangelogReader, Restored
+from streams.stage.core import Counts, Snapshot, StageCore, StageRows
+from streams.stage.definition import StageDefinition
+from streams.stage.metrics import StageMetrics
+from streams.stage.outputs import OutputProducer, PartitionOutputs
+from streams.stage.partition import Checkpoint, StagePartition, Waits
+from streams.stage.settings import StageSettings
+from streams.store.no_store import NoStore
+from streams.store.writer import OnlineStoreWriter
 
 log = structlog.get_logger("streams.stage")
 

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 
 class JsonWriter:
-    """Makes JSON records of rows with as-of values; see `streams.stage.Writer`.
+    """Makes JSON records of rows with as-of values; see `streams.stage.core.Writer`.
 
     Args:
         src: the lane's source, `topic/partition`.

@@ -6,7 +6,7 @@ The headers are the gate's, so that `headrace dlq` reads both alike; readers fol
 import json
 from typing import Any, NamedTuple
 
-from streams.stage import DeadLetter
+from streams.stage.core import DeadLetter
 
 _NAMES = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_minor", "currency")
 _OPTIONAL = ("channel", "country")

@@ -1,7 +1,7 @@
 """The Faust app of one stage, and nothing else: settings, one topic, one agent, and the group's signals.
 
 Stock transport and no table: a message is a record batch, so Faust's cost a message is paid once for many
-rows, and state, changelog and acknowledgement follow the protocol of `streams.stage_partition`.
+rows, and state, changelog and acknowledgement follow the protocol of `streams.stage.partition`.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from faust.types import TP
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError, HeadraceError, Stop
-from streams.changelog import ChangelogReader
-from streams.no_store import NoStore
-from streams.online_store import Events, OnlineStoreWriter
-from streams.outputs import OutputProducer
-from streams.stage_definition import StageDefinition
-from streams.stage_metrics import StageMetrics
-from streams.stage_settings import StageSettings
-from streams.stage_store import store_target
-from streams.stage_warm_up import warm_up
-from streams.stage_worker import Servers, StageWorker, Watch, now_ms
+from streams.stage.changelog import ChangelogReader
+from streams.stage.definition import StageDefinition
+from streams.stage.metrics import StageMetrics
+from streams.stage.outputs import OutputProducer
+from streams.stage.settings import StageSettings
+from streams.stage.store import store_target
+from streams.stage.warm_up import warm_up
+from streams.stage.worker import Servers, StageWorker, Watch, now_ms
+from streams.store.no_store import NoStore
+from streams.store.writer import Events, OnlineStoreWriter
 
 CRASHED = 70  # the exit code that a supervisor starts again after
 

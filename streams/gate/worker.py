@@ -24,13 +24,13 @@ from confluent_kafka import (
 from contracts.crash_points import reach
 from contracts.errors import ClusterError, Stop
 from contracts.raw import RawBatch
-from streams import unreadable
-from streams.acknowledgements import Acknowledgements, Places
-from streams.gate import ROUTES, GateCore, Gated
-from streams.gate_metrics import GateMetrics
-from streams.gate_settings import GateSettings
-from streams.message_headers import headers_of
-from streams.outgoing import Outgoing
+from streams.gate import unreadable
+from streams.gate.acknowledgements import Acknowledgements, Places
+from streams.gate.core import ROUTES, GateCore, Gated
+from streams.gate.message_headers import headers_of
+from streams.gate.metrics import GateMetrics
+from streams.gate.outgoing import Outgoing
+from streams.gate.settings import GateSettings
 
 log = structlog.get_logger("headrace.gate")
 IDLE_WAIT_S = 0.05

@@ -2,10 +2,10 @@
 
 from features.feast_row import RowWriterCodec
 from features.feast_tiles import TilesView
-from streams.online_store import StoreTarget
-from streams.sentinel import Sentinel
-from streams.stage_definition import StageDefinition
-from streams.stage_settings import StageSettings
+from streams.stage.definition import StageDefinition
+from streams.stage.settings import StageSettings
+from streams.store.sentinel import Sentinel
+from streams.store.writer import StoreTarget
 
 
 def store_target(definition: StageDefinition, settings: StageSettings) -> StoreTarget:

@@ -7,8 +7,8 @@ from contracts.lanes import LaneWriter
 from features.catalog import CUSTOMER
 from features.feast_tiles import arguments
 from features.warm_up import exercise
-from streams.stage import Marker, StageCore
-from streams.stage_definition import StageDefinition
+from streams.stage.core import Marker, StageCore
+from streams.stage.definition import StageDefinition
 
 
 def warm_up(definition: StageDefinition) -> None:

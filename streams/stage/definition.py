@@ -8,10 +8,10 @@ from contracts.lanes import LaneWriter
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
 from features.meaning import meaning_of
-from streams.customer import CustomerRows
-from streams.stage import StageRows, Writer
-from streams.stage_dead_letters import DeadLetterTopic
-from streams.terminal import TerminalRows
+from streams.stage.core import StageRows, Writer
+from streams.stage.customer import CustomerRows
+from streams.stage.dead_letters import DeadLetterTopic
+from streams.stage.terminal import TerminalRows
 
 StageName = Literal["customer", "terminal"]
 

@@ -13,9 +13,10 @@ from features.catalog import CUSTOMER
 from features.definition import Entity
 from features.meaning import meaning_of
 from features.state import EntityState
-from streams.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
-from streams.seen_transactions import SeenTransactions
-from streams.stage import Entry, Outcome, StoreRows
+from streams.stage.core import Entry, Outcome
+from streams.stage.entity_rows import changed_rows, entity_entries, latest_rows, load_entities
+from streams.stage.seen_transactions import SeenTransactions
+from streams.store.rows import StoreRows
 
 CONFLICT = "E_DUP_CONFLICT"
 LATE_FOR_CUSTOMER = 1

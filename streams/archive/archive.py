@@ -17,11 +17,11 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from contracts.crash_points import reach
 from contracts.errors import Stop
 from contracts.meaning import Meanings, note
-from streams.archive_frames import OWN
-from streams.archive_metrics import ArchiveMetrics
-from streams.archive_partition import ARCHIVED, PartitionBuffer, holder_for
-from streams.archive_settings import ArchiveSettings
-from streams.parquet_files import file_path, publish, remove, remove_unfinished, write_part
+from streams.archive.frames import OWN
+from streams.archive.metrics import ArchiveMetrics
+from streams.archive.parquet_files import file_path, publish, remove, remove_unfinished, write_part
+from streams.archive.partition import ARCHIVED, PartitionBuffer, holder_for
+from streams.archive.settings import ArchiveSettings
 
 log = structlog.get_logger("headrace.archive")
 COMMITTED_TIMEOUT_S = 10.0
