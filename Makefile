@@ -2,9 +2,10 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+MLFLOW := .mlflow
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench contracts docs lock clean
+.PHONY: help setup demo test test-mlflow test-long check bench contracts docs lock clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -18,8 +19,14 @@ demo: $(READY)  ## servers, workers, a first model, live payments and a summary
 test: $(READY)  ## every test that is not marked long, on real Kafka and Redis
 	$(BIN)/pytest -m 'not long' $(ARGS)
 
-test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data
+test-mlflow: $(MLFLOW)/.ready  ## the registry's tests on MLflow, whose client is kept in .mlflow
+	PYTHONPATH=$(CURDIR)/$(MLFLOW) $(BIN)/pytest -k 'mlflow or mirror' tests/unit/inference/test_registry.py \
+		tests/unit/inference/test_registry_store.py tests/unit/inference/test_mlflow_store.py \
+		tests/unit/headrace/test_mirror_command.py tests/integration/test_release.py $(ARGS)
+
+test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data, MLflow
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+	$(if $(ARGS),,$(MAKE) test-mlflow)
 
 check: $(READY)  ## lint, format, types and import directions
 	$(BIN)/ruff check .
@@ -40,13 +47,18 @@ docs: $(READY)  ## write docs/reference anew from the code
 
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-find-links pyproject.toml
-lock: $(READY)  ## resolve requirements.lock and the images' own anew from pyproject.toml
+PIN := '^[a-z0-9-]+=='
+lock: $(READY)  ## resolve requirements.lock, the images' own and what MLflow adds anew from pyproject.toml
 	$(RESOLVE) --extra dev --output-file requirements.lock
 	$(RESOLVE) --constraint requirements.lock --output-file docker/requirements.lock
+	cp requirements.lock requirements-mlflow.lock
+	$(RESOLVE) --extra dev --extra mlflow --output-file requirements-mlflow.lock
+	$(RESOLVE) --extra dev --extra mlflow $$(grep -E $(PIN) requirements-mlflow.lock | grep -Fx "$$(grep -E $(PIN) requirements.lock)" \
+		| sed 's/==.*//; s/^/--no-emit-package /') --output-file requirements-mlflow.lock
 
 clean:  ## stop local servers; delete .venv and caches (.headrace/ with runs and models stays)
 	@test ! -x $(BIN)/headrace || $(BIN)/headrace down
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MLFLOW) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml
@@ -60,5 +72,12 @@ $(READY): requirements.lock pyproject.toml
 	$$python -m venv $(VENV) || { echo 'the venv module is missing (Debian: apt install python3-venv)' >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -m streams.stage_warm_up
+	$(BIN)/python -m streams.stage.warm_up
 	@touch $(READY)
+
+# Beside .venv, not in it: MLflow's client wants other versions of two packages than the lock has.
+$(MLFLOW)/.ready: requirements-mlflow.lock $(READY)
+	rm -rf $(MLFLOW)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(MLFLOW) \
+		-r requirements-mlflow.lock
+	@touch $(MLFLOW)/.ready

@@ -25,6 +25,7 @@ REGISTRY_POINTS = (  # reached by commands, which have no worker to be armed: te
     "registry.in_add", "registry.before_audit", "registry.after_audit", "registry.in_replace",
     "registry.after_release",
 )  # fmt: skip
+MIRROR_POINTS = ("mirror.before_release",)  # reached where MLflow is the registry
 COMMIT_EARLY = "commit_early"  # a stage checkpoints before its outputs leave
 ACK_BEFORE_WRITE = "ack_before_write"  # the store's writer says that rows are there before it writes them
 

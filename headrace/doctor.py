@@ -25,8 +25,8 @@ from headrace.run import Run
 from headrace.servers import java
 from headrace.servers.redis import find as find_redis_server
 from inference.scorer.settings import ScorerSettings
-from streams.gate_settings import GateSettings
-from streams.stage_settings import StageSettings
+from streams.gate.settings import GateSettings
+from streams.stage.settings import StageSettings
 
 State = Literal["ok", "note", "wrong"]
 CHECKOUT = Path(__file__).resolve().parents[1]

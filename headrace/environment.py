@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -33,6 +34,7 @@ SHARED = {
     "KAFKA_SSL_CA_LOCATION": "certificate authority of Kafka",
     "ALLOW_PLAINTEXT": "yes: let unencrypted connections leave this machine",
     "MODELS_SECRET": "secret that signs releases of models; scorers refuse any other (default: not signed)",
+    "MODELS_MLFLOW": "MLflow as the registry: http[s]://host:port or sqlite:///path (default: the folder)",
     "LOG_LEVEL": "debug, info, warning or error",
     "METRICS_HOST": "address the metrics listen on (default: 127.0.0.1)",
     "METRICS_PORT": "port the metrics listen on, for one worker a host (default: a free one)",
@@ -103,6 +105,29 @@ def redis_connection(run: Run) -> RedisConnection:
 def models_secret() -> str:
     """Return the secret that signs releases, empty where they are not signed."""
     return os.environ.get("HEADRACE_MODELS_SECRET", "")
+
+
+def models_mlflow() -> str:
+    """Return the URI of the MLflow that is the registry, empty where the models' folder is.
+
+    Raises:
+        ConfigError: E_CONFIG_VALUE, a URI of another kind or with a password; E_CONFIG_PLAINTEXT.
+    """
+    uri = os.environ.get(f"{PREFIX}MODELS_MLFLOW", "")
+    parts = urlsplit(uri)
+    if uri and parts.scheme not in ("http", "https", "sqlite"):
+        raise ConfigError(
+            "E_CONFIG_VALUE", f"{parts.scheme or 'no'!r} is no scheme of an MLflow that we use",
+            f"{PREFIX}MODELS_MLFLOW", "give http[s]://host:port, or sqlite:///path for one machine",
+        )  # fmt: skip
+    if "@" in parts.netloc:
+        raise ConfigError(
+            "E_CONFIG_VALUE", "user and password would be logged", f"{PREFIX}MODELS_MLFLOW",
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead",
+        )  # fmt: skip
+    if parts.scheme == "http":
+        _refuse_plaintext(parts.hostname or "")
+    return uri
 
 
 def connections() -> tuple[KafkaConnection, Run]:
@@ -229,6 +254,8 @@ def _from_run(name: str, run: Run) -> dict[str, Any]:
         return {name: redis_connection(run)}
     if name == "models_secret":
         return {name: models_secret()}
+    if name == "models_mlflow":
+        return {name: models_mlflow()}
     return {name: getattr(run, name)} if name in _from_run_names() else {}
 
 
@@ -239,6 +266,7 @@ def _from_run_names() -> tuple[str, ...]:
         "lake",
         "models",
         "models_secret",
+        "models_mlflow",
         "feast_registry",
         "topic_prefix",
         "epoch",
@@ -278,7 +306,7 @@ def _refuse_plaintext(host: str) -> None:
     if host in LOOPBACK or os.environ.get("HEADRACE_ALLOW_PLAINTEXT") == "yes":
         return
     raise ConfigError(
-        "E_CONFIG_PLAINTEXT", "payments would leave this machine unencrypted", host,
+        "E_CONFIG_PLAINTEXT", "payments, or models, would leave this machine unencrypted", host,
         "use ssl, sasl_ssl or rediss://, or set HEADRACE_ALLOW_PLAINTEXT=yes on a network of your own",
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ TETHER = Path(__file__).parent / "tether.py"
 POLL_S = 0.02
 KILL_WAIT_S = 10.0  # the kernel takes a while to give back the memory of a large process
 
-OURS_ALONE = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+OURS_ALONE = "PROMETHEUS_MULTIPROC"  # how the names begin
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, 
     )
     silence = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     pid = os.posix_spawn(
-        command[0], list(command), {k: v for k, v in environment.items() if k not in OURS_ALONE},
+        command[0], list(command), {k: v for k, v in environment.items() if not k.startswith(OURS_ALONE)},
         file_actions=[silence, output, (os.POSIX_SPAWN_DUP2, 1, 2)], setsid=True,
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE], setsigmask=[],
     )  # fmt: skip

@@ -99,14 +99,25 @@ def audit(as_json: bool) -> None:
         click.echo(f"{moment}  {row['who']}  {row['action']}  {row['id']}{moved}{why}{effect}")
 
 
-def registry() -> Any:
-    """Return the run's registry."""
-    from headrace.environment import current_run, models_secret
+def registry(*, follow: bool = True) -> Any:
+    """Return the run's registry.
+
+    Args:
+        follow: bring the models' folder up to date first where MLflow is the registry; without MLflow
+            nothing is done, and a process that can wait for it does not ask.
+    """
+    from headrace import telemetry
+    from headrace.environment import current_run, models_mlflow, models_secret
+    from inference.release.mirror import MirroredStore
     from inference.release.registry import Registry
-    from inference.release.registry_store import FolderStore
+    from inference.release.stores import store_of
 
     models = current_run().models
-    return Registry(models, FolderStore(models, models_secret()))
+    store = store_of(models, models_secret(), models_mlflow())
+    if follow and isinstance(store, MirroredStore):
+        telemetry.configure("models")  # what is logged goes to stderr, beside the answer
+        store.mirror.follow()
+    return Registry(models, store)
 
 
 def promoter() -> Any:

@@ -25,10 +25,10 @@ from inference.backfill.seed import add_definitions, make_seed
 from inference.lake.beginning import remembered_of, states_of
 from inference.lake.lake import FixedLake, Lake
 from inference.lake.seed_note import read_seed, write_note
-from streams.rebuild import StoreRebuild
-from streams.seeding import Ids, Seeding
-from streams.stage_definition import StageDefinition
-from streams.stage_settings import StageSettings
+from streams.stage.definition import StageDefinition
+from streams.stage.rebuild import StoreRebuild
+from streams.stage.seeding import Ids, Seeding
+from streams.stage.settings import StageSettings
 
 
 class Into(NamedTuple):

@@ -24,6 +24,7 @@ WORKERS: tuple[tuple[str, ...], ...] = (
     ("gate",), ("stream", "customer"), ("stream", "terminal"), ("score",), ("archive",),
 )  # fmt: skip
 LEARNER = ("learn",)  # beside them where it is asked for; one a run
+MIRROR = ("mirror",)  # where MLflow is the registry
 SLOTTED = (("score",),)  # kinds that number their workers themselves
 RESTART_CODES = range(70, 80)
 PAUSE_S, PAUSE_MAX_S = 0.2, 5.0

@@ -15,9 +15,9 @@ from contracts import topics
 from inference.backfill.executors import Executor
 from inference.backfill.run import Options, states
 from inference.lake.lake import Lake
-from streams.hand_over import Barrier, HandOver
-from streams.stage_definition import StageDefinition, StageName
-from streams.stage_settings import StageSettings
+from streams.stage.definition import StageDefinition, StageName
+from streams.stage.hand_over import Barrier, HandOver
+from streams.stage.settings import StageSettings
 
 Tell = Callable[[str], None]
 ORDER: tuple[StageName, ...] = ("customer", "terminal")

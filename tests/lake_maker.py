@@ -15,9 +15,9 @@ from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
 from features.catalog import CUSTOMER, TERMINAL
 from features.state import EntityState
-from streams.archive_frames import feature_table
-from streams.archive_rows import JsonRows, RawLabel, RawTransaction
-from streams.parquet_files import file_path, write_whole
+from streams.archive.frames import feature_table
+from streams.archive.parquet_files import file_path, write_whole
+from streams.archive.rows import JsonRows, RawLabel, RawTransaction
 
 PARTITIONS = 4
 QUARTER_MS = 900_000

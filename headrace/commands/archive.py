@@ -23,9 +23,9 @@ def command() -> None:
     from prometheus_client import CollectorRegistry
 
     from headrace import environment, garbage, stopping, telemetry
-    from streams.archive import Archive
-    from streams.archive_metrics import ArchiveMetrics
-    from streams.archive_settings import ArchiveSettings
+    from streams.archive.archive import Archive
+    from streams.archive.metrics import ArchiveMetrics
+    from streams.archive.settings import ArchiveSettings
 
     run = environment.current_run()
     settings = environment.settings_of(ArchiveSettings)

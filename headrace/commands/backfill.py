@@ -99,7 +99,7 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
     from headrace import environment
     from headrace import warm as hand_over
     from inference.lake.lake import Lake
-    from streams.stage_settings import StageSettings
+    from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
@@ -122,7 +122,7 @@ def _seed(old: Path, options: Any, on: Any, json_file: Path | None) -> None:
     from headrace import environment
     from headrace import seed as seeding
     from inference.lake.lake import Lake
-    from streams.stage_settings import StageSettings
+    from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")

@@ -47,7 +47,7 @@ def list_letters(topic: str | None, code: str, limit: int, as_json: bool) -> Non
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(origin: str, with_bytes: bool, as_json: bool) -> None:
     """Show one dead letter. Personal fields are masked unless --bytes asks for the bytes."""
-    from streams.dead_letters import Origin
+    from streams.gate.dead_letters import Origin
 
     letter = _dead_letters().find(Origin.parse(origin))
     row = _row(letter) | {"value": _masked(letter.origin.topic, letter.value)}
@@ -72,7 +72,7 @@ def replay(origins: tuple[str, ...], topic: str | None, code: str, dry_run: bool
     What the present contract would refuse again is not published; it is listed with its code, and the exit
     code is 3. Name letters by origin, or choose them by --topic and --code.
     """
-    from streams.dead_letters import Origin
+    from streams.gate.dead_letters import Origin
 
     if not (origins or topic or code):
         raise click.UsageError("name letters by origin, or choose them by --topic or --code")
@@ -95,7 +95,7 @@ def replay(origins: tuple[str, ...], topic: str | None, code: str, dry_run: bool
 
 def _dead_letters() -> Any:
     from headrace.environment import connections
-    from streams.dead_letters import DeadLetters
+    from streams.gate.dead_letters import DeadLetters
 
     kafka, run = connections()
     return DeadLetters(kafka, run.topic_prefix)

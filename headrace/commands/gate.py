@@ -19,9 +19,9 @@ def command() -> None:
     from prometheus_client import CollectorRegistry
 
     from headrace import environment, garbage, stopping, telemetry
-    from streams.gate_metrics import GateMetrics
-    from streams.gate_settings import GateSettings
-    from streams.gate_worker import GateWorker
+    from streams.gate.metrics import GateMetrics
+    from streams.gate.settings import GateSettings
+    from streams.gate.worker import GateWorker
 
     run = environment.current_run()
     settings = environment.settings_of(GateSettings)

@@ -42,7 +42,7 @@ def command(to_the_end: bool) -> None:
     registry = CollectorRegistry()
     os.nice(10)  # where cores are few, decisions go first
     trainer = ChildTrainer(run.logs, settings.retrain.settle_s)
-    models = RegistryModels(run_registry(), environment.settings_of(GateSettings))
+    models = RegistryModels(run_registry(follow=False), environment.settings_of(GateSettings))
 
     def ready() -> None:
         garbage.rest()

@@ -28,9 +28,9 @@ def command(entity: str | None, no_batch: bool, as_json: bool) -> None:
     import msgspec
 
     from headrace import environment
-    from streams.rebuild import StoreRebuild
-    from streams.stage_definition import STAGES, StageDefinition
-    from streams.stage_settings import StageSettings
+    from streams.stage.definition import STAGES, StageDefinition
+    from streams.stage.rebuild import StoreRebuild
+    from streams.stage.settings import StageSettings
 
     began_s, run = time.monotonic(), environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")

@@ -33,10 +33,10 @@ def command(stage: str) -> None:
     from features.service_meaning import service_meaning
     from headrace import environment, garbage, telemetry
     from inference.lake.seed_note import finished_seed
-    from streams.faust_app import StageProcess
-    from streams.stage_definition import StageDefinition, StageName
-    from streams.stage_metrics import StageMetrics
-    from streams.stage_settings import StageSettings
+    from streams.stage.definition import StageDefinition, StageName
+    from streams.stage.faust_app import StageProcess
+    from streams.stage.metrics import StageMetrics
+    from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     finished_seed(run.lake)  # one that some partitions may have and others not stops the stage

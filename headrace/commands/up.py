@@ -25,7 +25,7 @@ def command(serve: bool, learn: bool) -> None:
     """
     from headrace import environment
     from headrace.deployment import Deployment, Up
-    from headrace.supervisor import LEARNER
+    from headrace.supervisor import LEARNER, MIRROR
 
     environment.check_names()
     root = environment.root()
@@ -36,6 +36,7 @@ def command(serve: bool, learn: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     more = [*([("serve",)] if serve else []), *([LEARNER] if learn else [])]
+    more += [MIRROR] if environment.models_mlflow() else []
     deployment = Deployment(root, click.echo, more)
     try:
         deployment.start()

@@ -26,9 +26,10 @@ from inference.release.live_evidence import (
     read_report,
     write_report,
 )
+from inference.release.mlflow_client import UNREACHABLE
 from inference.release.registry import Change, Registry
-from inference.release.registry_store import FolderStore
-from inference.release.release import Canary, Release
+from inference.release.registry_store import FolderStore, RegistryStore
+from inference.release.release import Canary, Release, read_release
 from inference.release.settings import CanarySettings
 
 WRITE_S = 2.0  # how often the counts are written, when they changed
@@ -43,14 +44,20 @@ class ReleaseKeeper:
 
     Args:
         source: name of the scorer, as the audit and the evidence have it.
-        secret: signs releases, where it is not empty.
+        store: the registry's back end; by default the models' folder. It is asked when the release is to be
+            changed, and at no other time.
     """
 
     def __init__(
-        self, models: Path, source: str, settings: CanarySettings, clock: Clock, secret: str = ""
+        self,
+        models: Path,
+        source: str,
+        settings: CanarySettings,
+        clock: Clock,
+        store: RegistryStore | None = None,
     ) -> None:
         self._models, self._source, self._settings, self._clock = models, source, settings, clock
-        self._registry = Registry(models, FolderStore(models, secret))
+        self._registry = Registry(models, FolderStore(models) if store is None else store)
         self._evidence = FolderEvidence(models)
         self._wishes: queue.SimpleQueue[Wish | None] = queue.SimpleQueue()
         self._waiting: list[Wish] = []
@@ -88,9 +95,9 @@ class ReleaseKeeper:
             self._changed = True
 
     def look(self) -> None:
-        """Judge what does not come with a batch, the matured labels, and write the counts."""
-        self._judge_labels()
+        """Write the counts, and judge what does not come with a batch, the matured labels."""
         self._write()
+        self._judge_labels()
 
     def _run(self) -> None:
         while True:
@@ -98,7 +105,7 @@ class ReleaseKeeper:
                 wish = self._wishes.get(timeout=WRITE_S)
             except queue.Empty:
                 wish = self.look
-            self._attempt([*self._waiting, *([wish] if wish is not None else [self.look])])
+            self._attempt([*self._waiting, wish] if wish is not None else [self.look, *self._waiting])
             if wish is None:
                 return
 
@@ -107,8 +114,11 @@ class ReleaseKeeper:
         for wish in wishes:
             try:
                 wish()
-            except ModelError as error:  # somebody was faster, or the registry is damaged: look again
+            except ModelError as error:  # somebody was faster, or the registry is damaged or away
                 log.warning("release_not_changed", code=error.code, why=str(error))
+                overtaken = error.code == "E_RELEASE_CHANGED" and not isinstance(error, _DoneError)
+                if (overtaken or error.code == UNREACHABLE) and wish != self.look:
+                    self._waiting.append(wish)
             except OSError as error:
                 log.error("release_not_changed", code="E_RELEASE_WRITE", why=str(error))
                 if wish != self.look:
@@ -140,7 +150,7 @@ class ReleaseKeeper:
         self._registry.change(action, move, change, model=canary.model if canary else None, **about)
 
     def _judge_labels(self) -> None:
-        release = self._registry.release()
+        release = read_release(self._models)  # what this scorer acts on; the change itself looks again
         canary, champion = release.canary, release.champion
         if canary is None or champion is None:
             return
@@ -165,6 +175,10 @@ class ReleaseKeeper:
         )
 
 
+class _DoneError(ModelError):
+    """What was wished for is done already, or there is nothing to do it to any more."""
+
+
 def _still(release: Release, version_id: str, since_ms: int) -> Canary:
     """Return the canary in force.
 
@@ -178,4 +192,4 @@ def _still(release: Release, version_id: str, since_ms: int) -> Canary:
 
 
 def _overtaken(what: str) -> ModelError:
-    return ModelError("E_RELEASE_CHANGED", what, "release.json", "nothing: another scorer or person did it")
+    return _DoneError("E_RELEASE_CHANGED", what, "release.json", "nothing: another scorer or person did it")

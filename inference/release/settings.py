@@ -1,4 +1,6 @@
-"""What a version must show before it is promoted, and what a canary may do before it is withdrawn."""
+"""What a version must show before it is promoted, what a canary may do, and how a folder follows MLflow."""
+
+from pathlib import Path
 
 import msgspec
 
@@ -55,3 +57,14 @@ class CanarySettings(msgspec.Struct, frozen=True, kw_only=True):
         (1.0, 5.0)
         """
         return tuple(sorted(float(step) for step in self.steps_percent.split(",")))
+
+
+class MirrorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How `headrace mirror` has the models' folder follow MLflow: it looks at the release every `look_ms`."""
+
+    models: Path
+    models_secret: str = ""
+    models_mlflow: str = ""
+    look_ms: float = 1000.0
+    metrics_port: int = 0
+    log_level: str = "info"

@@ -23,6 +23,7 @@ class ScorerSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis: RedisConnection
     models: Path
     models_secret: str = ""
+    models_mlflow: str = ""
     lake: Path | None = None
     topic_prefix: str = ""
     epoch: int = 0

@@ -14,6 +14,7 @@ from inference.reading.served import FeatureServer
 from inference.release.canary import CanaryGuard
 from inference.release.champion import ChampionWatch, load_champion, our_definitions
 from inference.release.keeper import ReleaseKeeper
+from inference.release.stores import store_of
 from inference.scorer.core import ScorerCore
 from inference.scorer.kafka import make_consumer, make_producer, refuse_lost_offsets
 from inference.scorer.metrics import ScorerMetrics
@@ -34,9 +35,8 @@ class ScorerWorker:
             settings.model_look_ms / 1000,
             settings.models_secret,
         )
-        self._keeper = ReleaseKeeper(
-            settings.models, settings.worker, settings.canary, SystemClock(), settings.models_secret
-        )
+        store = store_of(settings.models, settings.models_secret, settings.models_mlflow)
+        self._keeper = ReleaseKeeper(settings.models, settings.worker, settings.canary, SystemClock(), store)
         policy = settings.policy
         self._policies = PolicyWatch(settings.models, policy.file, metrics, policy.look_ms / 1000)
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contracts.raw import RawBatch
 from load.bench.w1.entity import stage
 from load.bench.w1.headrace_run import Work
-from streams.gate import GateCore
-from streams.json_rows import JsonWriter
-from streams.stage import Marker, StageCore
+from streams.gate.core import GateCore
+from streams.stage.core import Marker, StageCore
+from streams.stage.json_rows import JsonWriter
 
 EVENTS = 200_000
 BATCHES_A_CHECKPOINT = 25  # 50,000 events: a second of a backlog

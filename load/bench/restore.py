@@ -14,9 +14,9 @@ from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 from load.bench.stand import Stand
-from streams.changelog import Changelog, ChangelogReader
-from streams.stage import Marker, Snapshot
-from streams.stage_definition import StageDefinition
+from streams.stage.changelog import Changelog, ChangelogReader
+from streams.stage.core import Marker, Snapshot
+from streams.stage.definition import StageDefinition
 
 CUSTOMERS, EVENTS = 1_000_000, 3_000_000
 CHECKPOINTS_AT = (0.9, 1.0)  # shares of the events: what is paid between is in the log twice
@@ -31,7 +31,7 @@ def run(root: Path, servers: Servers) -> Outcome:
     if found != wanted:
         raise StateError(
             "E_BENCH_RESTORE", "the restored state answers otherwise than the one it was made from",
-            stand.run.topic_prefix, "look at features/packing.py and streams/changelog.py",
+            stand.run.topic_prefix, "look at features/packing.py and streams/stage/changelog.py",
         )  # fmt: skip
     return Outcome(
         figures=figures,

@@ -29,7 +29,7 @@ from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 from load.peers.plain_store import apply, frame, open_store
 from load.peers.plain_windows import FEATURES
-from streams.redis_socket import RedisSocket
+from streams.store.redis_socket import RedisSocket
 
 PROJECT = "bench"
 DATABASE = 510

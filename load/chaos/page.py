@@ -64,8 +64,8 @@ Redis, read by its own reader of Feast's format. All are compared bit for bit. T
 Batch views are not filled in these runs. Ten clean seeds do not prove "never": with no failure in n runs
 the share of runs that fail is below 3/n with 95 % confidence.
 
-Runs of one minute were made beside other work on the same two cores (load 8 to 15), so how long payments
-waited there says little; beside the longer ones there was only light work.
+Nearly all runs were made beside other work on the same two cores (tests and builds; a load of 5 to 15 most
+of the time), so how long payments waited is an upper bound for these machines.
 """
 
 

@@ -18,9 +18,9 @@ from headrace.supervisor import LEARNER, WORKERS
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 PROCESSES = (*WORKERS, LEARNER, ("serve",))
 METRICS = {
-    "streams.gate_metrics": ("GateMetrics", ()),
-    "streams.stage_metrics": ("StageMetrics", ("customer",)),
-    "streams.archive_metrics": ("ArchiveMetrics", ()),
+    "streams.gate.metrics": ("GateMetrics", ()),
+    "streams.stage.metrics": ("StageMetrics", ("customer",)),
+    "streams.archive.metrics": ("ArchiveMetrics", ()),
     "inference.scorer.metrics": ("ScorerMetrics", ()),
 }
 

@@ -18,6 +18,7 @@ HEAVY = (
     "river",
     "duckdb",
     "confluent_kafka",
+    "mlflow",
 )
 COMMANDS = sorted(
     path.stem for path in (CHECKOUT / "headrace" / "commands").glob("*.py") if not path.stem.startswith("_")
@@ -37,7 +38,7 @@ def test_a_command_is_shown_without_importing_what_it_runs_on(name: str) -> None
 
 @pytest.mark.parametrize("name", ["scorer.worker", "serve.worker", "models.trial"])
 def test_what_payments_wait_for_starts_without_what_it_does_not_use(name: str) -> None:
-    assert _loaded(f"inference.{name}", ("pandas", "feast", "faust", "duckdb", "sqlalchemy")) == ""
+    assert _loaded(f"inference.{name}", ("pandas", "feast", "faust", "duckdb", "sqlalchemy", "mlflow")) == ""
 
 
 def test_pandas_is_there_for_whoever_asks_after_lightgbm() -> None:

@@ -7,9 +7,9 @@ from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from headrace import environment
-from streams.archive import Archive
-from streams.archive_metrics import ArchiveMetrics
-from streams.archive_settings import ArchiveSettings
+from streams.archive.archive import Archive
+from streams.archive.metrics import ArchiveMetrics
+from streams.archive.settings import ArchiveSettings
 
 COMMITS = 1  # so many go well
 

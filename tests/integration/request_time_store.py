@@ -11,12 +11,13 @@ from contracts.frame import Columns, Kind, strings, take
 from features.definition import DAY_MS, Entity
 from features.state import EntityState
 from load.oracle.windows import KeyOracle
-from streams.entity_rows import latest_rows
-from streams.online_store import Events, OnlineStoreWriter
-from streams.rebuild import PATIENT
-from streams.stage_definition import StageDefinition, StageName
-from streams.stage_settings import StageSettings, StoreSettings
-from streams.stage_store import store_target
+from streams.stage.definition import StageDefinition, StageName
+from streams.stage.entity_rows import latest_rows
+from streams.stage.rebuild import PATIENT
+from streams.stage.settings import StageSettings
+from streams.stage.store import store_target
+from streams.store.settings import StoreSettings
+from streams.store.writer import Events, OnlineStoreWriter
 
 BEGIN_MS = 1_525_132_800_000  # 2018-05-01
 EPOCH = 7

@@ -15,8 +15,8 @@ from features.definition import Entity
 from features.state import EntityState
 from inference.lake.lake import Lake
 from load.oracle.windows import PartitionOracle
-from streams.entity_rows import concat_rows, latest_rows
-from streams.stage import StoreRows
+from streams.stage.entity_rows import latest_rows
+from streams.store.rows import StoreRows, concat_rows
 
 _EVENT = ("transaction_id", "customer_id", "terminal_id", "event_time")
 

@@ -11,9 +11,9 @@ from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Frame, Kind, decode, length, position
 from contracts.keys import partition_of
 from contracts.lanes import LaneWriter, accept
-from streams.customer import CustomerRows
-from streams.stage import Marker, StageCore, StageRows
-from streams.terminal import TerminalRows
+from streams.stage.core import Marker, StageCore, StageRows
+from streams.stage.customer import CustomerRows
+from streams.stage.terminal import TerminalRows
 from tests.unit.streams.payments import events, label_rows
 
 Log = list[tuple[int, bytes]]

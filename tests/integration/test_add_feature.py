@@ -36,7 +36,7 @@ from inference.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
 from load.generator import generate
 from load.workloads import workload
-from streams.customer import CustomerRows
+from streams.stage.customer import CustomerRows
 from tests.integration.scorer_harness import Subscriber
 from tests.integration.stage_log import Feeder, accepted, by_position, read_topic, recomputed
 from tests.integration.test_stages import drained, feed

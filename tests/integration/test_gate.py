@@ -17,9 +17,9 @@ from contracts.frame import Columns, Kind, concat, decode, length
 from contracts.keys import partition_of
 from contracts.lanes import Lanes, accept
 from headrace.run import Run
-from streams.gate_metrics import GateMetrics
-from streams.gate_settings import GateSettings
-from streams.gate_worker import GateWorker
+from streams.gate.metrics import GateMetrics
+from streams.gate.settings import GateSettings
+from streams.gate.worker import GateWorker
 from tests.corpus.records import Case, cases
 from tests.integration.foreign_producer import send_with_header
 from tests.waiting import until

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import lightgbm
 import numpy as np
@@ -17,9 +18,13 @@ from contracts.connections import KafkaConnection
 from contracts.events import Prediction
 from headrace.__main__ import cli
 from headrace.run import Run
+from inference.release.mirror import adopt
 from inference.release.registry import Change, Registry
+from inference.release.registry_store import FolderStore
+from inference.release.release import read_release
 from load.oracle.release import arm_of
 from tests.integration.scorer_harness import LogWriter, Subscriber, scorer_process
+from tests.unit.inference.stores import PLACE, mirrored, needs_mlflow, store, uri_in
 from tests.unit.inference.support import trained_text, write_model
 from tests.waiting import until
 
@@ -146,6 +151,42 @@ def test_a_canary_that_is_bad_on_purpose_rolls_itself_back_on_all_scorers(
     assert rows[-1]["guardrail"] in ("psi", "declined_more", "reviewed_more")
     assert rows[-1]["who"] in ("scorer-0", "scorer-1")
     assert registry.find("fraud/2").stage == "retired"
+
+
+@needs_mlflow
+def test_a_canary_from_mlflow_rolls_itself_back_there_and_mlflow_may_go_away(
+    run: Run, kafka: KafkaConnection, subscriber: Subscriber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, elsewhere = LogWriter(run, kafka, partitions=4), tmp_path / "elsewhere"
+    write_model(run.models, "1", GOOD)
+    write_model(run.models, "2", bad_text())
+    Registry(run.models).promote("fraud/1", CHANGE)
+    adopt(FolderStore(run.models), store("mlflow", tmp_path))
+    monkeypatch.setenv("HEADRACE_MODELS_MLFLOW", uri_in(tmp_path))
+    registry = Registry(elsewhere, mirrored(tmp_path, elsewhere))
+    mirror = subprocess.Popen([sys.executable, "-m", "headrace", "mirror"], stderr=subprocess.PIPE, text=True)
+    try:
+        with scorer_process(run), load(writer, 4) as sent:
+            until(lambda: len(subscriber.read(0.1)) > 100, timeout_s=60, what="the champion decides")
+            registry.promote("fraud/2", CHANGE, "canary", share_percent=30.0)
+            until(
+                lambda: read_release(run.models).revision == 3, timeout_s=60, what="the canary is withdrawn"
+            )
+            assert read_release(run.models) == registry.release()
+            (tmp_path / PLACE / "mlflow.db").write_bytes(b"no database")
+            before = sent[0]
+            until(lambda: sent[0] > before + 600, timeout_s=30, what="payments without MLflow")
+    finally:
+        mirror.terminate()
+        log = mirror.communicate(timeout=60)[1]
+    subscriber.until(sent[0])
+    each_once(subscriber.seen)
+    assert all(isinstance(one.score, float) for one in subscriber.seen)
+    assert {stage_of(one) for one in subscriber.seen} == {("1", "champion"), ("2", "canary")}
+    assert stage_of(subscriber.seen[-1]) == ("1", "champion")
+    change = read_release(run.models).change
+    assert (change["action"], change["who"]) == ("canary_withdrawn", "scorer-0")
+    assert log.count("mirror_behind") == log.count('"code": "E_MODEL_REGISTRY"') == 1, log
 
 
 def test_a_champion_is_rolled_back_under_load_and_nothing_is_lost(

@@ -30,9 +30,9 @@ from inference.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
 from load.generator import generate
 from load.workloads import workload
-from streams.redis_socket import RedisSocket
-from streams.seeding import Seeding
-from streams.sentinel import Sentinel
+from streams.stage.seeding import Seeding
+from streams.store.redis_socket import RedisSocket
+from streams.store.sentinel import Sentinel
 from tests.integration.scorer_harness import Subscriber
 from tests.integration.seeded_run import newest_rows, rows_differing, send
 from tests.integration.test_stages import redis_of, store_differs

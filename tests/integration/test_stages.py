@@ -12,11 +12,11 @@ from contracts.frame import length
 from features.catalog import CUSTOMER, TERMINAL
 from features.feast_row import RowReaderCodec
 from headrace.run import Run
-from streams.customer import CustomerRows
-from streams.entity_rows import concat_rows
-from streams.redis_socket import RedisSocket
-from streams.stage import StageCore, StageRows, StoreRows
-from streams.terminal import TerminalRows
+from streams.stage.core import StageCore, StageRows
+from streams.stage.customer import CustomerRows
+from streams.stage.terminal import TerminalRows
+from streams.store.redis_socket import RedisSocket
+from streams.store.rows import StoreRows, concat_rows
 from tests.integration.stage_log import START, Feeder, accepted, check, read_topic
 from tests.integration.stage_workers import Workers, stage_workers
 from tests.real_servers import RealServers

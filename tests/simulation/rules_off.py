@@ -13,18 +13,18 @@ from unittest import mock
 from confluent_kafka import KafkaException
 
 import inference.scorer.scorer as scorer
-import streams.changelog as changelog
-import streams.gate as gate
+import streams.gate.core as gate
+import streams.stage.changelog as changelog
 from contracts.frame import Columns, Frame, take
 from contracts.strict_verdict import Rejection
 from inference.scorer import kafka as scorer_kafka
 from inference.scorer.position import Position
-from streams.acknowledgements import Acknowledgements
-from streams.gate_worker import GateWorker
-from streams.outputs import PartitionOutputs
-from streams.stage import Snapshot, StageCore
-from streams.stage_partition import StagePartition
-from streams.stage_worker import StageWorker
+from streams.gate.acknowledgements import Acknowledgements
+from streams.gate.worker import GateWorker
+from streams.stage.core import Snapshot, StageCore
+from streams.stage.outputs import PartitionOutputs
+from streams.stage.partition import StagePartition
+from streams.stage.worker import StageWorker
 from tests.simulation.clients import SimConsumer
 from tests.simulation.simulation import Aim, Simulation
 
@@ -69,7 +69,10 @@ def without(name: str, simulation: Simulation) -> Iterator[None]:
 
 
 def _accept_everywhere(accept: Callable[..., Columns]) -> Patches:
-    return [mock.patch("streams.stage.accept", accept), mock.patch("inference.scorer.scorer.accept", accept)]
+    return [
+        mock.patch("streams.stage.core.accept", accept),
+        mock.patch("inference.scorer.scorer.accept", accept),
+    ]
 
 
 @rule("A1")

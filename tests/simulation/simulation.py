@@ -322,13 +322,13 @@ def _in_place(simulation: Simulation) -> Iterator[None]:
     socket = lambda redis, connect_s, reply_s: SimSocket(simulation.store, connect_s, reply_s)  # noqa: E731
     log, time = TraceLog(world), sim_time(world)
     replaced = {
-        "streams.gate_worker": {"Producer": producer, "Consumer": consumer, "time": time, "log": log},
-        "streams.outputs": {"Producer": producer, "threading": sim_threading(world, starts=False)},
-        "streams.changelog": {
+        "streams.gate.worker": {"Producer": producer, "Consumer": consumer, "time": time, "log": log},
+        "streams.stage.outputs": {"Producer": producer, "threading": sim_threading(world, starts=False)},
+        "streams.stage.changelog": {
             "Producer": producer, "Consumer": consumer, "threading": sim_threading(world, starts=True),
         },
-        "streams.stage_worker": {"time": time, "log": log},
-        "streams.online_store": {"RedisSocket": socket, "threading": sim_threading(world, starts=True)},
+        "streams.stage.worker": {"time": time, "log": log},
+        "streams.store.writer": {"RedisSocket": socket, "threading": sim_threading(world, starts=True)},
         "inference.scorer.kafka": {"Producer": producer, "Consumer": consumer, "time": time},
         "inference.scorer.scorer": {"log": log},
         "inference.release.arms": {"log": log},

@@ -20,15 +20,16 @@ from inference.scorer.core import ScorerCore
 from inference.scorer.kafka import make_consumer, make_producer
 from inference.scorer.scorer import Clients, Scorer
 from inference.scorer.settings import ScorerSettings
-from streams.changelog import ChangelogReader
-from streams.gate_settings import GateSettings
-from streams.gate_worker import GateWorker
-from streams.online_store import Events, OnlineStoreWriter, StoreTarget
-from streams.outputs import OutputProducer
-from streams.sentinel import Sentinel
-from streams.stage_definition import StageDefinition
-from streams.stage_settings import StageSettings, StoreSettings
-from streams.stage_worker import Servers, StageWorker, Watch
+from streams.gate.settings import GateSettings
+from streams.gate.worker import GateWorker
+from streams.stage.changelog import ChangelogReader
+from streams.stage.definition import StageDefinition
+from streams.stage.outputs import OutputProducer
+from streams.stage.settings import StageSettings
+from streams.stage.worker import Servers, StageWorker, Watch
+from streams.store.sentinel import Sentinel
+from streams.store.settings import StoreSettings
+from streams.store.writer import Events, OnlineStoreWriter, StoreTarget
 from tests.simulation.clients import Net
 from tests.simulation.faust import SimFaust
 from tests.simulation.fibers import Ended
@@ -118,7 +119,7 @@ class Worker(Process):
 
 
 class Gate(Worker):
-    """`streams.gate_worker`."""
+    """`streams.gate.worker`."""
 
     def start(self) -> None:
         def run() -> None:
@@ -181,7 +182,7 @@ class ScorerProcess(Worker):
 
 
 class Stage(Worker):
-    """`streams.stage_worker` on a loop of virtual time, with the store's writer as a fiber beside it."""
+    """`streams.stage.worker` on a loop of virtual time, with the store's writer as a fiber beside it."""
 
     faust: SimFaust
     worker: StageWorker

@@ -6,9 +6,9 @@ from contracts import topics
 from contracts.frame import Kind
 from features.aggregations import Aggregation, Count, Max, Mean, Sum
 from features.definition import HOUR_MS, MINUTE_MS, Entity, Feature, View, Window
-from streams.customer import CustomerRows
-from streams.json_rows import JsonWriter
-from streams.stage_definition import Stage
+from streams.stage.customer import CustomerRows
+from streams.stage.definition import Stage
+from streams.stage.json_rows import JsonWriter
 
 WINDOWS = (
     Window.of(hours=1, hop_ms=MINUTE_MS),

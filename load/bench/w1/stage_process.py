@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 from headrace import environment, garbage, telemetry
 from load.bench.w1.entity import stage
 from load.bench.w1.growth import windows_of
-from streams.faust_app import StageProcess
-from streams.stage_definition import StageDefinition
-from streams.stage_metrics import StageMetrics
-from streams.stage_settings import StageSettings
+from streams.stage.definition import StageDefinition
+from streams.stage.faust_app import StageProcess
+from streams.stage.metrics import StageMetrics
+from streams.stage.settings import StageSettings
 
 WORKER = "stream-customer"
 

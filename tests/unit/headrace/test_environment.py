@@ -8,8 +8,8 @@ from contracts.connections import KafkaConnection
 from contracts.errors import ConfigError
 from headrace import environment
 from headrace.run import Run
-from streams.archive_settings import ArchiveSettings
-from streams.stage_settings import StageSettings
+from streams.archive.settings import ArchiveSettings
+from streams.stage.settings import StageSettings
 
 
 @pytest.fixture
@@ -81,6 +81,30 @@ def test_plaintext_redis_elsewhere_is_refused_and_tls_is_not(
         environment.redis_connection(run)
     monkeypatch.setenv("HEADRACE_REDIS_URL", "rediss://scorer:secret@store.example.org:6379/0")
     assert environment.redis_connection(run).username == "scorer"
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [
+        ("http://mlflow.example:5000", "E_CONFIG_PLAINTEXT"), ("ftp://mlflow.example", "E_CONFIG_VALUE"),
+        ("mlruns", "E_CONFIG_VALUE"), ("https://me:secret@mlflow.example.org", "E_CONFIG_VALUE"),
+    ],
+)  # fmt: skip
+def test_an_mlflow_that_would_not_be_safe_or_not_be_found_is_refused(
+    uri: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_MODELS_MLFLOW", uri)
+    with pytest.raises(ConfigError, match=code) as refused:
+        environment.models_mlflow()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "http://127.0.0.1:5000", "https://mlflow.example.org", "sqlite:////srv/mlflow.db"]
+)
+def test_an_mlflow_is_taken_as_it_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_MODELS_MLFLOW", uri)
+    assert environment.models_mlflow() == uri
 
 
 def test_sasl_is_taken_from_the_environment_and_never_told(monkeypatch: pytest.MonkeyPatch) -> None:

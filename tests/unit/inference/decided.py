@@ -26,8 +26,8 @@ from inference.scorer.core import ScorerCore
 from inference.training import training_set
 from inference.training.settings import TrainSettings
 from inference.training.train import train
-from streams.archive_rows import JsonRows, RawPrediction
-from streams.parquet_files import file_path, write_whole
+from streams.archive.parquet_files import file_path, write_whole
+from streams.archive.rows import JsonRows, RawPrediction
 from tests.lake_maker import Record, make_lake
 from tests.unit.inference.conftest import DAY_MS, Made, events
 from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, StoredRow, policy

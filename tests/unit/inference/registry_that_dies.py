@@ -1,6 +1,6 @@
 """One change of a registry in a process of its own, for tests that end it at a named point.
 
-`python -m tests.unit.inference.registry_that_dies MODELS promote fraud/0001-... [EXPECTED]`
+`python -m tests.unit.inference.registry_that_dies STORE MODELS promote fraud/0001-... [EXPECTED]`
 """
 
 import sys
@@ -8,14 +8,15 @@ from pathlib import Path
 
 from contracts.errors import ModelError
 from inference.release.registry import Change, Registry
+from tests.unit.inference.stores import store
 
 CHANGE = Change(who="dying", at_ms=2, why="to see what is left")
 
 
 def main() -> None:
     """Do what the arguments say; a refusal is told by its code."""
-    models, what, *rest = sys.argv[1:]
-    registry = Registry(Path(models))
+    kind, models, what, *rest = sys.argv[1:]
+    registry = Registry(Path(models), store(kind, Path(models)))
     try:
         if what == "add":
             manifest = {"definitions_hash": "0" * 16, "features": ["a"]}

@@ -19,8 +19,8 @@ from inference.replay.explain import explain
 from inference.training import training_set
 from inference.training.settings import TrainSettings
 from inference.training.train import train
-from streams.archive_rows import DeadLetterRows, JsonRows, RawPrediction
-from streams.parquet_files import file_path, write_whole
+from streams.archive.parquet_files import file_path, write_whole
+from streams.archive.rows import DeadLetterRows, JsonRows, RawPrediction
 from tests.lake_maker import Record, make_lake
 from tests.unit.inference.conftest import Made, events
 

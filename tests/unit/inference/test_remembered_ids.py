@@ -17,9 +17,9 @@ from inference.backfill.remembered_ids import remembered_ids
 from inference.lake.lake import FixedLake, Lake
 from inference.lake.sql import database
 from inference.verify.verify import verify
-from streams.archive_rows import DeadLetterRows, JsonRows, RawTransaction
-from streams.parquet_files import file_path, write_whole
-from streams.seen_transactions import SeenTransactions, chunks_of
+from streams.archive.parquet_files import file_path, write_whole
+from streams.archive.rows import DeadLetterRows, JsonRows, RawTransaction
+from streams.stage.seen_transactions import SeenTransactions, chunks_of
 from tests.lake_maker import PARTITIONS, Record, _placed, make_lake
 from tests.seed_lakes import BEGIN_MS, cut_lakes
 from tests.unit.inference.test_seed import seeded

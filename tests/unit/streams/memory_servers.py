@@ -7,9 +7,10 @@ import numpy as np
 
 from contracts.frame import Columns, Frame, concat, decode
 from contracts.lanes import Lanes, accept
-from streams.changelog import restored
-from streams.stage import Entry, Snapshot, StageCore, StageRows, Step, StoreRows
-from streams.stage_partition import Checkpoint, StagePartition, Waits
+from streams.stage.changelog import restored
+from streams.stage.core import Entry, Snapshot, StageCore, StageRows, Step
+from streams.stage.partition import Checkpoint, StagePartition, Waits
+from streams.store.rows import StoreRows
 from tests.unit.streams.payments import Log
 
 HASH = "0123456789abcdef"

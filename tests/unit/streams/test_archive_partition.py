@@ -8,7 +8,7 @@ import pytest
 from contracts.errors import StateError
 from contracts.frame import Columns, Frame, Kind, encode
 from features.catalog import CUSTOMER, TERMINAL
-from streams.archive_partition import FrameHolder, PartitionBuffer
+from streams.archive.partition import FrameHolder, PartitionBuffer
 
 
 class Published(NamedTuple):

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from streams.archive_rows import JsonRows, RawPrediction, RawTransaction
+from streams.archive.rows import JsonRows, RawPrediction, RawTransaction
 from tests.lake_maker import Record
 
 GOOD = {"transaction_id": "t1", "customer_id": "c1", "terminal_id": "m1", "event_time": 5, "amount_minor": 7}

@@ -13,9 +13,9 @@ from contracts.frame import Columns, Frame, concat, decode, length, position
 from contracts.keys import partition_of
 from contracts.lanes import Lanes, accept
 from contracts.raw import UNREADABLE, Headers, RawBatch
-from streams.gate import GateCore
-from streams.gate_letters import COPIED_BYTES_MAX
-from streams.outgoing import Outgoing
+from streams.gate.core import GateCore
+from streams.gate.letters import COPIED_BYTES_MAX
+from streams.gate.outgoing import Outgoing
 
 AT = 1_700_000_000_000
 PARTITIONS = {"events.customer": 4, "events.terminal": 4}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.json_rows import WORDS, JsonWriter
+from streams.stage.json_rows import WORDS, JsonWriter
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 NUMBERS = st.one_of(

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from contracts.connections import RedisConnection
-from streams import online_store
-from streams.online_store import Events, OnlineStoreWriter, StoreTarget
-from streams.sentinel import Sentinel
-from streams.stage import StoreRows
-from streams.stage_settings import StoreSettings
+from streams.store import writer as online_store
+from streams.store.rows import StoreRows
+from streams.store.sentinel import Sentinel
+from streams.store.settings import StoreSettings
+from streams.store.writer import Events, OnlineStoreWriter, StoreTarget
 
 REDIS = RedisConnection(host="memory", port=1)
 

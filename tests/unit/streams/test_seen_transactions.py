@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streams.seen_transactions import CHUNK_ROWS, HORIZON_MS, SeenTransactions, Verdict
+from streams.stage.seen_transactions import CHUNK_ROWS, HORIZON_MS, SeenTransactions, Verdict
 
 
 def judge(seen: SeenTransactions, *rows: tuple[str, int, int]) -> Verdict:

@@ -10,11 +10,11 @@ from contracts.errors import StateError, Stop
 from contracts.frame import Columns, Kind, concat, length, take
 from contracts.keys import hash64
 from contracts.lanes import LaneWriter
-from streams.changelog import restored
-from streams.customer import CustomerRows
-from streams.stage import Marker, StageCore
-from streams.stage_dead_letters import DeadLetterTopic
-from streams.terminal import TerminalRows
+from streams.stage.changelog import restored
+from streams.stage.core import Marker, StageCore
+from streams.stage.customer import CustomerRows
+from streams.stage.dead_letters import DeadLetterTopic
+from streams.stage.terminal import TerminalRows
 from tests.unit.streams.memory_servers import HASH, MemoryStage, read_all
 from tests.unit.streams.payments import events, gate_log, label_rows
 

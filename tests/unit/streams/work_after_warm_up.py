@@ -15,9 +15,9 @@ from features.feast_row import RowWriterCodec
 from features.feast_tiles import TilesView, arguments
 from features.finalise import Finaliser
 from features.state import EntityState
-from streams.stage import Marker, StageCore
-from streams.stage_definition import StageDefinition
-from streams.stage_warm_up import warm_up
+from streams.stage.core import Marker, StageCore
+from streams.stage.definition import StageDefinition
+from streams.stage.warm_up import warm_up
 from tests.unit.streams.payments import events, gate_log, label_rows
 
 DAY_MS = 86_400_000

@@ -1,0 +1,1 @@
+"""The archive: every topic as Parquet files, whole or not there."""

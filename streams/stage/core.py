@@ -1,0 +1,253 @@
+"""One input partition of one stage, as a function of its input log: no Kafka, Faust, Redis or clock in it.
+
+Everything it makes (outputs, store rows, state) is decided by the records it is given and the marker it
+started from, so a successor that replays from the marker makes the same bits, and whatever a predecessor
+had already sent falls away in the readers' lanes. A simulator can run this code as it stands.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import Stop
+from contracts.frame import Columns, Frame, FrameError, concat, decode, form, length, position
+from contracts.lanes import Lanes, LaneWriter, accept
+from streams.store.rows import StoreRows
+
+Entry = tuple[bytes, bytes | None]  # a changelog record: key, and value or tombstone
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an incarnation goes on from: all before it is in the changelog, the outputs and the store.
+
+    `incarnation` numbers those that took the partition over: each writes its own number down at once.
+    """
+
+    input_offset: int
+    lanes: dict[str, int]
+    definitions_hash: str
+    extra: dict[str, int] = {}
+    incarnation: int = 0
+
+
+class DeadLetter(NamedTuple):
+    """A row refused after the gate: why, its columns, and the input positions its letter covers.
+
+    A letter goes to the raw record's partition of the dead-letter topic, on a lane like any other.
+    """
+
+    code: str
+    reason: str
+    row: dict[str, Any]
+    src: str
+    frm: int
+    to: int
+    claim: bool
+
+
+class Outcome(NamedTuple):
+    """What a stage's rows became: `targets` names each output row's partition."""
+
+    kind: int
+    rows: Columns
+    targets: NDArray[np.int32]
+    store_rows: StoreRows | None
+    refused: list[tuple[str, str, dict[str, Any]]]
+    late: int = 0
+    repeats: int = 0
+
+
+class StageRows(Protocol):
+    """The part of a stage that differs between entities: rows in, rows out, and the state between.
+
+    `tiles` says whether the rows it makes for the store carry them.
+    """
+
+    tiles: bool
+
+    @property
+    def columns(self) -> Mapping[int, frozenset[str]]:
+        """Return the kinds of row it takes and the columns each must have."""
+
+    def apply(self, kind: int, rows: Columns) -> Outcome:
+        """Fold rows of one kind into the state, in order."""
+
+    def take_dirty(self) -> list[Entry]:
+        """Return copies of what changed since the last call, as changelog entries."""
+
+    def load(self, entries: Mapping[bytes, bytes], extra: Mapping[str, int]) -> None:
+        """Take over stored state, and the marker's numbers."""
+
+    def extra(self) -> dict[str, int]:
+        """Return the numbers that the marker keeps beside the offsets."""
+
+    def latest(self) -> StoreRows:
+        """Return the store's row of every key, from state."""
+
+    def __len__(self) -> int: ...
+
+
+class Writer(Protocol):
+    """Makes records of output rows, for one incarnation; `contracts.lanes.LaneWriter` is the usual one."""
+
+    @property
+    def base(self) -> int:
+        """Return the position from which this incarnation reads its input."""
+
+    def emit(
+        self, kind: int, rows: Columns, targets: NDArray[np.int32], upto: int
+    ) -> list[tuple[int, bytes]]:
+        """Return (target partition, record) pairs that hold the rows, in input order in each target."""
+
+
+class Snapshot(NamedTuple):
+    """A checkpoint's content, copied at a batch boundary."""
+
+    entries: list[Entry]
+    marker: Marker
+
+
+class Counts(msgspec.Struct):
+    """What a partition has seen; read by metrics, never by the protocol."""
+
+    records: int = 0
+    rows: int = 0
+    repeated_records: int = 0
+    unreadable_records: int = 0
+    lane_gaps: int = 0
+    late_rows: int = 0
+    repeats: int = 0
+    refused: int = 0
+
+
+class Step(NamedTuple):
+    """What a batch asks of the ports, in this order: write the store, then send the records."""
+
+    records: list[tuple[int, bytes]]
+    store_rows: list[StoreRows]
+    dead_letters: list[DeadLetter]
+
+
+class Run(NamedTuple):
+    """Consecutive accepted rows of one kind, and the input offset after them."""
+
+    kind: int
+    parts: list[Columns]
+    next_offset: int
+
+
+class StageCore:
+    """The protocol of docs/architecture.md, "Exactness", for one partition and one incarnation."""
+
+    def __init__(self, src: str, rows: StageRows, marker: Marker, writer: Writer | None = None) -> None:
+        self.src = src
+        self.rows = rows
+        self.input_offset = marker.input_offset
+        self.lanes: Lanes = dict(marker.lanes)
+        self.definitions_hash = marker.definitions_hash
+        self.incarnation = marker.incarnation
+        self.counts = Counts()
+        self._out = writer or LaneWriter(src, position(marker.input_offset))
+        self._letters_to: dict[int, int] = {}
+
+    def batch(self, records: Sequence[tuple[int, bytes]]) -> Step:
+        """Fold records (offset, bytes) in and return what they lead to.
+
+        Raises:
+            Stop: E_INPUT_HOLE, a record lies beyond the next expected offset.
+        """
+        step = Step([], [], [])
+        for run in self._runs(records):
+            self._fold(run, step)
+        return step
+
+    def snapshot(self) -> Snapshot:
+        """Return all that changed since the last snapshot, and the marker that makes it true."""
+        marker = Marker(
+            input_offset=self.input_offset,
+            lanes=dict(self.lanes),
+            definitions_hash=self.definitions_hash,
+            extra=self.rows.extra(),
+            incarnation=self.incarnation,
+        )
+        return Snapshot(self.rows.take_dirty(), marker)
+
+    def _runs(self, records: Sequence[tuple[int, bytes]]) -> Iterator[Run]:
+        """Merge consecutive records of one kind: a kernel call costs the same for one row or a thousand.
+
+        Rows made under other definitions than those before them are of another form, and not merged.
+        """
+        made: tuple[object, ...] = ()
+        kind, parts = 0, list[Columns]()
+        for offset, data in records:
+            if not self._is_next(offset):
+                continue
+            frame = self._read(data)
+            if frame is not None:
+                same = (frame.kind, *form(frame.rows))
+                if parts and same != made:
+                    yield Run(kind, parts, self.input_offset)
+                    parts = []
+                rows = self._accept(frame, offset)
+                if length(rows):
+                    kind, made = frame.kind, same
+                    parts.append(rows)
+            self.input_offset = offset + 1
+        if parts:
+            yield Run(kind, parts, self.input_offset)
+
+    def _is_next(self, offset: int) -> bool:
+        if offset < self.input_offset:  # Faust delivers again what the group had not committed
+            self.counts.repeated_records += 1
+            return False
+        if offset > self.input_offset:
+            found = f"expected offset {self.input_offset}, got {offset}"
+            raise Stop(73, "E_INPUT_HOLE", found, self.src)
+        return True
+
+    def _read(self, data: bytes) -> Frame | None:
+        """Return the frame, or nothing when the bytes are none of ours: a stranger stops nobody."""
+        try:
+            frame = decode(data)
+        except (FrameError, ValueError, TypeError):
+            self.counts.unreadable_records += 1
+            return None
+        needed = self.rows.columns.get(frame.kind)
+        if needed is None or not needed <= frame.rows.keys():
+            self.counts.unreadable_records += 1
+            return None
+        return frame
+
+    def _accept(self, frame: Frame, offset: int) -> Columns:
+        rows = accept(frame, self.lanes, self._on_gap)
+        self.counts.records += 1
+        return {**rows, "pos": position(offset) + np.arange(length(rows), dtype=np.int64)}
+
+    def _on_gap(self, frame: Frame) -> None:
+        self.counts.lane_gaps += 1
+
+    def _fold(self, run: Run, step: Step) -> None:
+        rows = concat(run.parts)
+        outcome = self.rows.apply(run.kind, rows)
+        upto = position(run.next_offset)
+        step.records.extend(self._out.emit(outcome.kind, outcome.rows, outcome.targets, upto))
+        if outcome.store_rows is not None:
+            step.store_rows.append(outcome.store_rows)
+        step.dead_letters.extend(self._letter(*refused) for refused in outcome.refused)
+        self._count(rows, outcome)
+
+    def _letter(self, code: str, reason: str, row: dict[str, Any]) -> DeadLetter:
+        target, to = row["raw_partition"], row["pos"] + 1
+        frm = self._letters_to.get(target, self._out.base)
+        claim = target not in self._letters_to
+        self._letters_to[target] = to
+        return DeadLetter(code, reason, row, self.src, frm, to, claim)
+
+    def _count(self, rows: Columns, outcome: Outcome) -> None:
+        self.counts.rows += length(rows)
+        self.counts.late_rows += outcome.late
+        self.counts.repeats += outcome.repeats
+        self.counts.refused += len(outcome.refused)

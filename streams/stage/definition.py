@@ -1,0 +1,99 @@
+"""Which stages there are: where each reads, writes, keeps its state, and whose rows it makes."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from contracts import topics
+from contracts.lanes import LaneWriter
+from features.catalog import CUSTOMER, TERMINAL
+from features.definition import Entity
+from features.meaning import meaning_of
+from streams.stage.core import StageRows, Writer
+from streams.stage.customer import CustomerRows
+from streams.stage.dead_letters import DeadLetterTopic
+from streams.stage.terminal import TerminalRows
+
+StageName = Literal["customer", "terminal"]
+
+
+class Stage(NamedTuple):
+    """What one stage is made of, names without a run's prefix.
+
+    `rows` makes empty state for (entity, input partition, output partitions). A stage that is not `online`
+    writes no rows to the online store.
+    """
+
+    name: str
+    entity: Entity
+    source: topics.Topic
+    output: topics.Topic
+    changelog: topics.Topic
+    rows: Callable[[Entity, int, int], StageRows]
+    online: bool = True
+    writer: Callable[[str, int], Writer] = LaneWriter
+
+
+STAGES: dict[StageName, Stage] = {
+    "customer": Stage(
+        name="customer", entity=CUSTOMER, source=topics.EVENTS_CUSTOMER, output=topics.EVENTS_TERMINAL,
+        changelog=topics.CHANGELOG_CUSTOMER,
+        rows=lambda entity, partition, outputs: CustomerRows(partition, outputs, entity),
+    ),
+    "terminal": Stage(
+        name="terminal", entity=TERMINAL, source=topics.EVENTS_TERMINAL, output=topics.FEATURES_LOG,
+        changelog=topics.CHANGELOG_TERMINAL,
+        rows=lambda entity, partition, outputs: TerminalRows(partition, outputs, entity),
+    ),
+}  # fmt: skip
+
+
+class StageDefinition:
+    """One stage of one run, by full topic names.
+
+    `tiles` says whether its rows in the online store carry the key's tiles, for readers after the event.
+
+    >>> definition = StageDefinition("customer", "demo.")
+    >>> definition.input_topic, definition.transactional_id(3), definition.source(3)
+    ('demo.events.customer', 'demo.stage-customer-3', 'events.customer/3')
+    """
+
+    def __init__(
+        self,
+        stage: StageName | Stage,
+        topic_prefix: str,
+        partitions: int = topics.PARTITIONS,
+        tiles: bool = True,
+    ) -> None:
+        stage = stage if isinstance(stage, Stage) else STAGES[stage]
+        self.name = stage.name
+        self.entity = stage.entity
+        self.online = stage.online
+        self.tiles = tiles and stage.online
+        self.definitions_hash = meaning_of(stage.entity).hash
+        self.input_topic = stage.source.full_name(topic_prefix)
+        self.output_topic = stage.output.full_name(topic_prefix)
+        self.changelog_topic = stage.changelog.full_name(topic_prefix)
+        self.dead_letters = DeadLetterTopic(
+            topics.TRANSACTIONS_DLQ.full_name(topic_prefix), topics.TRANSACTIONS.name, stage.name
+        )
+        self.group = f"{topic_prefix}stage-{stage.name}"
+        self._output_partitions = partitions
+        self._stage = stage
+
+    def source(self, partition: int) -> str:
+        """Return the lane source of an input partition."""
+        return f"{self._stage.source.name}/{partition}"
+
+    def transactional_id(self, partition: int) -> str:
+        """Return the id that fences a predecessor on the same partition."""
+        return f"{self.group}-{partition}"
+
+    def rows(self, partition: int) -> StageRows:
+        """Return empty state for an input partition."""
+        rows = self._stage.rows(self.entity, partition, self._output_partitions)
+        rows.tiles = self.tiles
+        return rows
+
+    def writer(self, partition: int, base: int) -> Writer:
+        """Return what makes records of the output rows, for an incarnation that begins at `base`."""
+        return self._stage.writer(self.source(partition), base)
