@@ -189,6 +189,10 @@ class EntityState:
         self._newest_ms = max(self._newest_ms, int(numbers[:, 2].max()))
         self._dirty[slots] = False
 
+    def begin_log(self) -> None:
+        """Put every key at position 0: the rows it holds come before the first of another log."""
+        self._position[:] = 0
+
     def compact(self) -> None:
         """Close the gaps that grown and forgotten keys left; it happens by itself when room is needed."""
         for view in self._views:

@@ -64,9 +64,9 @@ def _replace(
     warmed: Warmed,
 ) -> None:  # fmt: skip
     below = {partition: held.below for partition, held in stage.held.items()}
-    with states(lake, stage.definition.entity, below, options, on, tell) as folder:
+    with states(lake, stage.definition.entity, below, options, on, tell) as made:
         for partition, held in stage.held.items():
-            warmed.keys += stage.replace(partition, _states(folder / f"{partition}.parquet"))
+            warmed.keys += stage.replace(partition, _states(made.folder / f"{partition}.parquet"))
             warmed.offsets[partition] = held.marker.input_offset
             tell(
                 f"{stage.definition.name}/{partition}: goes on from input offset {held.marker.input_offset:,}"

@@ -80,14 +80,18 @@ def _counted(groups: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _customer_stage(paid: Columns) -> Columns:
     pos = paid["raw_offset"] << 20
-    applied = EntityState(CUSTOMER).apply({**paid, "pos": pos}, Kind.PAYMENT)
     count = length(paid)
+    values, late = np.empty((count, len(CUSTOMER.columns))), np.zeros(count, np.bool_)
+    for number in np.unique(paid["raw_partition"]):
+        which = np.flatnonzero(paid["raw_partition"] == number)
+        applied = EntityState(CUSTOMER).apply(take({**paid, "pos": pos}, which), Kind.PAYMENT)
+        values[which], late[which] = applied.values, applied.late
     return {
         **paid,
         "currency": np.full(count, b"EUR"), "channel": np.full(count, b"", "S1"),
         "country": np.full(count, b"", "S1"), "traceparent": np.full(count, b"", "S1"),
         "customer_partition": paid["raw_partition"], "customer_pos": pos,
-        "customer_values": applied.values, "late": applied.late.astype(np.uint8),
+        "customer_values": values, "late": late.astype(np.uint8),
     }  # fmt: skip
 
 
@@ -99,7 +103,7 @@ def _terminal_stage(rows: Columns, judged: Columns) -> tuple[Columns, Columns]:
     terminal = np.concatenate([rows["terminal_id"], judged["terminal_id"]])[order]
     partition = partition_of(terminal, PARTITIONS)
     offset = _counted(partition)
-    state = EntityState(TERMINAL)
+    states = [EntityState(TERMINAL) for _ in range(PARTITIONS)]
     values = np.empty((len(order), len(TERMINAL.columns)))
     late = np.zeros(len(order), np.bool_)
     pos = offset << 20
@@ -108,11 +112,12 @@ def _terminal_stage(rows: Columns, judged: Columns) -> tuple[Columns, Columns]:
     for begin, end in itertools.pairwise(edges):
         if begin == end:
             continue
-        which = order[begin:end]
-        part = take(judged, which - payments) if kinds[begin] else take(rows, which)
         kind = Kind.LABEL if kinds[begin] else Kind.PAYMENT
-        applied = state.apply({**part, "pos": pos[begin:end]}, kind)
-        values[begin:end], late[begin:end] = applied.values, applied.late
+        for number in np.unique(partition[begin:end]).tolist():
+            mine = begin + np.flatnonzero(partition[begin:end] == number)
+            part = take(judged, order[mine] - payments) if kinds[begin] else take(rows, order[mine])
+            applied = states[number].apply({**part, "pos": pos[mine]}, kind)
+            values[mine], late[mine] = applied.values, applied.late
     found = {
         "offset": offset,
         "terminal_partition": partition,

@@ -14,6 +14,7 @@ Examples:
   headrace backfill --compare --json backfill.json     is the lake the same, bit for bit?
   headrace backfill --entity terminal --workers 8
   headrace backfill --warm                             stages stopped: hand their state to new definitions
+  headrace backfill --seed-from ../old/lake            a new run, before its stages start: begin where it ends
   headrace backfill --dask tcp://10.0.0.1:8786         on a Dask cluster that shares the lake's folder
 """
 EXIT_MISMATCH = 1
@@ -25,6 +26,12 @@ EXIT_MISMATCH = 1
     "--compare", is_flag=True, help="Compare every row with the feature log; exit 1 on a difference."
 )
 @click.option("--warm", is_flag=True, help="Hand the stages' state over to this code's definitions.")
+@click.option(
+    "--seed-from",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="LAKE_FOLDER",
+    help="Begin this new run with the state that another run's lake comes to.",
+)
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds --warm waits for the lake.")
 @click.option("--no-write", is_flag=True, help="Compute, and publish nothing.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes (default: one a core).")
@@ -36,8 +43,8 @@ EXIT_MISMATCH = 1
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here, - for stdout."
 )
 def command(
-    entity: str | None, compare: bool, warm: bool, wait_s: float, no_write: bool, workers: int | None,
-    dask: str, memory_mb: int, json_file: Path | None,
+    entity: str | None, compare: bool, warm: bool, seed_from: Path | None, wait_s: float, no_write: bool,
+    workers: int | None, dask: str, memory_mb: int, json_file: Path | None,
 ) -> None:  # fmt: skip
     """Compute features over the run's lake with the stream's own kernel, in the order of the log.
 
@@ -48,6 +55,11 @@ def command(
     After a change of definitions a stage refuses to start (E_STATE_DEFINITIONS). Stop its workers, let the
     stages behind it and the archive read to the end, and run this with --warm from the new code: it writes
     the stage's state and rows under the new definitions, at the exact offset where the old ones stopped.
+
+    A new run begins with empty windows. With --seed-from, before its stages have taken a payment, it begins
+    where another run ended: windows, remembered transaction ids and rows of the online store are those of
+    that run's whole lake. Told are the offsets of its topics up to which that goes; send this run what comes
+    after them. A seeded run whose code has new definitions needs this once more before --warm.
     """
     import orjson
 
@@ -59,6 +71,11 @@ def command(
 
     processes = workers or len(os.sched_getaffinity(0))
     options = Options(compare=compare, write=not no_write, memory_mb=memory_mb)
+    if seed_from is not None:
+        if warm or compare or entity or no_write:
+            raise click.UsageError("--seed-from goes with --workers, --dask, --memory-mb and --json only")
+        _seed(seed_from, options, executor(processes, dask), json_file)
+        return
     if warm:
         _warm(entity, options, executor(processes, dask), wait_s, json_file)
         return
@@ -97,6 +114,30 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
     for name, part in found.items():
         said = f"{part.keys:,} keys handed over" if part.changed else "nothing to do"
         click.echo(f"{name}: {said}")
+
+
+def _seed(old: Path, options: Any, on: Any, json_file: Path | None) -> None:
+    import msgspec
+
+    from headrace import environment
+    from headrace import seed as seeding
+    from inference.lake.lake import Lake
+    from streams.stage.settings import StageSettings
+
+    run = environment.current_run()
+    settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
+    made = seeding.seed(old, seeding.Into(Lake(run.lake), settings), options, on, _tell)
+    text = msgspec.json.format(msgspec.json.encode(made))
+    if json_file is not None and str(json_file) == "-":
+        sys.stdout.buffer.write(text + b"\n")
+        return
+    if json_file is not None:
+        json_file.write_bytes(text)
+    for name, rows in made.rows.items():
+        click.echo(f"{name}: begins after {rows:,} rows")
+    for what, before in (("payments", made.bounds.raw_before), ("labels", made.bounds.labels_before)):
+        offsets = ", ".join(f"{partition}@{offset}" for partition, offset in before.items()) or "none"
+        click.echo(f"send this run the {what} from offsets {offsets} of that run on")
 
 
 def _tell(text: str) -> None:

@@ -32,12 +32,14 @@ def command(stage: str) -> None:
     from features.meaning import meaning_of
     from features.service_meaning import service_meaning
     from headrace import environment, garbage, telemetry
+    from inference.lake.seed_note import finished_seed
     from streams.stage.definition import StageDefinition, StageName
     from streams.stage.faust_app import StageProcess
     from streams.stage.metrics import StageMetrics
     from streams.stage.settings import StageSettings
 
     run = environment.current_run()
+    finished_seed(run.lake)  # one that some partitions may have and others not stops the stage
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
     worker = f"stream-{stage}"
     telemetry.configure(worker, settings.log_level)

@@ -75,7 +75,12 @@ def _verified(run: Any, rows: int, json_file: Path | None, show: Any) -> Any:
     from inference.lake.lake import FixedLake
     from inference.verify.verify import verify
 
-    report = verify(FixedLake(run.lake), _reader(run), run.epoch, rows)
+    reader = _reader(run)
+    try:
+        report = verify(FixedLake(run.lake), reader, run.epoch, rows)
+    finally:
+        if reader is not None:
+            reader.close()
     if show is not None:
         show(report, time.time())
     whole = msgspec.to_builtins(report) | {"mismatches": report.mismatches, "share": report.share}

@@ -19,7 +19,9 @@ from contracts.keys import hash64
 from features.definition import Entity
 from features.state import Applied, EntityState
 from inference.backfill.rows import INTS, all_facts, entity_named
+from inference.lake.beginning import beginning, seeded_states
 from inference.lake.differences import Differences, differences, wrong_bits
+from inference.lake.lake import Lake
 from inference.lake.log_order import fold as fold_rows
 from inference.lake.sql import database
 
@@ -34,14 +36,17 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     """A task: one partition of one entity's stage.
 
     Args:
-        files: what `split` dealt to the partition.
+        lake: the folder whose beginning the partition starts from.
+        files: what `split` dealt to the partition; a seeded one may have none.
         target: the file to write, whole or not at all; None computes without writing.
         state: the file for the packed state of every key (null for one forgotten), None for none.
         logged: compare with the values that the log holds.
         rows_a_batch, memory_mb: bounds of what is in memory at a time; sorting spills to `work`.
     """
 
+    lake: Path
     entity: str
+    partition: int
     files: tuple[Path, ...]
     target: Path | None
     state: Path | None
@@ -67,8 +72,11 @@ class Folded(msgspec.Struct, kw_only=True):
 def fold(task: Fold) -> Folded:
     """Do the task."""
     began_s = time.monotonic()
-    entity = entity_named(task.entity)
-    state, found, stamps, keys = EntityState(entity), Folded(examples=[]), _Stamps(), set[bytes]()
+    entity, lake = entity_named(task.entity), Lake(task.lake)
+    state, found, stamps = beginning(lake, entity, task.partition), Folded(examples=[]), _Stamps()
+    keys = (
+        set() if task.state is None else set(seeded_states(lake, entity, task.partition)["key"].to_pylist())
+    )
     with _Target(task.target, entity) as target:
         for batch in _batches(task, entity):
             rows = _columns(batch, entity)
@@ -82,13 +90,14 @@ def fold(task: Fold) -> Folded:
     found.keys = len(state)
     if task.state is not None:
         _keep(state, keys, task.state)
-    shutil.rmtree(task.files[0].parent)  # what was dealt is not needed again
+    if task.files:
+        shutil.rmtree(task.files[0].parent)  # what was dealt is not needed again
     found.seconds = time.monotonic() - began_s
     return found
 
 
 def _keep(state: EntityState, keys: set[bytes], path: Path) -> None:
-    """Write the packed state of every key that had a row; null for one that the state has forgotten."""
+    """Write the packed state of every key that had a row, here or before; null for one that is forgotten."""
     live = set(state.latest().keys)
     names = sorted(keys)
     blobs = state.export(np.array(names, np.bytes_)) if names else []
@@ -100,6 +109,8 @@ def _keep(state: EntityState, keys: set[bytes], path: Path) -> None:
 
 def _batches(task: Fold, entity: Entity) -> Iterator[pa.RecordBatch]:
     """Yield the partition's rows by their place in it."""
+    if not task.files:
+        return
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in task.files)
     source = f"read_parquet([{listed}], union_by_name = true)"
     with database(task.work / "spilled", task.memory_mb) as connection:

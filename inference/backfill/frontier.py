@@ -2,7 +2,8 @@
 
 The log is archived a partition of terminals at a time, so a customer's newest rows may be missing in the
 middle. All payments of a customer lie in one raw partition, whose order every later topic keeps for them;
-so below the first raw record that is still under way, nothing is missing.
+so below the first raw record that is still under way, nothing is missing. A repeat of a payment that the run
+before had is answered by the seed.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from inference.lake.beginning import remembered
 from inference.lake.lake import Lake
 from inference.lake.sql import register
 
@@ -23,6 +25,7 @@ WITH pending AS (
     WHERE NOT EXISTS (SELECT 1 FROM log WHERE log.transaction_id = pending.transaction_id)
       AND NOT EXISTS (
         SELECT 1 FROM dlq WHERE origin_partition = pending.partition AND origin_offset = pending."offset")
+      AND NOT EXISTS (SELECT 1 FROM remembered WHERE remembered.transaction_id = pending.transaction_id)
 )
 SELECT r.partition, least(coalesce(u.first, r.newest + 1), r.newest + 1), coalesce(u.count, 0)
 FROM (SELECT partition, max("offset") AS newest FROM raw GROUP BY partition) AS r
@@ -59,6 +62,7 @@ def frontier(lake: Lake, database: duckdb.DuckDBPyConnection) -> Frontier:
     register(database, lake, "transactions", "raw", _RAW)
     register(database, lake, "features", "log", _RAW | _PLACE)
     register(database, lake, "transactions_dlq", "dlq", _ORIGIN)
+    database.register("remembered", remembered(lake))
     rows = database.execute(_FRONTIER).fetchall()
     return Frontier({int(p): int(before) for p, before, _ in rows}, sum(int(count) for *_, count in rows))
 
@@ -67,5 +71,4 @@ def facts_differing(lake: Lake, database: duckdb.DuckDBPyConnection) -> int:
     """Return how many rows of the feature log say other facts than their raw record, or have none."""
     register(database, lake, "transactions", "raw", _DETAILS)
     register(database, lake, "features", "log", _DETAILS | _PLACE)
-    found = database.execute(_FACTS).fetchone()
-    return int(found[0]) if found else 0
+    return int(database.execute(_FACTS).fetchall()[0][0])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow.parquet as pq
@@ -20,7 +20,8 @@ from inference.backfill.fold import EXAMPLES, Fold, Folded, fold
 from inference.backfill.frontier import Frontier, facts_differing, frontier
 from inference.backfill.offline import folder_of, publish
 from inference.backfill.rows import PLACE, origins
-from inference.backfill.split import Split, SplitDone, split
+from inference.backfill.split import Split, SplitDone, dealt_folder, split
+from inference.lake.beginning import seeded_partitions
 from inference.lake.lake import Lake, LakeFile, whole_flushes
 from inference.lake.sql import database
 
@@ -88,7 +89,7 @@ def backfill(lake: Lake, entities: Sequence[Entity], options: Options, on: Execu
     Raises:
         StateError: E_LAKE_EMPTY.
     """
-    with _work_folder(lake) as work:
+    with work_folder(lake.folder) as work:
         with database(work / "spilled", options.memory_mb) as connection:
             whole = frontier(lake, connection)
             differing = facts_differing(lake, connection) if options.compare else 0
@@ -101,18 +102,28 @@ def backfill(lake: Lake, entities: Sequence[Entity], options: Options, on: Execu
     return found
 
 
+class States(NamedTuple):
+    """An entity's packed states: a folder with a file a partition, columns `key` and `state` (null for a key
+    that was forgotten), and how many rows they came from."""
+
+    folder: Path
+    rows: int
+
+
 @contextmanager
 def states(
-    lake: Lake, entity: Entity, below: Mapping[int, int], options: Options, on: Executor, tell: Tell
-) -> Iterator[Path]:
+    lake: Lake, entity: Entity, below: Mapping[int, int], options: Options, on: Executor, tell: Tell,
+    work_in: Path | None = None,
+) -> Iterator[States]:  # fmt: skip
     """Recompute an entity's state from the rows below a position of each partition of its stage.
 
-    Yields a folder with a file a partition, of the columns `key` and `state` (packed); it is gone afterwards.
+    Yields where the states are; the folder is gone afterwards.
 
     Args:
         below: by partition of the stage, the first position that does not count.
+        work_in: the lake's folder to work in, where it is not the lake that is read.
     """
-    with _work_folder(lake) as work:
+    with work_folder(work_in or lake.folder) as work:
         job = _Job(lake, entity, options, work / entity.name, tell, below)
         yield job.states(on)
 
@@ -127,12 +138,11 @@ class _Job:
         self._lake, self._entity, self._options, self._work, self._tell = lake, entity, options, work, tell
         self._below = below
 
-    def states(self, on: Executor) -> Path:
-        """Return the folder of packed state."""
+    def states(self, on: Executor) -> States:
         files, _ = self._files()
-        self._split(on, files, None)
+        dealt = self._split(on, files, None)
         self._fold(on, None)
-        return self._work / "state"
+        return States(self._work / "state", dealt.rows)
 
     def run(self, on: Executor, whole: Frontier) -> EntityReport:
         began_s = time.monotonic()
@@ -190,18 +200,20 @@ class _Job:
         self._tell(f"{self._entity.name}: {rows:,} rows dealt out, {left_out:,} under way")
         return SplitDone(rows=rows, left_out=left_out)
 
-    def _task(self, folder: Path, made: Path | None) -> Fold:
-        number = int(folder.name.partition("=")[2])
+    def _task(self, number: int, made: Path | None) -> Fold:
+        folder = dealt_folder(self._work / "dealt", number)
         return Fold(
-            entity=self._entity.name, files=tuple(sorted(folder.glob("*.parquet"))),
+            lake=self._lake.folder, entity=self._entity.name, partition=number,
+            files=tuple(sorted(folder.glob("*.parquet"))),
             target=None if made is None else made / f"part-{number:05d}.parquet",
             state=None if self._below is None else self._work / "state" / f"{number}.parquet",
             work=self._work, logged=self._options.compare, memory_mb=self._options.memory_mb,
         )  # fmt: skip
 
     def _fold(self, on: Executor, made: Path | None) -> Folded:
-        folders = sorted((self._work / "dealt").glob("partition=*"))
-        tasks = [self._task(folder, made) for folder in folders]
+        dealt = {int(f.name.partition("=")[2]) for f in (self._work / "dealt").glob("partition=*")}
+        seeded = set() if self._below is None else set(seeded_partitions(self._lake, self._entity))
+        tasks = [self._task(number, made) for number in sorted(dealt | seeded)]
         total, began_s = Folded(partitions=0, examples=[]), time.monotonic()
         for done, part in enumerate(on.map(fold, tasks), start=1):
             _add(total, part)
@@ -253,12 +265,12 @@ def _rows(file: LakeFile) -> int:
 
 
 @contextmanager
-def _work_folder(lake: Lake) -> Iterator[Path]:
+def work_folder(lake: Path) -> Iterator[Path]:
     """A hidden folder in the lake, which every worker sees; gone at the end, whatever happened."""
-    for left in (lake.folder / FOLDER).glob(f".work-{gethostname()}-*"):
+    for left in (lake / FOLDER).glob(f".work-{gethostname()}-*"):
         if not Path("/proc", left.name.rpartition("-")[2]).exists():
             shutil.rmtree(left, ignore_errors=True)  # its process was killed
-    work = lake.folder / FOLDER / f".work-{gethostname()}-{os.getpid()}"
+    work = lake / FOLDER / f".work-{gethostname()}-{os.getpid()}"
     work.mkdir(parents=True)
     try:
         yield work

@@ -57,6 +57,11 @@ def split(task: Split) -> SplitDone:
     return SplitDone(rows=rows, left_out=left_out)
 
 
+def dealt_folder(work: Path, partition: int) -> Path:
+    """Return where the rows of a partition of the stage are dealt to."""
+    return work / f"partition={partition:05d}"
+
+
 def _below(table: pa.Table, place: tuple[str, str], before: Mapping[int, int]) -> pa.Table:
     """Return the rows whose place (partition, number) lies below its partition's limit; 0 without one."""
     limits = np.array([before.get(p, 0) for p in range(max(before, default=-1) + 2)], np.int64)
@@ -68,7 +73,7 @@ def _deal(table: pa.Table, file: LakeFile, task: Split) -> None:
     partitions = table[task.origin.stage_partition].to_numpy()
     named = _named(table, task)
     for number in np.unique(partitions).tolist():
-        folder = task.work / f"partition={number:05d}"
+        folder = dealt_folder(task.work, number)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{task.origin.dataset}-{file.partition}-{file.first_offset:020d}.parquet"
         pq.write_table(named.filter(pa.array(partitions == number)), folder / name, compression="lz4")

@@ -84,7 +84,7 @@ def _values(lake: Lake, entity: Entity, log: pa.Table, label_log: pa.Table, mine
     else:
         rows = verify_lake.kernel_columns(verify_lake.customer_rows(lake, history))
         payments = np.arange(len(rows["row"]))
-    values = replay(entity, rows).values
+    values = replay(lake, entity, rows).values
     by_row = payments[np.argsort(rows["row"][payments], kind="stable")]
     sought = mine["row"].to_numpy()
     found = by_row[np.searchsorted(rows["row"][by_row], sought)]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind
 from features.definition import Entity
+from inference.lake.beginning import remembered
 from inference.lake.lake import Lake
 from inference.verify.replay import columns_of
 
@@ -17,7 +18,7 @@ CUSTOMER_LATE, TERMINAL_LATE = 1, 2  # bits of the column `late`
 # What was paid comes from the raw record, its place in the order from the feature log.
 _CUSTOMER_ROWS = """
 SELECT f.row, raw.transaction_id, raw.customer_id, raw.terminal_id, raw.event_time, raw.amount_minor,
-       f.customer_pos AS pos, CAST($payment AS TINYINT) AS kind
+       f.customer_partition AS partition, f.customer_pos AS pos, CAST($payment AS TINYINT) AS kind
 FROM log AS f JOIN raw ON raw.partition = f.raw_partition AND raw.offset = f.raw_offset
 ORDER BY f.customer_partition, f.customer_pos
 """
@@ -25,14 +26,14 @@ _TERMINAL_ROWS = """
 SELECT * FROM (
     SELECT f.row, raw.transaction_id, raw.customer_id, raw.terminal_id, raw.event_time, raw.amount_minor,
            CAST(0 AS TINYINT) AS label, CAST(0 AS BIGINT) AS label_time,
-           f.terminal_partition, f.terminal_pos AS pos, CAST($payment AS TINYINT) AS kind
+           f.terminal_partition AS partition, f.terminal_pos AS pos, CAST($payment AS TINYINT) AS kind
     FROM log AS f JOIN raw ON raw.partition = f.raw_partition AND raw.offset = f.raw_offset
     UNION ALL
     SELECT l.row, raw.transaction_id, raw.customer_id, raw.terminal_id, raw.event_time,
            CAST(0 AS BIGINT), CAST(raw.label = 'fraud' AS TINYINT), raw.label_time,
            l.partition, l.terminal_pos, CAST($label AS TINYINT)
     FROM labels AS l JOIN raw_labels AS raw ON raw.partition = l.raw_partition AND raw.offset = l.raw_offset
-) ORDER BY terminal_partition, pos
+) ORDER BY partition, pos
 """
 _RAW = ["offset", "transaction_id", "customer_id", "terminal_id", "event_time"]
 _LOG = [
@@ -61,6 +62,7 @@ WHERE raw.offset < arrived.newest
   AND NOT EXISTS (SELECT 1 FROM log WHERE raw_partition = raw.partition AND raw_offset = raw.offset)
   AND NOT EXISTS (SELECT 1 FROM log WHERE log.transaction_id = raw.transaction_id)
   AND NOT EXISTS (SELECT 1 FROM dlq WHERE origin_partition = raw.partition AND origin_offset = raw.offset)
+  AND NOT EXISTS (SELECT 1 FROM remembered WHERE remembered.transaction_id = raw.transaction_id)
 """
 
 
@@ -99,7 +101,8 @@ def terminal_rows(lake: Lake, log: pa.Table, label_log: pa.Table) -> pa.Table:
 def unanswered(lake: Lake, log: pa.Table, customers: NDArray[np.bytes_]) -> int:
     """Return how many raw payments of these customers came neither out of the stream nor back refused.
 
-    A repeated transaction id counts as answered by the first one; what may still be under way is left out.
+    A repeated transaction id counts as answered by the first one, also by one that the lake's seed remembers;
+    what may still be under way is left out.
     """
     raw = only_keys(lake.read("transactions", _RAW), "customer_id", customers)
     with duckdb.connect() as database:
@@ -107,6 +110,7 @@ def unanswered(lake: Lake, log: pa.Table, customers: NDArray[np.bytes_]) -> int:
         database.register("log", log)
         database.register("raw", raw)
         database.register("dlq", _or_empty(lake, "transactions_dlq", ["origin_partition", "origin_offset"]))
+        database.register("remembered", remembered(lake))
         found = database.execute(_UNANSWERED).fetchone()
     return int(found[0]) if found else 0
 

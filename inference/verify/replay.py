@@ -1,5 +1,6 @@
 """Recompute what the stream said, from the raw events in the order of the log, and compare bit for bit."""
 
+import itertools
 from collections.abc import Mapping
 
 import msgspec
@@ -7,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.frame import Columns, Kind, length
+from contracts.frame import Columns, Kind, length, take
 from features.definition import Entity
 from features.state import Applied, EntityState
+from inference.lake.beginning import beginning
 from inference.lake.differences import differences, wrong_bits
+from inference.lake.lake import Lake
 from inference.lake.log_order import fold
 
 Floats = NDArray[np.float64]
@@ -33,24 +36,37 @@ class Compared(msgspec.Struct, kw_only=True):
     examples: list[dict[str, object]]
 
 
-def replay(entity: Entity, rows: Columns) -> Applied:
-    """Return the as-of answers of rows of any kinds, given in log order.
+def replay(lake: Lake, entity: Entity, rows: Columns) -> Applied:
+    """Return the as-of answers of rows of any kinds, given by partition of the stage and in log order.
 
     Args:
-        rows: `kind` beside the columns that the entity's views read; labels and payments may alternate.
+        lake: what the rows are of; each partition starts from its beginning.
+        rows: `partition` and `kind` beside the columns that the entity's views read; labels and payments may
+            alternate.
+
+    Raises:
+        StateError: as `inference.lake.beginning.beginning`.
     """
-    return fold(EntityState(entity), rows)
+    if not length(rows):
+        return fold(EntityState(entity), rows)
+    edges = [0, *(np.flatnonzero(np.diff(rows["partition"])) + 1).tolist(), length(rows)]
+    parts = [
+        fold(beginning(lake, entity, int(rows["partition"][begin])), take(rows, slice(begin, end)))
+        for begin, end in itertools.pairwise(edges)
+    ]
+    return Applied(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def compare(entity: Entity, rows: Columns, logged: Floats, held: Mask, late: Mask) -> Compared:
+def compare(lake: Lake, entity: Entity, rows: Columns, logged: Floats, held: Mask, late: Mask) -> Compared:
     """Return how the log differs from a recomputation of the same rows.
 
     Args:
+        lake: what the rows are of.
         rows: as `replay` takes them, with `transaction_id`.
         logged: (n, k) what the feature log holds; held: (n, k) where it holds the column at all, which a
             row that was made before the feature was declared does not; late: (n,) flags of payments.
     """
-    again = replay(entity, rows)
+    again = replay(lake, entity, rows)
     expected = np.where(held, again.values, np.nan)
     found = differences(entity.columns, expected, logged, again.as_of_ms)
     late_wrong = (late != again.late) & (rows["kind"] == Kind.PAYMENT)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns
 from features.catalog import CUSTOMER, TERMINAL
+from inference.lake.beginning import seeded_values
 from inference.lake.lake import Lake
 from inference.reading.online_reader import FeatureReader, StoreUnavailable
 from inference.verify import lake as verify_lake
@@ -96,8 +97,10 @@ def verify(lake: Lake, reader: FeatureReader | None, epoch: int, rows_min: int) 
         report.store_why = str(error)
         return report
     report.store = {
-        "customer": compare_store(CUSTOMER, customer.keys, stored[0], customer.rows, customer.logged, epoch),
-        "terminal": compare_store(TERMINAL, terminal.keys, stored[1], terminal.rows, terminal.logged, epoch),
+        entity.name: compare_store(
+            entity, part.keys, read, part.rows, part.logged, epoch, seeded_values(lake, entity, part.keys)
+        )
+        for entity, part, read in ((CUSTOMER, customer, stored[0]), (TERMINAL, terminal, stored[1]))
     }
     return report
 
@@ -106,7 +109,9 @@ def _customer(lake: Lake, log: pa.Table, sample: Sample) -> tuple[Entities, Comp
     rows = verify_lake.kernel_columns(verify_lake.customer_rows(lake, log.filter(pa.array(sample.rows))))
     logged, held = verify_lake.logged_values(lake, CUSTOMER, rows)
     late = verify_lake.logged_late(lake, rows, verify_lake.CUSTOMER_LATE)
-    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(CUSTOMER, rows, logged, held, late)
+    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(
+        lake, CUSTOMER, rows, logged, held, late
+    )
 
 
 def _terminal(lake: Lake, log: pa.Table, label_log: pa.Table, sample: Sample) -> tuple[Entities, Compared]:
@@ -115,7 +120,9 @@ def _terminal(lake: Lake, log: pa.Table, label_log: pa.Table, sample: Sample) ->
     rows = verify_lake.kernel_columns(verify_lake.terminal_rows(lake, mine, its_labels))
     logged, held = verify_lake.logged_values(lake, TERMINAL, rows)
     late = verify_lake.logged_late(lake, rows, verify_lake.TERMINAL_LATE)
-    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(TERMINAL, rows, logged, held, late)
+    return Entities(keys=sample.keys, rows=rows, logged=logged), compare(
+        lake, TERMINAL, rows, logged, held, late
+    )
 
 
 def _label_early(log: pa.Table, label_log: pa.Table) -> int:

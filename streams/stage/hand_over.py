@@ -69,15 +69,7 @@ class HandOver:
             ClusterError: E_WARM_RUNNING, workers of the stage are still in its group; E_TOPIC_MISSING.
         """
         definition, kafka = self.definition, self._settings.kafka
-        deadline_s = time.monotonic() + LEAVE_S
-        while has_members(kafka, definition.group):
-            if time.monotonic() < deadline_s:
-                time.sleep(LOOK_S)
-                continue
-            raise ClusterError(
-                "E_WARM_RUNNING", "workers of the stage are running", definition.group,
-                f"stop `headrace stream {definition.name}`, then run this again",
-            )  # fmt: skip
+        await_stopped(definition, kafka, "E_WARM_RUNNING")
         for partition in range(self._partitions()):
             changelog = Changelog(
                 kafka, definition.changelog_topic, partition, definition.transactional_id(partition),
@@ -134,6 +126,22 @@ class HandOver:
                 "E_WARM_INCOMPLETE", f"the lake lacks the history of {len(gone):,} keys, as {gone[0][1:]!r}",
                 f"{self.definition.name}/{partition}", "let the archive read all of features.log first",
             )  # fmt: skip
+
+
+def await_stopped(definition: StageDefinition, kafka: KafkaConnection, code: str) -> None:
+    """Return once no worker of the stage is in its group.
+
+    Raises:
+        ClusterError: of this code, some still are after the time in which a killed one leaves.
+    """
+    deadline_s = time.monotonic() + LEAVE_S
+    while has_members(kafka, definition.group):
+        if time.monotonic() > deadline_s:
+            raise ClusterError(
+                code, "workers of the stage are running", definition.group,
+                f"stop `headrace stream {definition.name}`, then run this again",
+            )  # fmt: skip
+        time.sleep(LOOK_S)
 
 
 class Barrier:

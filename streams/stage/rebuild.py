@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from contracts.connections import KafkaConnection
@@ -26,7 +27,11 @@ from streams.store.writer import Events, OnlineStoreWriter, StoreTarget
 PATIENT = StoreSettings(connect_timeout_ms=2000.0, breaker_ms=5000.0, reply_timeout_ms=5000.0)
 WRITE_TIMEOUT_S = 600.0
 REFILL_TIMEOUT_S = 60.0
+COORDINATOR_TIMEOUT_S = 30.0
 LOOK_S = 0.05
+_NO_COORDINATOR_YET = (
+    KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
 
 Tell = Callable[[str], None]
 
@@ -146,7 +151,20 @@ class StoreRebuild:
 
 
 def has_members(kafka: KafkaConnection, group: str) -> bool:
-    """Return whether a consumer group has members at this moment."""
+    """Return whether a consumer group has members at this moment; a young cluster is given time to know.
+
+    Raises:
+        ClusterError: E_GROUP_UNKNOWN, Kafka does not say.
+    """
     admin = AdminClient(dict(kafka.librdkafka()))  # type: ignore[arg-type]  # the connection's own fields
-    asked = admin.describe_consumer_groups([group], request_timeout=10.0)
-    return bool(asked[group].result(15.0).members)
+    deadline_s = time.monotonic() + COORDINATOR_TIMEOUT_S
+    while True:
+        try:
+            asked = admin.describe_consumer_groups([group], request_timeout=10.0)
+            return bool(asked[group].result(15.0).members)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() > deadline_s:
+                raise ClusterError(
+                    "E_GROUP_UNKNOWN", str(error), group, "is the whole cluster up? then run this again"
+                ) from error
+        time.sleep(LOOK_S)

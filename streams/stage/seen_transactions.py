@@ -158,6 +158,20 @@ class SeenTransactions:
             self._marks.arrival_ms[gone] = NEVER
 
 
+def chunks_of(ids: NDArray[np.bytes_], content: Hashes, arrival_ms: Ints) -> dict[int, bytes]:
+    """Return the chunks (number -> bytes) that remember these ids, for `SeenTransactions.load`.
+
+    Args:
+        ids, content, arrival_ms: shape (n,), in order of arrival; an id once within the horizon.
+
+    >>> list(chunks_of(np.array([b"t1"]), np.array([9], np.uint64), np.array([5])))
+    [0]
+    """
+    seen = SeenTransactions()
+    seen.judge(ids, content, arrival_ms)
+    return {number: blob for number, blob in seen.take_dirty() if blob is not None}
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
 def _judge(marks: _Marks, rows: _Firsts, first: NDArray[np.bool_], conflict: NDArray[np.bool_]) -> None:
     """Fill `first` and `conflict`, and note each first row."""

@@ -54,3 +54,19 @@ def test_lag_and_logic_are_told_apart_by_the_place_compared_at() -> None:
     assert behind.rows_behind_max == 1
     wrong = compare_store(CUSTOMER, np.array([b"c1"]), stored(1, 20, add=1.0), ROWS, LOGGED, epoch=7)
     assert list(wrong.at_own_place) == [name]
+
+
+@pytest.mark.parametrize("first_pos", [0, 10])
+def test_a_row_of_the_seed_is_behind_and_any_other_at_its_place_is_wrong(first_pos: int) -> None:
+    begun = {b"c1": LOGGED[1]}
+    rows = {**ROWS, "pos": np.array([first_pos, 20, 30])}
+    for row, outcome in (
+        (stored(1, 0), "behind"),
+        (stored(1, 0, add=1.0), "wrong"),
+        (stored(1, 30), "wrong"),
+    ):
+        found = compare_store(CUSTOMER, np.array([b"c1"]), row, rows, LOGGED, 7, begun)
+        assert getattr(found, outcome) == 1
+        assert bool(found.at_own_place) == (outcome == "wrong" and int(row.stamps[0, 0]) in rows["pos"])
+    unseeded = compare_store(CUSTOMER, np.array([b"c1"]), stored(1, 0), rows, LOGGED, 7)
+    assert unseeded.wrong == 1

@@ -1,0 +1,138 @@
+"""`headrace backfill --seed-from`: a new run begins with what another run's lake comes to.
+
+The order lets a crash happen anywhere: files and an unfinished note in the new run's lake, then a transaction
+a partition, then the online store, then the note is finished. Until then no stage of the run starts, and the
+command may be run again; what it wrote before is replaced.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from contracts.errors import ConfigError, StateError
+from contracts.frame import strings
+from features.catalog import ENTITIES
+from features.meaning import meaning_of
+from features.seeded import Seeded, Source
+from headrace.run import Run
+from headrace.warm import ORDER
+from inference.backfill.executors import Executor
+from inference.backfill.run import Options, Tell
+from inference.backfill.seed import add_definitions, make_seed
+from inference.lake.beginning import remembered_of, states_of
+from inference.lake.lake import FixedLake, Lake
+from inference.lake.seed_note import read_seed, write_note
+from streams.stage.definition import StageDefinition
+from streams.stage.rebuild import StoreRebuild
+from streams.stage.seeding import Ids, Seeding
+from streams.stage.settings import StageSettings
+
+
+class Into(NamedTuple):
+    """The new run: its lake, and the settings of its stages."""
+
+    lake: Lake
+    settings: StageSettings
+
+
+def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> Seeded:
+    """Seed a run from the lake of another, or add this code's definitions to the seed that it has.
+
+    Args:
+        old: the folder of the other run's lake.
+
+    Raises:
+        ConfigError: E_SEED_SELF; E_SEED_EPOCH, the run is older than the other; E_RUN_FILE.
+        StateError: E_SEED_DONE, the run is seeded; E_SEED_BEGUN, E_SEED_UNDER_WAY, E_SEED_FACTS,
+            E_SEED_PARTITIONS, E_SEED_SOURCE, E_LAKE_EMPTY, E_SEED_FILE.
+        ClusterError: E_SEED_RUNNING, E_SEED_TOPICS, E_TOPIC_MISSING, E_STORE_DOWN.
+        Stop: E_TAKE_OVER, E_CHECKPOINT.
+    """
+    if old.resolve() == into.lake.folder.resolve():
+        raise ConfigError(
+            "E_SEED_SELF", "a run is not seeded from itself", str(old), "name another run's lake"
+        )
+    before, source = read_seed(into.lake.folder), _source(old, into.settings.partitions)
+    if before is not None and before.finished:
+        if all(meaning_of(entity).hash in before.definitions[entity.name] for entity in ENTITIES):
+            raise StateError(
+                "E_SEED_DONE", f"the run was seeded from {before.source.lake}", str(into.lake.folder),
+                "make a new run to begin anew",
+            )  # fmt: skip
+        return add_definitions(FixedLake(old), into.lake.folder, before, source, options, on, tell)
+    if source.epoch >= into.settings.epoch:
+        raise ConfigError(
+            "E_SEED_EPOCH", f"the run (epoch {into.settings.epoch}) is not younger than the other",
+            source.lake, "make a new run: rows of an older one would not be replaced in the online store",
+        )  # fmt: skip
+    with _stages(into.settings, again=before is not None) as stages:
+        for stage in stages:
+            stage.refuse_begun()
+        made = make_seed(
+            FixedLake(old), into.lake.folder, source, into.settings.partitions, options, on, tell
+        )  # fmt: skip
+        for stage in stages:
+            stage.fence()
+        for stage in stages:
+            _fill(stage, into.lake, made, tell)
+    for stage in stages:
+        StoreRebuild(stage.definition, into.settings, tell).run()
+    done = msgspec.structs.replace(made, finished=True)
+    write_note(into.lake.folder, done)
+    return done
+
+
+def _fill(stage: Seeding, lake: Lake, seed: Seeded, tell: Tell) -> None:
+    entity = stage.definition.entity
+    for partition in range(seed.partitions):
+        table = states_of(lake, seed, entity, partition)
+        pairs = zip(table["key"].to_pylist(), table["state"].to_pylist(), strict=True)
+        states = {key: state for key, state in pairs if state is not None}
+        ids = _ids(lake, seed, partition) if stage.definition.name == "customer" else None
+        stage.write(partition, states, ids)
+        told = f", {len(ids.names):,} transaction ids" if ids is not None else ""
+        tell(f"{stage.definition.name}/{partition}: {len(states):,} keys{told}")
+
+
+def _ids(lake: Lake, seed: Seeded, partition: int) -> Ids:
+    table = remembered_of(lake, seed, partition)
+    return Ids(
+        names=strings(table["transaction_id"].to_pylist()), content=table["content_hash"].to_numpy(),
+        arrival_ms=table["arrival_ms"].to_numpy(), newest_ms=seed.newest_ms.get(partition, 0),
+    )  # fmt: skip
+
+
+def _source(lake: Path, partitions: int) -> Source:
+    """Return who the old run is, as far as its run.json stands beside its lake.
+
+    Raises:
+        StateError: E_SEED_PARTITIONS, it has another number of partitions.
+    """
+    home = lake.resolve().parent
+    if not (home / "run.json").exists():
+        return Source(lake=str(lake.resolve()))
+    run = Run.load(home)
+    if run.partitions != partitions:
+        raise StateError(
+            "E_SEED_PARTITIONS", f"the old run has {run.partitions} partitions, this one {partitions}",
+            str(home), "make the new run with as many partitions as the old one: keys live on partitions",
+        )  # fmt: skip
+    return Source(lake=str(lake.resolve()), run=run.name, epoch=run.epoch)
+
+
+@contextmanager
+def _stages(settings: StageSettings, again: bool) -> Iterator[Sequence[Seeding]]:
+    made: list[Seeding] = []
+    try:
+        for name in ORDER:
+            definition = StageDefinition(
+                name, settings.topic_prefix, settings.partitions, settings.store.tiles
+            )  # fmt: skip
+            made.append(Seeding(definition, settings, again))
+        yield made
+    finally:
+        for stage in made:
+            stage.close()

@@ -1,0 +1,136 @@
+"""A new run's stage before its first row: its changelogs filled with what another run's lake came to.
+
+Each partition is fenced and found untouched before anything is written to it, and its states, remembered
+ids and marker come in one transaction. The marker stands at input offset 0: its successor reads all input.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import ClusterError, StateError
+from streams.stage.changelog import MARKER, Changelog, ChangelogReader
+from streams.stage.core import Entry, Marker, Snapshot
+from streams.stage.customer import CHUNK
+from streams.stage.definition import StageDefinition
+from streams.stage.entity_rows import KEY
+from streams.stage.hand_over import TRANSACTION_S, await_stopped
+from streams.stage.seen_transactions import chunks_of
+from streams.stage.settings import StageSettings
+
+
+class Ids(NamedTuple):
+    """Transaction ids to remember, (n,) in order of arrival, and the clock they age by."""
+
+    names: NDArray[np.bytes_]
+    content: NDArray[np.uint64]
+    arrival_ms: NDArray[np.int64]
+    newest_ms: int
+
+
+class _Fenced(NamedTuple):
+    changelog: Changelog
+    incarnation: int
+    entries: Mapping[bytes, bytes]
+
+
+class Seeding:
+    """One stage of a run that has not taken a row yet.
+
+    Args:
+        again: a seeding was begun before, so that a changelog may hold what it wrote.
+    """
+
+    def __init__(self, definition: StageDefinition, settings: StageSettings, again: bool) -> None:
+        self.definition, self._settings, self._again = definition, settings, again
+        self._reader = ChangelogReader(settings.kafka)
+        self._fenced: dict[int, _Fenced] = {}
+
+    def refuse_begun(self) -> None:
+        """Look whether the stage may be seeded; disturbs nobody.
+
+        Raises:
+            ClusterError: E_SEED_RUNNING, its workers run; E_TOPIC_MISSING; E_SEED_TOPICS, it has another
+                number of partitions than the run.
+            StateError: E_SEED_BEGUN, it has read input or has state.
+        """
+        await_stopped(self.definition, self._settings.kafka, "E_SEED_RUNNING")
+        for partition in range(self._partitions()):
+            self._untouched(partition, self._reader.read(self.definition.changelog_topic, partition))
+
+    def fence(self) -> None:
+        """Fence every partition, and see once more that none has begun.
+
+        Raises:
+            ClusterError, StateError: as `refuse_begun`.
+            Stop: E_TAKE_OVER.
+        """
+        await_stopped(self.definition, self._settings.kafka, "E_SEED_RUNNING")
+        for partition in range(self._partitions()):
+            changelog = Changelog(
+                self._settings.kafka, self.definition.changelog_topic, partition,
+                self.definition.transactional_id(partition), TRANSACTION_S,
+            )  # fmt: skip
+            entries = changelog.fence_and_read(self._reader)
+            incarnation = self._untouched(partition, entries)
+            self._fenced[partition] = _Fenced(changelog, incarnation, entries)
+
+    def write(self, partition: int, states: Mapping[bytes, bytes], ids: Ids | None) -> None:
+        """Write a fenced partition's states, remembered ids and marker in one transaction.
+
+        Args:
+            states: packed, by key.
+            ids: for the customer's stage, None for another.
+
+        Raises:
+            StateError: E_STATE_DEFINITIONS, E_STATE_BYTES.
+            Stop: E_CHECKPOINT, a worker took the partition over meanwhile.
+        """
+        fenced, definition = self._fenced[partition], self.definition
+        made = {KEY + key: state for key, state in states.items()}
+        extra: dict[str, int] = {}
+        if ids is not None:
+            chunks = chunks_of(ids.names, ids.content, ids.arrival_ms) if len(ids.names) else {}
+            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks.items()}
+            extra = {"newest_ms": ids.newest_ms}
+        rows = definition.rows(partition)
+        rows.load(made, extra)
+        entries: list[Entry] = [*made.items(), *((key, None) for key in fenced.entries if key not in made)]
+        marker = Marker(
+            input_offset=0, lanes={}, definitions_hash=definition.definitions_hash, extra=rows.extra(),
+            incarnation=fenced.incarnation,
+        )  # fmt: skip
+        fenced.changelog.commit(Snapshot(entries, marker))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._reader.close()
+
+    def _untouched(self, partition: int, entries: dict[bytes, bytes]) -> int:
+        """Return the incarnation that left a partition which no row has come to; takes the marker out."""
+        text = entries.pop(MARKER, None)
+        marker = None if text is None else msgspec.json.decode(text, type=Marker)
+        has_begun = marker is not None and (marker.input_offset > 0 or bool(marker.lanes))
+        if has_begun or (entries and not self._again):
+            raise StateError(
+                "E_SEED_BEGUN", "the stage has read input or has state",
+                f"{self.definition.changelog_topic}/{partition}", "seed a new run before its workers start",
+            )  # fmt: skip
+        return 0 if marker is None else marker.incarnation
+
+    def _partitions(self) -> int:
+        topic = self.definition.changelog_topic
+        found = self._reader.warm(topic)
+        if not found:
+            raise ClusterError(
+                "E_TOPIC_MISSING", "the topic does not exist", topic, "run `headrace topics create`"
+            )
+        if found != self._settings.partitions:
+            raise ClusterError(
+                "E_SEED_TOPICS", f"{found} partitions, the run has {self._settings.partitions}", topic,
+                "name the run that the topics belong to in HEADRACE_RUN",
+            )  # fmt: skip
+        return found
