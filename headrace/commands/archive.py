@@ -22,7 +22,7 @@ def command() -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, garbage, stopping, telemetry
+    from headrace import environment, memory, stopping, telemetry
     from streams.archive.archive import Archive
     from streams.archive.metrics import ArchiveMetrics
     from streams.archive.settings import ArchiveSettings
@@ -35,6 +35,6 @@ def command() -> None:
     registry = CollectorRegistry()
     os.nice(LESS_URGENT)
     archive = Archive(settings, ArchiveMetrics(registry))
-    garbage.rest()
+    memory.settle()
     telemetry.serve_metrics(run, "archive", registry, settings.metrics_port)
     archive.run(is_stopping)

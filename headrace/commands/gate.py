@@ -18,7 +18,7 @@ def command() -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, garbage, stopping, telemetry
+    from headrace import environment, memory, stopping, telemetry
     from streams.gate.metrics import GateMetrics
     from streams.gate.settings import GateSettings
     from streams.gate.worker import GateWorker
@@ -30,6 +30,6 @@ def command() -> None:
     is_stopping = stopping.on_signals()
     registry = CollectorRegistry()
     worker = GateWorker(settings, GateMetrics(registry))
-    garbage.rest()
+    memory.settle()
     telemetry.serve_metrics(run, "gate", registry, settings.metrics_port)
     worker.run(is_stopping)

@@ -25,7 +25,7 @@ def command(to_the_end: bool) -> None:
 
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, garbage, stopping, telemetry
+    from headrace import environment, memory, stopping, telemetry
     from headrace.release_commands import registry as run_registry
     from headrace.training_process import ChildTrainer
     from inference.learner.metrics import LearnerMetrics
@@ -45,7 +45,7 @@ def command(to_the_end: bool) -> None:
     models = RegistryModels(run_registry(follow=False), environment.settings_of(GateSettings))
 
     def ready() -> None:
-        garbage.rest()
+        memory.settle()
         telemetry.serve_metrics(run, "learn", registry, settings.metrics_port)
 
     try:

@@ -22,7 +22,7 @@ def command(slot: int | None) -> None:
     """
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, garbage, stopping, telemetry
+    from headrace import environment, memory, stopping, telemetry
     from inference.scorer.metrics import ScorerMetrics
     from inference.scorer.settings import ScorerSettings
     from inference.scorer.worker import ScorerWorker
@@ -35,7 +35,7 @@ def command(slot: int | None) -> None:
     registry = CollectorRegistry()
 
     def ready() -> None:
-        garbage.rest()
+        memory.settle()
         telemetry.serve_metrics(run, settings.worker, registry, settings.metrics_port)
 
     ScorerWorker(settings, ScorerMetrics(registry)).run(is_stopping, ready)

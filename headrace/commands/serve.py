@@ -27,7 +27,7 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
     import msgspec
     from prometheus_client import CollectorRegistry
 
-    from headrace import environment, garbage, stopping, telemetry
+    from headrace import environment, memory, stopping, telemetry
     from headrace.door_note import note_door, token_of
     from inference.serve.metrics import ServeMetrics
     from inference.serve.settings import ServeSettings
@@ -48,7 +48,7 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
     registry = CollectorRegistry()
 
     def ready(opened: int) -> None:
-        garbage.rest()
+        memory.settle()
         note_door(run, settings.host, opened)
         telemetry.serve_metrics(run, "serve", registry, settings.metrics_port)
         click.echo(f"http://{settings.host}:{opened}", err=True)

@@ -31,7 +31,7 @@ def command(stage: str) -> None:
     from contracts.meaning import note
     from features.meaning import meaning_of
     from features.service_meaning import service_meaning
-    from headrace import environment, garbage, telemetry
+    from headrace import environment, memory, telemetry
     from inference.lake.seed_note import finished_seed
     from streams.stage.definition import StageDefinition, StageName
     from streams.stage.faust_app import StageProcess
@@ -52,6 +52,6 @@ def command(stage: str) -> None:
     for meaning in (meaning_of(definition.entity), service_meaning()):
         note(run.lake, meaning)
     process.warm()
-    garbage.rest()
+    memory.settle()
     telemetry.serve_metrics(run, worker, registry, settings.metrics_port)
     process.run()

@@ -11,7 +11,7 @@ import signal
 
 from prometheus_client import CollectorRegistry
 
-from headrace import environment, garbage, telemetry
+from headrace import environment, memory, telemetry
 from load.bench.w1.entity import stage
 from load.bench.w1.growth import windows_of
 from streams.stage.definition import StageDefinition
@@ -39,7 +39,7 @@ def main() -> None:
     definition = StageDefinition(made, settings.topic_prefix, settings.partitions, settings.store.tiles)
     process = StageProcess(definition, settings, StageMetrics(registry, definition.name))
     process.warm()
-    garbage.rest()
+    memory.settle()
     if asked.profile:
         _profile(asked.profile)
     telemetry.serve_metrics(run, WORKER, registry, settings.metrics_port)
