@@ -19,7 +19,7 @@ from contracts.keys import hash64
 from features.definition import Entity
 from features.state import Applied, EntityState
 from inference.backfill.rows import INTS, all_facts, entity_named
-from inference.lake.beginning import beginning, seeded_states
+from inference.lake.beginning import begun, seeded_states
 from inference.lake.differences import Differences, differences, wrong_bits
 from inference.lake.lake import Lake
 from inference.lake.log_order import fold as fold_rows
@@ -73,10 +73,9 @@ def fold(task: Fold) -> Folded:
     """Do the task."""
     began_s = time.monotonic()
     entity, lake = entity_named(task.entity), Lake(task.lake)
-    state, found, stamps = beginning(lake, entity, task.partition), Folded(examples=[]), _Stamps()
-    keys = (
-        set() if task.state is None else set(seeded_states(lake, entity, task.partition)["key"].to_pylist())
-    )
+    seeded = seeded_states(lake, entity, task.partition)
+    state, found, stamps = begun(entity, seeded), Folded(examples=[]), _Stamps()
+    keys = set(seeded["key"].to_pylist())
     with _Target(task.target, entity) as target:
         for batch in _batches(task, entity):
             rows = _columns(batch, entity)

@@ -43,7 +43,7 @@ _RAW = {"transaction_id": pa.string()}
 _WHO = {name: pa.string() for name in ("transaction_id", "customer_id", "terminal_id")}
 _DETAILS = {**_WHO, "event_time": pa.int64(), "amount_minor": pa.int64()}
 _PLACE = {"raw_partition": pa.int32(), "raw_offset": pa.int64()}
-_ORIGIN = {"origin_partition": pa.int64(), "origin_offset": pa.int64()}
+ORIGIN = {"origin_partition": pa.int64(), "origin_offset": pa.int64()}
 
 
 class Frontier(NamedTuple):
@@ -61,7 +61,7 @@ def frontier(lake: Lake, database: duckdb.DuckDBPyConnection) -> Frontier:
     """
     register(database, lake, "transactions", "raw", _RAW)
     register(database, lake, "features", "log", _RAW | _PLACE)
-    register(database, lake, "transactions_dlq", "dlq", _ORIGIN)
+    register(database, lake, "transactions_dlq", "dlq", ORIGIN)
     database.register("remembered", remembered(lake))
     rows = database.execute(_FRONTIER).fetchall()
     return Frontier({int(p): int(before) for p, before, _ in rows}, sum(int(count) for *_, count in rows))

@@ -22,7 +22,7 @@ from inference.backfill.offline import folder_of, publish
 from inference.backfill.rows import PLACE, origins
 from inference.backfill.split import Split, SplitDone, dealt_folder, split
 from inference.lake.beginning import seeded_partitions
-from inference.lake.lake import Lake, LakeFile, whole_flushes
+from inference.lake.lake import Lake, LakeFile, ends_of, whole_flushes
 from inference.lake.sql import database
 
 Tell = Callable[[str], None]
@@ -177,10 +177,7 @@ class _Job:
             name: [file for file in both[name] if (file.partition, file.first_offset) in flushes]
             for name in wanted
         }
-        ends: dict[int, int] = {}
-        for (partition, _), end in flushes.items():
-            ends[partition] = max(ends.get(partition, 0), end)
-        return files, ends
+        return files, ends_of(flushes)
 
     def _split(
         self, on: Executor, files: Mapping[str, list[LakeFile]], before: Mapping[int, int] | None

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -123,7 +122,7 @@ def _at_the_beginning(entity: Entity, path: Path, partitions: int) -> pa.Table:
         StateError: E_SEED_PARTITIONS, a key does not live on this partition in the new run.
     """
     table, partition = pq.ParquetFile(path).read(), int(path.stem)
-    keys = table["key"].to_pylist()
+    keys, states = table["key"].to_pylist(), table["state"].to_pylist()
     names = strings(keys)
     if len(keys) and (partition_of(names, partitions) != partition).any():
         raise StateError(
@@ -131,9 +130,7 @@ def _at_the_beginning(entity: Entity, path: Path, partitions: int) -> pa.Table:
             f"{entity.name}/{partition}", "make the new run with as many partitions as the old one",
         )  # fmt: skip
     state = EntityState(entity)
-    state.load(keys, table["state"].to_pylist())
+    state.load(keys, states)
     state.begin_log()
-    known = np.array([blob is not None for blob in table["state"].to_pylist()], np.bool_)
-    blobs = iter(state.export(names[known]))
-    placed = [next(blobs) if is_known else None for is_known in known.tolist()]
+    placed = [blob or None for blob in state.export(names)]
     return pa.table({"key": table["key"], "state": pa.array(placed, pa.binary())})

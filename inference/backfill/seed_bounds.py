@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from contracts.errors import StateError
 from features.seeded import Bounds
-from inference.backfill.frontier import facts_differing, frontier
-from inference.lake.lake import FixedLake, whole_flushes
+from inference.backfill.frontier import ORIGIN, facts_differing, frontier
+from inference.lake.lake import FixedLake, ends_of, whole_flushes
 from inference.lake.sql import register
 
 _NEWEST = "SELECT {partition}, max({place}) + 1 FROM {rows} GROUP BY {partition}"
@@ -29,7 +29,6 @@ _PLACES = {
     "terminal_partition": pa.int32(), "terminal_pos": pa.int64(),
 }  # fmt: skip
 _LABEL = {"raw_partition": pa.int32(), "raw_offset": pa.int64(), "terminal_pos": pa.int64()}
-_ORIGIN = {"origin_partition": pa.int64(), "origin_offset": pa.int64()}
 
 
 def bounds_of(lake: FixedLake, database: duckdb.DuckDBPyConnection) -> Bounds:
@@ -44,7 +43,7 @@ def bounds_of(lake: FixedLake, database: duckdb.DuckDBPyConnection) -> Bounds:
         lake.read("transactions", ["offset"])
     register(database, lake, "labels", "raw_labels", {"transaction_id": pa.string()})
     register(database, lake, "label_log", "label_log", _LABEL)
-    register(database, lake, "labels_dlq", "labels_dlq", _ORIGIN)
+    register(database, lake, "labels_dlq", "labels_dlq", ORIGIN)
     labels = _count(database, _LABELS_WITHOUT_ROW)
     if whole.pending or labels:
         raise StateError(
@@ -66,14 +65,11 @@ def _bounds(lake: FixedLake, database: duckdb.DuckDBPyConnection, raw_before: Ma
     terminals = _newest(database, "terminal_partition", "terminal_pos", "log")
     for partition, place in _newest(database, "partition", "terminal_pos", "label_log").items():
         terminals[partition] = max(place, terminals.get(partition, 0))
-    ends: dict[int, int] = {}
     flushes = whole_flushes([file for name in ("features", "label_log") for file in lake.files(name)])
-    for (partition, _), end in flushes.items():
-        ends[partition] = max(end, ends.get(partition, 0))
     return Bounds(
         raw_before=dict(sorted(raw_before.items())),
         labels_before=_newest(database, "partition", '"offset"', "raw_labels"),
-        log_before=ends, below={"customer": customers, "terminal": terminals},
+        log_before=ends_of(flushes), below={"customer": customers, "terminal": terminals},
     )  # fmt: skip
 
 

@@ -29,7 +29,12 @@ def beginning(lake: Lake, entity: Entity, partition: int) -> EntityState:
     Raises:
         StateError: E_SEED_UNFINISHED, E_SEED_DEFINITIONS, E_SEED_FILE.
     """
-    state, seeded = EntityState(entity), seeded_states(lake, entity, partition)
+    return begun(entity, seeded_states(lake, entity, partition))
+
+
+def begun(entity: Entity, seeded: pa.Table) -> EntityState:
+    """Return an entity's state that begins with what `seeded_states` found."""
+    state = EntityState(entity)
     state.load(seeded["key"].to_pylist(), seeded["state"].to_pylist())
     return state
 
@@ -53,8 +58,9 @@ def seeded_states(lake: Lake, entity: Entity, partition: int) -> pa.Table:
 def seeded_partitions(lake: Lake, entity: Entity) -> list[int]:
     """Return the partitions of an entity's stage that begin with a seed of this code's definitions."""
     seed = finished_seed(lake.folder)
-    count = 0 if seed is None else seed.partitions
-    return [p for p in range(count) if seed is not None and state_file(entity, p) in seed.files]
+    if seed is None:
+        return []
+    return [partition for partition in range(seed.partitions) if state_file(entity, partition) in seed.files]
 
 
 def seeded_values(lake: Lake, entity: Entity, keys: NDArray[np.bytes_]) -> dict[bytes, NDArray[np.float64]]:
@@ -81,8 +87,10 @@ def remembered(lake: Lake) -> pa.Table:
         StateError: E_SEED_UNFINISHED, E_SEED_FILE.
     """
     seed = finished_seed(lake.folder)
-    tables = [REMEMBERED.empty_table()] if seed is None else []
-    tables += [remembered_of(lake, seed, p) for p in range(seed.partitions)] if seed is not None else []
+    if seed is None:
+        tables = [REMEMBERED.empty_table()]
+    else:
+        tables = [remembered_of(lake, seed, partition) for partition in range(seed.partitions)]
     numbers = [np.full(table.num_rows, p, np.int32) for p, table in enumerate(tables)]
     return pa.concat_tables(tables).append_column("partition", pa.array(np.concatenate(numbers)))
 
@@ -93,8 +101,7 @@ def states_of(lake: Lake, seed: Seeded, entity: Entity, partition: int) -> pa.Ta
     Raises:
         StateError: E_SEED_FILE.
     """
-    name = state_file(entity, partition)
-    return _read(lake, seed, name) if name in seed.files else STATES.empty_table()
+    return _read(lake, seed, state_file(entity, partition), STATES)
 
 
 def remembered_of(lake: Lake, seed: Seeded, partition: int) -> pa.Table:
@@ -103,8 +110,7 @@ def remembered_of(lake: Lake, seed: Seeded, partition: int) -> pa.Table:
     Raises:
         StateError: E_SEED_FILE.
     """
-    name = remembered_file(partition)
-    return _read(lake, seed, name) if name in seed.files else REMEMBERED.empty_table()
+    return _read(lake, seed, remembered_file(partition), REMEMBERED)
 
 
 def sha256_of(path: Path) -> str:
@@ -113,7 +119,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(lake: Lake, seed: Seeded, name: str) -> pa.Table:
+def _read(lake: Lake, seed: Seeded, name: str, schema: pa.Schema) -> pa.Table:
+    """Return a file of the seed as it was made, no rows where the seed has none of this name."""
+    if name not in seed.files:
+        return schema.empty_table()
     path = lake.folder / FOLDER / name
     if not path.exists():
         raise damaged("a file of the seed is gone", path)

@@ -5,7 +5,7 @@ have written rows that the next file holds too; they are equal, and a file count
 offset of the next one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,3 +152,15 @@ def whole_flushes(files: Sequence[LakeFile]) -> dict[tuple[int, int], int]:
         if all((name, file.partition, file.first_offset) in there for name in siblings):
             found[file.partition, file.first_offset] = int(about[b"headrace.next_offset"])
     return found
+
+
+def ends_of(flushes: Mapping[tuple[int, int], int]) -> dict[int, int]:
+    """Return, by partition, the offset of the feature log that whole flushes end before.
+
+    >>> ends_of({(0, 0): 5, (0, 5): 9, (1, 0): 2})
+    {0: 9, 1: 2}
+    """
+    ends: dict[int, int] = {}
+    for (partition, _), end in flushes.items():
+        ends[partition] = max(ends.get(partition, 0), end)
+    return ends
