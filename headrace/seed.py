@@ -5,8 +5,7 @@ a partition, then the online store, then the note is finished. Until then no sta
 command may be run again; what it wrote before is replaced.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +67,12 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
             "E_SEED_EPOCH", f"the run (epoch {into.settings.epoch}) is not younger than the other",
             source.lake, "make a new run: rows of an older one would not be replaced in the online store",
         )  # fmt: skip
-    with _stages(into.settings, again=before is not None) as stages:
+    with ExitStack() as opened:
+        definitions = [StageDefinition.of(name, into.settings) for name in ORDER]
+        made_before = before is not None
+        stages = [
+            opened.enter_context(closing(Seeding(one, into.settings, made_before))) for one in definitions
+        ]
         for stage in stages:
             stage.refuse_begun()
         made = make_seed(
@@ -78,8 +82,8 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
             stage.fence()
         for stage in stages:
             _fill(stage, into.lake, made, tell)
-    for stage in stages:
-        StoreRebuild(stage.definition, into.settings, tell).run()
+    for definition in definitions:
+        StoreRebuild(definition, into.settings, tell).run()
     done = msgspec.structs.replace(made, finished=True)
     write_note(into.lake.folder, done)
     return done
@@ -121,18 +125,3 @@ def _source(lake: Path, partitions: int) -> Source:
             str(home), "make the new run with as many partitions as the old one: keys live on partitions",
         )  # fmt: skip
     return Source(lake=str(lake.resolve()), run=run.name, epoch=run.epoch)
-
-
-@contextmanager
-def _stages(settings: StageSettings, again: bool) -> Iterator[Sequence[Seeding]]:
-    made: list[Seeding] = []
-    try:
-        for name in ORDER:
-            definition = StageDefinition(
-                name, settings.topic_prefix, settings.partitions, settings.store.tiles
-            )  # fmt: skip
-            made.append(Seeding(definition, settings, again))
-        yield made
-    finally:
-        for stage in made:
-            stage.close()

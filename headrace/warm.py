@@ -44,7 +44,7 @@ def warm(
     """
     found: dict[str, Warmed] = {}
     for name in (name for name in ORDER if name in stages):
-        definition = StageDefinition(name, settings.topic_prefix, settings.partitions, settings.store.tiles)
+        definition = StageDefinition.of(name, settings)
         stage = HandOver(definition, settings, tell)
         try:
             found[name] = warmed = Warmed(changed=stage.is_changed(), offsets={})
@@ -85,7 +85,7 @@ def _await_lake(name: StageName, settings: StageSettings, wait_s: float, tell: T
     prefix, barrier = settings.topic_prefix, Barrier(settings.kafka, wait_s, tell)
     try:
         if name == "customer":
-            terminal = StageDefinition("terminal", prefix, settings.partitions, settings.store.tiles)
+            terminal = StageDefinition.of("terminal", settings)
             advice = "start `headrace stream terminal` (of the code that made its state), then run this again"
             barrier.passed(terminal.group, terminal.input_topic, advice)
         log = topics.FEATURES_LOG.full_name(prefix)

@@ -61,8 +61,6 @@ def command(
     that run's whole lake. Told are the offsets of its topics up to which that goes; send this run what comes
     after them. A seeded run whose code has new definitions needs this once more before --warm.
     """
-    import orjson
-
     from features.catalog import ENTITIES
     from headrace.environment import current_run
     from inference.backfill.executors import executor
@@ -82,20 +80,12 @@ def command(
     chosen = [known for known in ENTITIES if entity in (None, known.name)]
     found = backfill(Lake(current_run().lake), chosen, options, executor(processes, dask), _tell)
     report = found.as_dict()
-    text = orjson.dumps(report, option=orjson.OPT_INDENT_2)
-    if json_file is not None and str(json_file) == "-":
-        sys.stdout.buffer.write(text + b"\n")
-    else:
-        click.echo("\n".join(_lines(report, compare)))
-        if json_file is not None:
-            json_file.write_bytes(text)
+    _tell_result(report, json_file, _lines(report, compare))
     if found.mismatches:
         sys.exit(EXIT_MISMATCH)
 
 
 def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: Path | None) -> None:
-    import msgspec
-
     from headrace import environment
     from headrace import warm as hand_over
     from inference.lake.lake import Lake
@@ -105,20 +95,14 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
     stages = [name for name in hand_over.ORDER if entity in (None, name)]
     found = hand_over.warm(stages, settings, Lake(run.lake), options, on, wait_s, _tell)
-    text = msgspec.json.format(msgspec.json.encode(found))
-    if json_file is not None and str(json_file) != "-":
-        json_file.write_bytes(text)
-    if json_file is not None and str(json_file) == "-":
-        sys.stdout.buffer.write(text + b"\n")
-        return
-    for name, part in found.items():
-        said = f"{part.keys:,} keys handed over" if part.changed else "nothing to do"
-        click.echo(f"{name}: {said}")
+    lines = [
+        f"{name}: {f'{part.keys:,} keys handed over' if part.changed else 'nothing to do'}"
+        for name, part in found.items()
+    ]
+    _tell_result(found, json_file, lines)
 
 
 def _seed(old: Path, options: Any, on: Any, json_file: Path | None) -> None:
-    import msgspec
-
     from headrace import environment
     from headrace import seed as seeding
     from inference.lake.lake import Lake
@@ -127,17 +111,24 @@ def _seed(old: Path, options: Any, on: Any, json_file: Path | None) -> None:
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
     made = seeding.seed(old, seeding.Into(Lake(run.lake), settings), options, on, _tell)
-    text = msgspec.json.format(msgspec.json.encode(made))
-    if json_file is not None and str(json_file) == "-":
+    lines = [f"{name}: begins after {rows:,} rows" for name, rows in made.rows.items()]
+    for what, before in (("payments", made.bounds.raw_before), ("labels", made.bounds.labels_before)):
+        offsets = ", ".join(f"{partition}@{offset}" for partition, offset in before.items()) or "none"
+        lines.append(f"send this run the {what} from offsets {offsets} of that run on")
+    _tell_result(made, json_file, lines)
+
+
+def _tell_result(result: Any, json_file: Path | None, lines: list[str]) -> None:
+    """Write a result as JSON where it was asked for, and say it in lines unless stdout has the JSON."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(result))
+    if str(json_file) == "-":
         sys.stdout.buffer.write(text + b"\n")
         return
     if json_file is not None:
         json_file.write_bytes(text)
-    for name, rows in made.rows.items():
-        click.echo(f"{name}: begins after {rows:,} rows")
-    for what, before in (("payments", made.bounds.raw_before), ("labels", made.bounds.labels_before)):
-        offsets = ", ".join(f"{partition}@{offset}" for partition, offset in before.items()) or "none"
-        click.echo(f"send this run the {what} from offsets {offsets} of that run on")
+    click.echo("\n".join(lines))
 
 
 def _tell(text: str) -> None:

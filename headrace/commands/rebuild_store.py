@@ -37,7 +37,7 @@ def command(entity: str | None, no_batch: bool, as_json: bool) -> None:
     stages = [name for name in STAGES if entity in (None, name)]
     found = {}
     for name in stages:
-        definition = StageDefinition(name, settings.topic_prefix, settings.partitions, settings.store.tiles)
+        definition = StageDefinition.of(name, settings)
         found[name] = StoreRebuild(definition, settings, lambda text: click.echo(text, err=True)).run()
     report: dict[str, Any] = {name: msgspec.to_builtins(rebuilt) for name, rebuilt in found.items()}
     if not no_batch:

@@ -45,9 +45,7 @@ def command(stage: str) -> None:
     telemetry.configure(worker, settings.log_level)
     telemetry.log_settings(settings)
     registry = CollectorRegistry()
-    definition = StageDefinition(
-        cast(StageName, stage), settings.topic_prefix, settings.partitions, settings.store.tiles
-    )
+    definition = StageDefinition.of(cast(StageName, stage), settings)
     process = StageProcess(definition, settings, StageMetrics(registry, stage))
     for meaning in (meaning_of(definition.entity), service_meaning()):
         note(run.lake, meaning)

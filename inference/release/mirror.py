@@ -6,7 +6,6 @@ and so do the models in service. A folder that is ahead of its record is never o
 say which of the two is meant.
 """
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from contracts.crash_points import reach
 from contracts.errors import ModelError
 from inference.models.manifest import MANIFEST_FILE, RELEASE_FILE, Champion, digest, folder_of, read_checked
-from inference.release.registry_store import FolderStore, RegistryStore, replace_file
+from inference.release.registry_store import FolderStore, RegistryStore, locked, replace_file
 from inference.release.release import Release, read_release
 
 LOCK_FILE = ".mirror.lock"
@@ -48,7 +47,7 @@ class Mirror:
         """Bring the release when it is another one, and what else is new now and then.
 
         Raises:
-            ModelError, OSError: as `follow`.
+            ModelError: as `follow`.
         """
         release = self._record.release()
         self._looks += 1
@@ -60,9 +59,9 @@ class Mirror:
         """Bring every version that the folder does not have, then the release, and return that.
 
         Raises:
-            ModelError: E_MODEL_REGISTRY, the record does not answer; E_MODEL_MIRROR, the folder is ahead;
-                what is wrong with a version in service or the record's release. The folder's stays.
-            OSError: the folder may not be written.
+            ModelError: E_MODEL_REGISTRY, the record does not answer; E_MODEL_MIRROR, the folder is ahead or
+                may not be written; what is wrong with a version in service or the record's release. The
+                folder's stays.
         """
         release = self._record.release()
         here = self._here()
@@ -85,7 +84,7 @@ class Mirror:
         """Bring one version, when its files are whole.
 
         Raises:
-            ModelError: what is wrong with it, or E_MODEL_REGISTRY.
+            ModelError: what is wrong with it, or E_MODEL_REGISTRY or E_MODEL_MIRROR.
         """
         with self._locked():
             if not (self._models / name / version / MANIFEST_FILE).exists():
@@ -129,10 +128,13 @@ class Mirror:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._models.mkdir(parents=True, exist_ok=True)
-        with (self._models / LOCK_FILE).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            with locked(self._models / LOCK_FILE):
+                yield
+        except OSError as error:
+            raise ModelError(
+                "E_MODEL_MIRROR", str(error), str(self._models), "let this process write the models' folder"
+            ) from error
 
 
 class MirroredStore:
@@ -192,8 +194,6 @@ class MirroredStore:
             what()
         except ModelError as error:
             log.error("mirror_behind", code=error.code, error=str(error))
-        except OSError as error:
-            log.error("mirror_behind", code="E_MODEL_MIRROR", error=str(error))
 
 
 class MirrorMetrics:
@@ -229,9 +229,7 @@ class MirrorWatch:
         try:
             revision = self._mirror.look().revision
         except ModelError as error:
-            self._failed(error.code, str(error))
-        except OSError as error:
-            self._failed("E_MODEL_MIRROR", str(error))
+            self._failed(error)
         else:
             self._metrics.looks.labels("followed").inc()
             self._metrics.revision.set(revision)
@@ -239,11 +237,11 @@ class MirrorWatch:
                 log.info("release_mirrored", revision=revision)
             self._revision, self._told = revision, ""
 
-    def _failed(self, code: str, what: str) -> None:
+    def _failed(self, error: ModelError) -> None:
         self._metrics.looks.labels("failed").inc()
-        if what != self._told:
-            self._told = what
-            log.error("mirror_behind", code=code, error=what)
+        if str(error) != self._told:
+            self._told = str(error)
+            log.error("mirror_behind", code=error.code, error=str(error))
 
 
 def adopt(folder: RegistryStore, record: RegistryStore) -> int:

@@ -11,7 +11,6 @@ A version is there with the one call that creates it in MLflow, tags included, a
 champion, canary and shadow-1 to shadow-4 show MLflow's readers who is in service; nobody of ours reads them.
 """
 
-import fcntl
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from inference.clock import Clock, SystemClock
 from inference.models.manifest import Champion, digest, folder_of
 from inference.release.mlflow_client import UNREACHABLE, AbsentError, MlflowClient, TakenError
 from inference.release.mlflow_log import NumberedLog, Turns
+from inference.release.registry_store import locked
 from inference.release.release import Release, decode_release
 from inference.release.signature import check_signature, signed
 
@@ -73,9 +73,7 @@ class MlflowStore:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """One change at a time: a lock file for this host's processes, a turn in MLflow for all hosts."""
-        self._models.mkdir(parents=True, exist_ok=True)
-        with (self._models / LOCK_FILE).open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._models / LOCK_FILE) as lock:
             lock.seek(0)
             holder = lock.read() or uuid.uuid4().hex
             if not lock.tell():

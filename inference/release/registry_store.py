@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import msgspec
 import orjson
@@ -77,9 +77,7 @@ class FolderStore:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """One change at a time, over all processes that share the folder's locks."""
-        self._models.mkdir(parents=True, exist_ok=True)
-        with (self._models / LOCK_FILE).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._models / LOCK_FILE):
             yield
 
     def versions(self) -> list[tuple[str, str]]:
@@ -140,6 +138,15 @@ class FolderStore:
             audit.write((b"\n" if cut_short else b"") + orjson.dumps(row) + b"\n")
             audit.flush()
             os.fsync(audit.fileno())
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[TextIO]:
+    """Hold off every other process of this host that locks the file, while the block runs; yield the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
 
 
 def replace_file(path: Path, data: bytes, point: str = "") -> None:

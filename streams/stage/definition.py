@@ -1,7 +1,7 @@
 """Which stages there are: where each reads, writes, keeps its state, and whose rows it makes."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from contracts import topics
 from contracts.lanes import LaneWriter
@@ -11,6 +11,7 @@ from features.meaning import meaning_of
 from streams.stage.core import StageRows, Writer
 from streams.stage.customer import CustomerRows
 from streams.stage.dead_letters import DeadLetterTopic
+from streams.stage.settings import StageSettings
 from streams.stage.terminal import TerminalRows
 
 StageName = Literal["customer", "terminal"]
@@ -79,6 +80,11 @@ class StageDefinition:
         self.group = f"{topic_prefix}stage-{stage.name}"
         self._output_partitions = partitions
         self._stage = stage
+
+    @classmethod
+    def of(cls, stage: StageName | Stage, settings: StageSettings) -> Self:
+        """Return the definition of a stage as a run's settings have it."""
+        return cls(stage, settings.topic_prefix, settings.partitions, settings.store.tiles)
 
     def source(self, partition: int) -> str:
         """Return the lane source of an input partition."""

@@ -36,7 +36,7 @@ def main() -> None:
     telemetry.configure(WORKER, settings.log_level)
     registry = CollectorRegistry()
     made = stage(windows_of(asked.windows), json=asked.json)
-    definition = StageDefinition(made, settings.topic_prefix, settings.partitions, settings.store.tiles)
+    definition = StageDefinition.of(made, settings)
     process = StageProcess(definition, settings, StageMetrics(registry, definition.name))
     process.warm()
     memory.settle()
