@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MLFLOW := .mlflow
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-mlflow test-long check bench contracts docs lock clean
+.PHONY: help setup demo dev test watch test-mlflow test-long check bench contracts docs lock clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -18,6 +18,13 @@ demo: $(READY)  ## servers, workers, a first model, live payments and a summary
 
 test: $(READY)  ## every test that is not marked long, on real Kafka and Redis
 	$(BIN)/pytest -m 'not long' $(ARGS)
+
+dev: $(READY)  ## servers and workers that begin again when a source file changes; Ctrl-C stops them
+	$(BIN)/headrace up --reload --no-spares $(ARGS)
+
+watch: $(READY)  ## the tests of a room again at every change, those that failed first: make watch ROOM=tests/unit/streams
+	$(BIN)/watchfiles --filter python \
+		"$(BIN)/pytest -q -x --ff -m 'not long and not integration' $(or $(ROOM),tests/unit)" .
 
 test-mlflow: $(MLFLOW)/.ready  ## the registry's tests on MLflow, whose client is kept in .mlflow
 	PYTHONPATH=$(CURDIR)/$(MLFLOW) $(BIN)/pytest -k 'mlflow or mirror' tests/unit/inference/test_registry.py \

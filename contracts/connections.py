@@ -1,6 +1,7 @@
 """Where the servers are and how to speak to them: one frozen object a server, secrets hidden when printed."""
 
-from typing import Literal
+import logging
+from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -13,6 +14,26 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # A broker that comes back is found within a second; librdkafka by itself waits up to ten.
 RECONNECT: dict[str, object] = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1000}
+CLIENT_ERROR = "E_KAFKA_CLIENT"
+CRITICAL = 2  # librdkafka would print every failed attempt to connect, twenty a second, past all limits
+
+log = logging.getLogger("headrace.kafka")
+log.addHandler(logging.NullHandler())  # a command says by itself what failed; a worker's log takes it
+
+
+class ClientError(Protocol):
+    """What a client says that a connection of its own failed: confluent-kafka's KafkaError."""
+
+    def name(self) -> str:
+        """Return the error's name, as _TRANSPORT."""
+
+    def str(self) -> str:
+        """Return what happened, in words."""
+
+
+def note_client_error(error: ClientError) -> None:
+    """Log what a Kafka client says about its connections; workers limit how often one kind is written."""
+    log.warning(f"{CLIENT_ERROR} {error.name()}: %s", error.str())
 
 
 class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +51,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     ssl_ca_location: str = ""
 
     def librdkafka(self) -> dict[str, object]:
-        """Return confluent-kafka's connection settings."""
+        """Return confluent-kafka's connection settings; what clients print by themselves is left out."""
         named = {
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,
@@ -39,7 +60,8 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
             "sasl.password": self.sasl_password,
             "ssl.ca.location": self.ssl_ca_location,
         }
-        return {**RECONNECT, **{key: value for key, value in named.items() if value}}
+        given = {key: value for key, value in named.items() if value}
+        return {**RECONNECT, "log_level": CRITICAL, "error_cb": note_client_error, **given}
 
     def __repr__(self) -> str:
         user = f", sasl_username={self.sasl_username!r}, sasl_password='***'" if self.sasl_username else ""

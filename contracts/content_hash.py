@@ -1,13 +1,14 @@
-"""The 64-bit hash by which a repeated payment is told from a conflicting one.
+"""The 64-bit hash by which a repeated record is told from one that uses its id for other content.
 
 It is taken of what the event says, not of its bytes: the order of the keys, white space and unknown fields
-do not matter, and an absent field equals a null one. Fields tagged personal are left out, since nothing
-made from them leaves the gate. Written down because stored state depends on it:
+do not matter, and an absent field equals a null one. Fields tagged personal are left out, also those that
+leave the gate as a keyed hash, so that a new key makes no repeat into other content. Written down because
+stored state depends on it, and so on the order of the fields in the contract:
 
-    h = 0; for each field, in `FIELDS` order: h = mix(h * 0x100000001B3 + x)      (all modulo 2**64)
+    h = 0; for each field, in the contract's order: h = mix(h * 0x100000001B3 + x)      (all modulo 2**64)
 
-where x is `keys.hash64` of a string's UTF-8 bytes (of no bytes when absent) or an integer as it is, and
-mix is the SplitMix64 finaliser.
+where x is `keys.hash64` of a string's UTF-8 bytes (of no bytes when absent), an integer as it is or the bits
+of a float64, and mix is the SplitMix64 finaliser.
 """
 
 from typing import Any
@@ -16,43 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, length
-from contracts.keys import hash64
+from contracts.keys import hash64, mix
+from contracts.pipeline import SourceStream
 
-FIELDS = (
-    "transaction_id",
-    "event_time",
-    "customer_id",
-    "terminal_id",
-    "amount_minor",
-    "currency",
-    "channel",
-    "country",
-)
 _PRIME = np.uint64(0x100000001B3)
 
 
-def content_hash(rows: Columns) -> NDArray[np.uint64]:
-    """Return the hash of each payment, shape (n,).
+def hashed_fields(source: SourceStream) -> tuple[str, ...]:
+    """Return the fields that the hash is taken of, in order."""
+    return tuple(name for name in source.names if name not in source.hashed)
+
+
+def content_hash(rows: Columns, fields: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Return the hash of each record's fields, shape (n,).
 
     >>> from contracts.frame import strings
-    >>> ids = {name: strings(["a", "a", "b"]) for name in FIELDS}
-    >>> hashes = content_hash(ids | {"event_time": np.zeros(3, "i8"), "amount_minor": np.ones(3, "i8")})
+    >>> rows = {"id": strings(["a", "a", "b"]), "amount_minor": np.ones(3, np.int64)}
+    >>> hashes = content_hash(rows, ("id", "amount_minor"))
     >>> bool(hashes[0] == hashes[1]), bool(hashes[1] == hashes[2])
     (True, False)
     """
     state = np.zeros(length(rows), np.uint64)
-    for name in FIELDS:
-        state = _mix(state * _PRIME + _word(rows[name]))
+    for name in fields:
+        state = mix(state * _PRIME + _word(rows[name]))
     return state
 
 
 def _word(column: NDArray[Any]) -> NDArray[np.uint64]:
     if column.dtype.kind == "S":
         return np.asarray(hash64(column), np.uint64)
+    if column.dtype.kind == "f":
+        return np.where(np.isnan(column), np.nan, column + 0.0).view(np.uint64)  # one NaN, and one zero
     return column.astype(np.int64).view(np.uint64)
-
-
-def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

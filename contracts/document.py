@@ -14,11 +14,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from contracts.terms import Limits
+from contracts.contract_version import Limits
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BLANK = b" \t\r\n"
 _DIGITS_SAFE = 300  # an integer of fewer digits is a finite double
+
+
+class WrittenFloat(float):
+    """A number with a point or an exponent, and its text: a decimal is read from that."""
+
+    __slots__ = ("text",)
+    text: str
 
 
 class Refused(Exception):  # a verdict, not an error of ours
@@ -92,7 +99,8 @@ def _parse(text: str) -> Any:
 
 
 def _float(digits: str, found: dict[str, str]) -> float:
-    number = float(digits)
+    number = WrittenFloat(digits)
+    number.text = digits
     if not math.isfinite(number):
         found["E_DECODE_NONFINITE"] = "a number beyond a double's range"
     return number

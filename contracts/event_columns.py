@@ -1,72 +1,124 @@
-"""Decoded events to the columns of EVENT and LABEL frames."""
+"""What records of a source say, read fast or strictly, to the columns of its frames."""
 
-from collections.abc import Callable
-from operator import attrgetter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import UNSET
 from numpy.typing import NDArray
 
-from contracts.content_hash import content_hash
-from contracts.frame import ROW_BITS, Columns, Kind
+from contracts.content_hash import content_hash, hashed_fields
+from contracts.contract_version import ContractField
+from contracts.field_check import Value, Values
+from contracts.field_columns import Column
+from contracts.frame import ROW_BITS, Columns
+from contracts.hashed_fields import HashKeys, keys_needed
+from contracts.keys import NULL
+from contracts.pipeline import SourceStream
 from contracts.raw import RawBatch
+from contracts.suspicion import FastRows
 from contracts.text_column import text_column
 
-FRAUD = 1
+
+class AcceptedRows(NamedTuple):
+    """Accepted rows: their numbers (n,), ascending, and each field's column; texts are lists of str."""
+
+    rows: NDArray[np.int64]
+    columns: dict[str, Column]
 
 
-def transaction_columns(events: list[Any], origin: RawBatch, traces: list[str]) -> Columns:
-    """Return the columns of an EVENT frame: n accepted payments, their raw records and trace contexts."""
-    rows = _origin_columns(origin)
-    rows["transaction_id"] = text_column([e.transaction_id for e in events])
-    rows["customer_id"] = text_column([e.customer_id for e in events])
-    rows["terminal_id"] = text_column([e.terminal_id for e in events])
-    rows["event_time"] = _integers(events, "event_time")
-    rows["amount_minor"] = _integers(events, "amount_minor")
-    rows["currency"] = text_column([e.currency for e in events])
-    rows["channel"] = text_column(_optional([e.channel for e in events]))
-    rows["country"] = text_column(_optional([e.country for e in events]))
-    rows["content_hash"] = content_hash(rows)
-    rows["traceparent"] = text_column(traces)
-    return rows
+class ColumnMaker:
+    """Makes the columns of one source's rows."""
+
+    def __init__(self, source: SourceStream) -> None:
+        self._source = source
+        self._content = hashed_fields(source) if source.ids and not source.is_labels else ()
+
+    def columns(
+        self, part: AcceptedRows, origin: RawBatch, traces: list[str], keys: HashKeys | None = None
+    ) -> Columns:
+        """Return the columns of n accepted records: where they lie, and of scored ones their traces.
+
+        Raises:
+            ConfigError: E_HASH_KEY_NONE, the source has personal fields that leave the gate, and `keys` is
+                None.
+        """
+        offsets = np.array(origin.offsets, np.int64)
+        rows: Columns = {
+            "pos": offsets << ROW_BITS,
+            "raw_partition": np.array(origin.partitions, np.int32),
+            "raw_offset": offsets,
+            "appended_ms": np.array(origin.timestamps_ms, np.int64),
+        }
+        for field in self._source.fields:
+            column = part.columns[field.name]
+            if field.name in self._source.hashed:
+                hasher = keys_needed(self._source, keys)
+                column = hasher.hashed(list(column), origin.timestamps_ms)
+            rows[field.name] = text_column(column) if isinstance(column, list) else column
+        for name, mark in self._source.marks.items():
+            rows[name] = mark(rows).astype(np.uint8)
+        if self._content:
+            rows["content_hash"] = content_hash(rows, self._content)
+        if self._source.is_scored:
+            rows["traceparent"] = text_column(traces)
+        return rows
 
 
-def label_columns(events: list[Any], origin: RawBatch, traces: list[str]) -> Columns:
-    """Return the columns of a LABEL frame; `label` is 1 for fraud. Labels carry no trace context."""
-    rows = _origin_columns(origin)
-    rows["transaction_id"] = text_column([e.transaction_id for e in events])
-    rows["customer_id"] = text_column([e.customer_id for e in events])
-    rows["terminal_id"] = text_column([e.terminal_id for e in events])
-    rows["label"] = np.array([e.label == "fraud" for e in events], np.uint8) * np.uint8(FRAUD)
-    rows["event_time"] = _integers(events, "event_time")
-    rows["label_time"] = _integers(events, "label_time")
-    rows["source"] = text_column([e.source for e in events])
-    return rows
+def part_of(source: SourceStream, fast: FastRows, strict: Mapping[int, Values]) -> AcceptedRows:
+    """Return the accepted rows of a batch.
 
-
-Builder = Callable[[list[Any], RawBatch, list[str]], Columns]
-KINDS: dict[str, tuple[Kind, Builder]] = {
-    "transactions": (Kind.EVENT, transaction_columns),
-    "labels": (Kind.LABEL, label_columns),
-}
-
-
-def _origin_columns(origin: RawBatch) -> Columns:
-    offsets = np.array(origin.offsets, np.int64)
-    return {
-        "pos": offsets << ROW_BITS,
-        "raw_partition": np.array(origin.partitions, np.int32),
-        "raw_offset": offsets,
-        "appended_ms": np.array(origin.timestamps_ms, np.int64),
+    Args:
+        fast: what was read fast; of its rows those that are not in its `strict` are accepted.
+        strict: accepted rows that were read strictly, by number, ascending.
+    """
+    numbers = np.arange(len(fast.rows)) if isinstance(fast.rows, range) else np.array(fast.rows, np.int64)
+    if not fast.strict:
+        return AcceptedRows(
+            numbers, {field.name: _found(field, fast.columns, len(numbers)) for field in source.fields}
+        )
+    kept = np.flatnonzero(~np.isin(numbers, np.array(sorted(fast.strict), np.int64)))
+    read = AcceptedRows(
+        numbers[kept],
+        {name: _picked(column, kept) for name, column in fast.columns.items()} if len(kept) else {},
+    )
+    found = {
+        field.name: _column(field, [values.get(field.name) for values in strict.values()])
+        for field in source.fields
     }
+    return joined(source, [read, AcceptedRows(np.array(list(strict), np.int64), found)])
 
 
-def _integers(events: list[Any], name: str) -> NDArray[np.int64]:
-    return np.fromiter(map(attrgetter(name), events), np.int64, len(events))
+def joined(source: SourceStream, parts: list[AcceptedRows]) -> AcceptedRows:
+    """Return the rows of all parts, in the order of their numbers; a field that a part has not is null."""
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    columns: dict[str, Column] = {}
+    for field in source.fields:
+        pieces = [_found(field, part.columns, len(part.rows)) for part in parts]
+        whole: Any = (
+            np.concatenate(pieces) if field.column != "text" else [text for one in pieces for text in one]
+        )
+        columns[field.name] = _picked(whole, order)
+    return AcceptedRows(rows[order], columns)
 
 
-def _optional(values: list[Any]) -> list[str]:
-    if values.count(UNSET) == len(values):
-        return [""] * len(values)
-    return ["" if value is UNSET or value is None else value for value in values]
+def _found(field: ContractField, columns: Mapping[str, Column], count: int) -> Column:
+    column = columns.get(field.name)
+    if column is None:
+        return _column(field, [None] * count)
+    if field.column == "text" and not isinstance(column, list):  # a whole number that is hashed
+        return ["" if value == NULL else str(value) for value in column.tolist()]
+    return column
+
+
+def _picked(column: Column, which: NDArray[np.int64]) -> Column:
+    return [column[i] for i in which.tolist()] if isinstance(column, list) else column[which]
+
+
+def _column(field: ContractField, values: list[Value]) -> Column:
+    """Return the column of values as columns have them, None for null."""
+    if field.column == "text":
+        return ["" if value is None else str(value) for value in values]
+    if field.column == "float64":
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    return np.array([NULL if value is None else value for value in values], np.int64)

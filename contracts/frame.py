@@ -30,12 +30,13 @@ _HEADER = struct.Struct("<4sBBBHqqI")
 
 
 class Kind(IntEnum):
-    """What the rows of a frame are."""
+    """Of which source the rows of a frame are: its number in the project. The scored source is the first.
 
-    EVENT = 1
-    PAYMENT = 2
-    LABEL = 3
-    FEATURE = 4
+    `LABEL` is the number of the card payments' labels.
+    """
+
+    SCORED = 1
+    LABEL = 2
 
 
 class FrameError(ContractError):
@@ -95,10 +96,10 @@ def concat(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
 
 
 def form(rows: Mapping[str, NDArray[Any]]) -> tuple[object, ...]:
-    """Return what rows must have in common to be joined: columns, widths, and the definitions they name.
+    """Return what rows must have in common to be joined: columns, widths, types, and their definitions.
 
     >>> form({"pos": np.arange(2), "card_definitions": np.array([7, 7], np.uint64)})
-    ('pos', 'card_definitions', 7)
+    ('pos', 'l', 'card_definitions', 7, 'L')
     """
     parts: list[object] = []
     for name, column in rows.items():
@@ -107,6 +108,8 @@ def form(rows: Mapping[str, NDArray[Any]]) -> tuple[object, ...]:
             parts.append(column.shape[1])
         elif name.endswith("_definitions") and len(column):
             parts.append(int(column[0]))
+        if column.dtype.kind != "S":
+            parts.append(column.dtype.char)
     return tuple(parts)
 
 
@@ -131,7 +134,7 @@ def encode(frame: Frame) -> bytes:
         FrameError: E_FRAME_COLUMNS, columns differ in length or have no `pos`.
 
     >>> rows = {"pos": np.array([7]), "id": strings(["t1"])}
-    >>> decode(encode(Frame("transactions/0", 0, 8, True, Kind.EVENT, rows))).rows["id"]
+    >>> decode(encode(Frame("transactions/0", 0, 8, True, Kind.SCORED, rows))).rows["id"]
     array([b't1'], dtype='|S2')
     """
     rows = frame.rows
@@ -165,12 +168,23 @@ def decode(data: bytes) -> Frame:
         items = count * width if width else count
         if at + items * dtype.itemsize > len(data):
             raise FrameError("E_FRAME_LENGTH", f"{len(data)} bytes end inside column {name}", src)
-        column = np.frombuffer(data, dtype, items, at)
+        column = np.frombuffer(data, dtype, items, at) if items else np.empty(0, dtype)
         rows[name] = column.reshape(count, width) if width else column
         at += items * dtype.itemsize
     if at != len(data):
         raise FrameError("E_FRAME_LENGTH", f"{len(data)} bytes for columns that need {at}", src)
     return Frame(src, frm, to, bool(claim), kind, rows)
+
+
+def schema_of(data: bytes) -> bytes:
+    """Return the schema of a frame that `decode` took.
+
+    >>> rows = {"pos": np.array([7])}
+    >>> schema_of(encode(Frame("transactions/0", 0, 8, True, Kind.SCORED, rows)))
+    b'pos:<i8'
+    """
+    begin = _HEADER.size + data[6]
+    return data[begin : begin + int.from_bytes(data[7:9], "little")]
 
 
 def _type_name(column: NDArray[Any]) -> str:

@@ -41,6 +41,31 @@ def accept(frame: Frame, lanes: Lanes, on_gap: Callable[[Frame], None]) -> Colum
     return take(frame.rows, frame.rows["pos"] >= begin)
 
 
+def rejoin(frame: Frame, lanes: Lanes, joined: set[str]) -> tuple[str, int, int] | None:
+    """Let a lane go on behind records that its reader knows to be gone; called before `accept`.
+
+    Behind such a hole a lane's first record that reaches beyond the lane's number says where the lane goes
+    on: what lies between was in the hole. From then on the lane is in `joined`, and `accept` alone rules.
+
+    Returns:
+        The lane and the positions [frm, to) that the hole held of it; None where it held none.
+
+    >>> lanes, joined = {"a/0": 6}, set()
+    >>> rejoin(Frame("a/0", 9, 12, False, 1, {}), lanes, joined), lanes
+    (('a/0', 6, 9), {'a/0': 9})
+    >>> rejoin(Frame("a/0", 20, 30, False, 1, {}), lanes, joined), lanes
+    (None, {'a/0': 9})
+    """
+    begin = lanes.get(frame.src, 0)
+    if frame.src in joined or frame.to <= begin:
+        return None
+    joined.add(frame.src)
+    if frame.frm <= begin:
+        return None
+    lanes[frame.src] = frame.frm
+    return frame.src, begin, frame.frm
+
+
 class LaneWriter:
     """The writer's side of all lanes that leave one input partition, for one incarnation.
 

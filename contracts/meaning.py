@@ -4,7 +4,6 @@ A row carries its definitions as 64 bits. The names and hashes behind them lie i
 set of definitions, noted by every worker that starts; so a row stays readable after its code is gone.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -47,17 +46,6 @@ def unchanged(of: Meaning, now: Meaning) -> Mapping[str, int]:
     return MappingProxyType(found)
 
 
-def note(lake: Path, meaning: Meaning) -> None:
-    """Leave a set of definitions in the lake; one that is there already stays."""
-    path = _path(lake, meaning.entity, meaning.hash)
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(meaning)))
-    part.replace(path)
-
-
 class Meanings:
     """All sets of definitions that are known: this code's own, and those noted in a lake.
 
@@ -83,7 +71,7 @@ class Meanings:
         return found
 
     def _read(self, entity: str, hash_: str) -> Meaning:
-        path = _path(self._lake or Path(), entity, hash_)
+        path = note_path(self._lake or Path(), entity, hash_)
         try:
             return msgspec.json.decode(path.read_bytes(), type=Meaning)
         except (OSError, msgspec.MsgspecError) as error:
@@ -93,5 +81,6 @@ class Meanings:
             ) from error  # fmt: skip
 
 
-def _path(lake: Path, entity: str, hash_: str) -> Path:
+def note_path(lake: Path, entity: str, hash_: str) -> Path:
+    """Return where a set of definitions is noted; `runtime.meaning_note` writes it."""
     return lake / FOLDER / f"{entity}-{hash_}.json"

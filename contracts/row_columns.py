@@ -1,9 +1,32 @@
-"""The columns that a reader of inter-stage rows relies on, by kind; a row without one is not ours."""
+"""The columns that a reader of inter-stage rows relies on, by source; a row without one is not ours."""
 
-_ORIGIN = frozenset(["pos", "raw_partition", "raw_offset", "appended_ms"])
-_WHO = frozenset(["transaction_id", "customer_id", "terminal_id", "event_time"])
-_PAYMENT = _ORIGIN | _WHO | {"amount_minor", "currency", "channel", "country", "traceparent"}
+from contracts.chain import Link
+from contracts.pipeline import Pipeline, SourceStream
 
-EVENT_COLUMNS = _PAYMENT | {"content_hash"}
-PAYMENT_COLUMNS = _PAYMENT | {"customer_partition", "customer_pos", "customer_values", "late"}
-LABEL_COLUMNS = _ORIGIN | _WHO | {"label", "label_time", "source"}
+ORIGIN = frozenset(["pos", "raw_partition", "raw_offset", "appended_ms"])
+
+
+def entered_columns(source: SourceStream) -> frozenset[str]:
+    """Return the columns of a source's rows as the gate makes them."""
+    made = ORIGIN | {*source.names, *source.marks}
+    if source.is_scored:
+        made |= {"traceparent"}
+    return made | {"content_hash"} if source.ids and not source.is_labels else made
+
+
+def stage_columns(pipeline: Pipeline, link: Link) -> dict[int, frozenset[str]]:
+    """Return the sources whose rows come to a stage, and the columns that each must have."""
+    before = pipeline.chain.before(link)
+    added = {name for one in before for name in (one.partition, one.position, one.values)}
+    kinds = {source.number: entered_columns(source) for source in pipeline.sources}
+    if not before:
+        return kinds
+    return {number: columns - {"content_hash"} | added | {"late"} for number, columns in kinds.items()}
+
+
+def log_columns(pipeline: Pipeline) -> dict[int, frozenset[str]]:
+    """Return what every reader of the log of features needs of each source's rows."""
+    values = {link.values for link in pipeline.chain.links}
+    return {
+        source.number: frozenset({"pos", "appended_ms", source.time, *values}) for source in pipeline.sources
+    }

@@ -1,19 +1,17 @@
 """One record judged strictly and slowly: the definition that the fast path may only agree with.
 
 Checks come in this order, and the first that fails gives the code: contract in force, headers, key,
-document, fields in the contract's order, times against the record's timestamp, key against its field.
+document, fields in the contract's order, times against the record's timestamp and each other, key against its
+field. Where the contract names no key field, the key is not looked at.
 """
 
 from typing import NamedTuple
 
-from msgspec import Struct
-
+from contracts.contract_version import ContractVersion, Limits
 from contracts.document import Refused, read_document
-from contracts.errors import ConfigError
-from contracts.field_check import check_future, event_of
+from contracts.field_check import Values, check_future, check_order, unknown_fields, values_of
 from contracts.header_check import read_headers
 from contracts.raw import Headers
-from contracts.terms import Limits, Terms
 
 REASON_BYTES_MAX = 512
 
@@ -29,9 +27,9 @@ class Rejection(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The event that a record holds, and how many fields it carries that the contract does not know."""
+    """What a record says, and how many fields it carries that the contract does not know."""
 
-    event: Struct
+    values: Values
     extra_fields: int
 
 
@@ -44,47 +42,39 @@ class Given(NamedTuple):
     headers: Headers
 
 
-def limits_of(terms: Terms) -> Limits:
-    """Return the limits of an input topic's contract.
-
-    Raises:
-        ConfigError: E_CONFIG_CONTRACT, the contract states none and so cannot judge records.
-    """
-    if terms.limits is None:
-        raise ConfigError(
-            "E_CONFIG_CONTRACT", "no record limits", terms.label, "state them in its customProperties"
-        )
-    return terms.limits
-
-
-def judge_strictly(given: Given, terms: Terms | None, oldest: Terms, index: int) -> Accepted | Rejection:
-    """Return the record's event or its rejection.
+def judge_strictly(
+    given: Given, version: ContractVersion | None, oldest: ContractVersion, index: int
+) -> Accepted | Rejection:
+    """Return what the record says, or its rejection.
 
     Args:
         given: the record.
-        terms: the contract in force at its timestamp, None when there was none yet.
+        version: the contract in force at its timestamp, None when there was none yet.
         oldest: the first contract, named by the rejection where none was in force.
         index: the record's number in its batch, for the rejection.
     """
     try:
-        if terms is None:
+        if version is None:
             raise Refused("E_TIME_RECORD", "no contract was in force at the record's timestamp")
-        return _accept(given, terms, limits_of(terms))
+        return _accept(given, version)
     except Refused as refused:
-        named = terms or oldest
+        named = version or oldest
         reason = refused.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
         return Rejection(index, refused.code, reason, named.contract, named.version)
 
 
-def _accept(given: Given, terms: Terms, limits: Limits) -> Accepted:
+def _accept(given: Given, version: ContractVersion) -> Accepted:
+    limits = version.limits
     read_headers(given.headers, limits)
-    key = _key(given.key, limits)
+    key = _key(given.key, limits) if version.key_field else b""
     document = read_document(given.value, limits)
-    event = event_of(document, terms)
-    check_future(event, terms, given.timestamp_ms, limits.skew_ms)
-    if getattr(event, terms.key_field).encode() != key:
-        raise Refused("E_KEY_MISMATCH", f"the key is not the bytes of {terms.key_field}")
-    return Accepted(event, len(document) - sum(field.name in document for field in terms.fields))
+    values = values_of(document, version)
+    check_future(values, version, given.timestamp_ms, limits.skew_ms)
+    check_order(values, version)
+    named = values.get(version.key_field)
+    if named is not None and str(named).encode() != key:
+        raise Refused("E_KEY_MISMATCH", f"the key is not the bytes of {version.key_field}")
+    return Accepted(values, unknown_fields(document, version))
 
 
 def _key(key: bytes | None, limits: Limits) -> bytes:

@@ -1,33 +1,33 @@
 """The gate's verdict: which records keep their contract, as columns, and why the others do not.
 
-A pure function of each record's bytes and timestamp and of the contract in force at that timestamp: no
-clock, no memory, no neighbour has a say, so judging a record again, in another batch, gives the same
-answer. Replays and take-overs rest on that.
+A pure function of each record's bytes and timestamp and of the contract and the key of personal fields in
+force at that timestamp: no clock, no memory, no neighbour has a say, so judging a record again, in another
+batch, gives the same answer. Replays and take-overs rest on that.
 
 Two paths reach one verdict. The fast path decodes a batch with typed decoders and accepts a record only
 when cheap tests (`suspicion`) show that the strict path would accept it too; every other record takes the
 strict path (`strict_verdict`), which alone decides on codes.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.contract_version import ContractVersion, in_force
 from contracts.document import Refused
-from contracts.event_columns import KINDS
-from contracts.events import TERMS
+from contracts.event_columns import AcceptedRows, ColumnMaker, joined, part_of
 from contracts.frame import Columns
+from contracts.hashed_fields import HashKeys
 from contracts.header_check import HeadersRead, read_headers
+from contracts.pipeline import SourceStream
 from contracts.raw import RawBatch
-from contracts.strict_verdict import Given, Rejection, judge_strictly, limits_of
-from contracts.suspicion import extra_fields, suspects
-from contracts.terms import Terms, in_force
+from contracts.strict_verdict import Accepted, Given, Rejection, judge_strictly
+from contracts.suspicion import FastReader, FastRows
 
-_NOT_DECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError)
 NO_HEADERS = HeadersRead("", 0)
 
 
@@ -49,139 +49,138 @@ class Verdict(NamedTuple):
     forged_headers: int
 
 
-class _Part(NamedTuple):
-    """Judged rows: an event each, or None with a rejection in `bad`; what the headers of some rows say."""
+class _JudgedRows(NamedTuple):
+    """Rows that were judged: what the good ones say, what the headers of some say, and who was refused."""
 
-    events: list[Any]
+    part: AcceptedRows
     heads: dict[int, HeadersRead]
     bad: list[Rejection]
     extra_fields: int
 
 
+class _Reader(NamedTuple):
+    """What a source's records are read with: a fast reader a version."""
+
+    columns: ColumnMaker
+    by_version: dict[ContractVersion, FastReader]
+
+
 @cache
-def versions_of(topic: str) -> tuple[Terms, ...]:
-    """Return the contracts of an input topic, oldest first."""
-    return tuple(terms for terms in TERMS if terms.topic == topic)
+def _reader(source: SourceStream) -> _Reader:
+    names = frozenset(source.names)
+    return _Reader(ColumnMaker(source), {version: FastReader(version, names) for version in source.versions})
 
 
-def judge(topic: str, batch: RawBatch, versions: tuple[Terms, ...] | None = None) -> Verdict:
-    """Judge raw records of `transactions` or `labels` (the topic's name without a run's prefix).
+def judge(source: SourceStream, batch: RawBatch, keys: HashKeys | None = None) -> Verdict:
+    """Judge raw records of a source.
 
+    Args:
+        keys: those of personal fields; None is enough for a source that has none that leave the gate.
+
+    Raises:
+        ConfigError: E_HASH_KEY_NONE, the source needs keys.
+
+    >>> from features.catalog import PIPELINE
     >>> value = b'{"transaction_id":"t1","event_time":1700000000000,"customer_id":"c1",'
     >>> value += b'"terminal_id":"m1","amount_minor":100,"currency":"EUR"}'
     >>> at = 1_700_000_000_100
     >>> records = [(0, 5, at, b"c1", value, None), (0, 6, at, b"c1", b"{", None)]
-    >>> verdict = judge("transactions", RawBatch.of(records))
+    >>> verdict = judge(PIPELINE.scored, RawBatch.of(records))
     >>> verdict.good["amount_minor"], verdict.bad[0].code
     (array([100]), 'E_DECODE_JSON')
     """
-    contracts = versions or versions_of(topic)
-    parts = list(_by_contract(contracts, batch.timestamps_ms))
-    if len(parts) == 1:
-        whole = _judge_part(parts[0][0], contracts[0], batch)
-    else:
-        whole = _judge_mixed(parts, contracts[0], batch)
-    events, origin, index = whole.events, batch, np.arange(len(whole.events))
-    if whole.bad:
-        good = [i for i, event in enumerate(whole.events) if event is not None]
-        events, origin, index = [whole.events[i] for i in good], batch.pick(good), np.array(good, np.int64)
-    heads = [whole.heads.get(row, NO_HEADERS) for row in index.tolist()] if whole.heads else []
-    _, columns = KINDS[topic]
+    whole = _judged(source, batch)
+    part, good = whole.part, whole.part.rows.tolist()
+    origin = batch if len(good) == len(batch.offsets) else batch.pick(good)
+    heads = [whole.heads.get(row, NO_HEADERS) for row in good] if whole.heads else []
+    traces = [head.traceparent for head in heads] or [""] * len(good)
     return Verdict(
-        columns(events, origin, [head.traceparent for head in heads] or [""] * len(index)),
-        index,
+        _reader(source).columns.columns(part, origin, traces, keys),
+        part.rows,
         whole.bad,
         whole.extra_fields,
         sum(head.forged for head in heads),
     )
 
 
-def _by_contract(
-    contracts: tuple[Terms, ...], timestamps_ms: list[int]
-) -> list[tuple[Terms | None, list[int]]]:
-    """Return the row numbers that each contract judges; None judges records older than any contract."""
-    if not timestamps_ms or min(timestamps_ms) >= contracts[-1].effective_from_ms:
-        return [(contracts[-1], [])]
-    rows: dict[Terms | None, list[int]] = {}
+def refused_of(source: SourceStream, batch: RawBatch) -> list[Rejection]:
+    """Return which records of a source are refused; no key is needed for that."""
+    return _judged(source, batch).bad
+
+
+def _judged(source: SourceStream, batch: RawBatch) -> _JudgedRows:
+    oldest, parts = source.versions[0], list(_by_version(source.versions, batch.timestamps_ms))
+    if len(parts) == 1:
+        return _judge_part(source, parts[0][0], oldest, batch)
+    judged = [(rows, _judge_part(source, version, oldest, batch.pick(rows))) for version, rows in parts]
+    return _JudgedRows(
+        joined(
+            source, [one.part._replace(rows=np.array(rows, np.int64)[one.part.rows]) for rows, one in judged]
+        ),
+        {rows[number]: head for rows, one in judged for number, head in one.heads.items()},
+        sorted(bad._replace(row=rows[bad.row]) for rows, one in judged for bad in one.bad),
+        sum(one.extra_fields for _, one in judged),
+    )
+
+
+def _by_version(
+    versions: tuple[ContractVersion, ...], timestamps_ms: list[int]
+) -> Iterator[tuple[ContractVersion | None, list[int]]]:
+    """Yield the row numbers that each version judges; None judges records older than any."""
+    if not timestamps_ms or min(timestamps_ms) >= versions[-1].effective_from_ms:
+        yield versions[-1], []
+        return
+    rows: dict[ContractVersion | None, list[int]] = {}
     for row, timestamp_ms in enumerate(timestamps_ms):
-        rows.setdefault(in_force(contracts, timestamp_ms), []).append(row)
-    return list(rows.items())
+        rows.setdefault(in_force(versions, timestamp_ms), []).append(row)
+    yield from rows.items()
 
 
-def _judge_mixed(parts: list[tuple[Terms | None, list[int]]], oldest: Terms, batch: RawBatch) -> _Part:
-    events: list[Any] = [None] * len(batch.offsets)
-    heads: dict[int, HeadersRead] = {}
-    bad: list[Rejection] = []
-    extra = 0
-    for terms, rows in parts:
-        part = _judge_part(terms, oldest, batch.pick(rows))
-        for row, event in zip(rows, part.events, strict=True):
-            events[row] = event
-        heads |= {rows[number]: head for number, head in part.heads.items()}
-        bad += [rejection._replace(row=rows[rejection.row]) for rejection in part.bad]
-        extra += part.extra_fields
-    return _Part(events, heads, sorted(bad), extra)
-
-
-def _judge_part(terms: Terms | None, oldest: Terms, batch: RawBatch) -> _Part:
-    """Judge rows that one contract judges: decode all, then read strictly what is not plainly good."""
-    events: list[Any] = [None] * len(batch.offsets)
-    heads: dict[int, HeadersRead] = {}
-    extra = 0
-    if terms is None or not events:
-        strict = set(range(len(events)))
+def _judge_part(
+    source: SourceStream, version: ContractVersion | None, oldest: ContractVersion, batch: RawBatch
+) -> _JudgedRows:
+    """Judge rows that one version judges: decode all, then read strictly what is not plainly good."""
+    heads, extra = dict[int, HeadersRead](), 0
+    if version is None or not batch.offsets:
+        fast = FastRows((), {}, set(range(len(batch.offsets))), set())
     else:
-        events = _decode(terms, batch.values)
-        found = suspects(terms, limits_of(terms), batch, events)
-        strict = found.strict
+        reader = _reader(source).by_version[version]
+        fast = reader.read(batch)
         if any(batch.headers):
-            heads = _heads(batch, terms)
-            strict |= {row for row, headers in enumerate(batch.headers) if headers and row not in heads}
-        for row in found.wide - strict:
-            more = extra_fields(batch.values[row] or b"", terms, limits_of(terms))
-            strict.update(() if more is not None else (row,))
+            heads = _heads(batch, version)
+            fast.strict.update(
+                row for row, headers in enumerate(batch.headers) if headers and row not in heads
+            )
+        for row in fast.wide - fast.strict:
+            more = reader.extra_fields(batch.values[row] or b"")
+            fast.strict.update(() if more is not None else (row,))
             extra += more or 0
+    good, bad = _read_strictly(batch, version, oldest, sorted(fast.strict))
+    extra += sum(accepted.extra_fields for accepted in good.values())
+    part = part_of(source, fast, {row: accepted.values for row, accepted in good.items()})
+    return _JudgedRows(part, heads, bad, extra)
+
+
+def _read_strictly(
+    batch: RawBatch, version: ContractVersion | None, oldest: ContractVersion, rows: Sequence[int]
+) -> tuple[dict[int, Accepted], list[Rejection]]:
+    good: dict[int, Accepted] = {}
     bad: list[Rejection] = []
-    for row in sorted(strict):
+    for row in rows:
         given = Given(batch.timestamps_ms[row], batch.keys[row], batch.values[row], batch.headers[row])
-        judged = judge_strictly(given, terms, oldest, row)
+        judged = judge_strictly(given, version, oldest, row)
         if isinstance(judged, Rejection):
-            events[row] = None
             bad.append(judged)
         else:
-            events[row] = judged.event
-            extra += judged.extra_fields
-    return _Part(events, heads, bad, extra)
+            good[row] = judged
+    return good, bad
 
 
-@cache
-def _decoder(struct: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(struct)
-
-
-def _decode(terms: Terms, values: list[bytes | None]) -> list[Any]:
-    """Return an event a value, None where the typed decoder refuses it."""
-    decode = _decoder(terms.struct).decode
-    with suppress(*_NOT_DECODED):
-        return list(map(decode, values))  # type: ignore[arg-type]  # None raises TypeError
-    events: list[Any] = []
-    add = events.append
-    rest = iter(values)
-    while len(events) < len(values):
-        try:
-            for value in rest:  # goes on behind the value that raised
-                add(decode(value))  # type: ignore[arg-type]  # None raises TypeError
-        except _NOT_DECODED:
-            add(None)
-    return events
-
-
-def _heads(batch: RawBatch, terms: Terms) -> dict[int, HeadersRead]:
+def _heads(batch: RawBatch, version: ContractVersion) -> dict[int, HeadersRead]:
     """Return what the headers of the rows that have any say; rows whose headers are refused are left out."""
     heads: dict[int, HeadersRead] = {}
-    limits = limits_of(terms)
     for row, headers in enumerate(batch.headers):
         if headers:
             with suppress(Refused):
-                heads[row] = read_headers(headers, limits)
+                heads[row] = read_headers(headers, version.limits)
     return heads

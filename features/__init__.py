@@ -1,1 +1,1 @@
-"""One definition of every feature: declarations, aggregations, windows, state. Pure: no clock, no I/O."""
+"""One definition of every feature: declarations, aggregations, windows, state. No clock; `project` reads."""

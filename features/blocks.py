@@ -7,13 +7,15 @@ Folds ask `has_room` before a row; when it says no, Python grows the arena and t
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled_part
+from features.packed_words import PackedRuns
 from features.view_state import grown_to
 
 Ints = NDArray[np.int64]
 _CLASSES = 40  # blocks hold 2, 4, 8, ... entries
+_ENTRIES_MAX = 1 << 32
 
 
 class Blocks(NamedTuple):
@@ -27,7 +29,7 @@ class Blocks(NamedTuple):
     top: Ints  # (1,) first word never used
 
 
-@njit(cache=True)
+@compiled_part()
 def has_room(b: Blocks, width: int, slot: int) -> bool:
     """Say whether one more entry fits into each list of the slot, whatever blocks it needs."""
     need = 0
@@ -36,7 +38,7 @@ def has_room(b: Blocks, width: int, slot: int) -> bool:
     return bool(b.top[0] + need <= len(b.words))
 
 
-@njit(cache=True)
+@compiled_part()
 def _take(b: Blocks, width: int, size: int) -> int:
     at = b.free[size]
     if at >= 0:
@@ -47,13 +49,13 @@ def _take(b: Blocks, width: int, size: int) -> int:
     return int(at)
 
 
-@njit(cache=True)
+@compiled_part()
 def _give(b: Blocks, size: int, at: int) -> None:
     b.words[at] = b.free[size]
     b.free[size] = at
 
 
-@njit(cache=True)
+@compiled_part()
 def open_entry(b: Blocks, width: int, level: int, slot: int, i: int) -> int:
     """Make room for an entry before the i-th and return where its words are; they are not set."""
     used, size = b.used[level, slot], b.size[level, slot]
@@ -71,7 +73,7 @@ def open_entry(b: Blocks, width: int, level: int, slot: int, i: int) -> int:
     return int(at + i * width)
 
 
-@njit(cache=True)
+@compiled_part()
 def forget_before(b: Blocks, width: int, level: int, slot: int, first: int) -> None:
     """Drop the entries whose first word is under `first`."""
     at, used, dead = b.at[level, slot], b.used[level, slot], 0
@@ -84,14 +86,14 @@ def forget_before(b: Blocks, width: int, level: int, slot: int, first: int) -> N
     b.used[level, slot] = used - dead
 
 
-@njit(cache=True)
+@compiled_part()
 def forget_when_full(b: Blocks, width: int, level: int, slot: int, first: int) -> None:
     """Before a list moves to a bigger block, drop the entries whose first word is under `first`."""
     if b.size[level, slot] >= 0 and b.used[level, slot] == 2 << b.size[level, slot]:
         forget_before(b, width, level, slot, first)
 
 
-@njit(cache=True)
+@compiled_part()
 def drop(b: Blocks, slots: Ints) -> None:
     """Empty the lists of the slots and free their blocks."""
     for slot in slots:
@@ -101,7 +103,7 @@ def drop(b: Blocks, slots: Ints) -> None:
             b.size[level, slot], b.used[level, slot] = -1, 0
 
 
-@njit(cache=True)
+@compiled_part()
 def pack(b: Blocks, width: int, slots: Ints, out: Ints, offsets: Ints) -> None:
     """Write each slot's lists: for each level the number of entries, then their words."""
     for i in range(len(slots)):
@@ -114,7 +116,7 @@ def pack(b: Blocks, width: int, slots: Ints, out: Ints, offsets: Ints) -> None:
             o += 1 + words
 
 
-@njit(cache=True)
+@compiled_part()
 def unpack(b: Blocks, width: int, slots: Ints, data: Ints, offsets: Ints) -> int:
     """Read what `pack` wrote into empty slots, moving `offsets`; return how many slots there was room for."""
     for i in range(len(slots)):
@@ -131,7 +133,7 @@ def unpack(b: Blocks, width: int, slots: Ints, data: Ints, offsets: Ints) -> int
     return len(slots)
 
 
-@njit(cache=True)
+@compiled_part()
 def _fill(b: Blocks, width: int, level: int, slot: int, what: tuple[int, int], data: Ints) -> None:
     """Give an empty list its entries: (how many, where in data)."""
     count, begin = what
@@ -202,6 +204,11 @@ class BlockPart:
     """What every part that keeps its rows in a `BlockStore` does with them; see `features.part`."""
 
     store: BlockStore
+
+    @property
+    def form(self) -> PackedRuns:
+        """How its packed words are laid out."""
+        return PackedRuns(0, len(self.store.blocks.at), self.store.width, _ENTRIES_MAX)
 
     @property
     def nbytes(self) -> int:

@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from features.aggregations import DecayedSum
 from features.aggregations.decayed_sum import HALF_LIVES, growth, scaled
+from features.compiled import compiled_part
 from features.definition import Feature
+from features.packed_words import PackedRuns
 from features.part import Batch, Columns, Floats, Ints, Told, columns_of
 from features.summary import NEVER
 from features.view_state import grown_to
@@ -39,6 +40,11 @@ class DecayedPart:
     def nbytes(self) -> int:
         """Bytes in use."""
         return 3 * self.sums.total.nbytes
+
+    @property
+    def form(self) -> PackedRuns:
+        """How its packed words are laid out."""
+        return PackedRuns(_WORDS * len(self.sums.half_life_ms), 0, 0, 0)
 
     def apply(self, batch: Batch, told: Told) -> None:
         """Fold the rows in and write each one's answers."""
@@ -86,7 +92,7 @@ def _half_life(feature: Feature) -> int:
     return feature.aggregation.half_life_ms
 
 
-@njit(cache=True)
+@compiled_part()
 def _fold(sums: Sums, slot: int, h: int, at_ms: int, row: tuple[int, int]) -> bool:
     """Add a row (time, value) to a sum; say whether it was young enough."""
     time_ms, value = row
@@ -108,7 +114,7 @@ def _fold(sums: Sums, slot: int, h: int, at_ms: int, row: tuple[int, int]) -> bo
     return True
 
 
-@njit(cache=True)
+@compiled_part()
 def _value(sums: Sums, slot: int, h: int, at_ms: int) -> float:
     """Return the sum as of a moment."""
     half_life_ms = sums.half_life_ms[h]
@@ -118,14 +124,14 @@ def _value(sums: Sums, slot: int, h: int, at_ms: int) -> float:
     return float(faded / growth(at_ms % half_life_ms, half_life_ms))
 
 
-@njit(cache=True)
+@compiled_part()
 def _answer(c: Columns, sums: Sums, where: tuple[int, int], current: bool, out: Floats) -> None:
     for i in range(len(c.op)):
         if c.current[i] == current:
             out[i] = _value(sums, where[0], c.window[i], where[1])
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _apply(c: Columns, sums: Sums, batch: Batch, told: Told) -> None:
     for r in range(len(batch.slot)):
         slot, at_ms = batch.slot[r], batch.at_ms[r]

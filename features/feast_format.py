@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, ContractError
+from features.feast_key import text_key
 
 ViewFields = tuple[str, Sequence[str]]  # a view's name and the names of its features
 
@@ -35,17 +36,16 @@ def key_prefix(join_key: str) -> bytes:
     >>> key_prefix("id").hex(" ", 4)
     '0100 00000200 00000200 00006964 02000000'
     """
-    name = join_key.encode()
-    return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<I", _STRING)
+    return text_key(join_key).prefix + struct.pack("<I", _STRING)
 
 
 def entity_key(project: str, join_key: str, value: bytes) -> bytes:
-    """Return the Redis key of the row of one entity.
+    """Return the Redis key of the row of one entity with one string join key.
 
     >>> entity_key("hr", "id", b"C1")[-8:]
     b'\\x02\\x00\\x00\\x00C1hr'
     """
-    return key_prefix(join_key) + struct.pack("<I", len(value)) + value + project.encode()
+    return text_key(join_key).serialized(value) + project.encode()
 
 
 def field_name(view: str, feature: str) -> bytes:

@@ -8,9 +8,9 @@ is as fast as slicing a fixed-width reply with NumPy and needs no second, slow p
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled_part
 from features.feast_format import DOUBLE_TAG
 from features.feast_tiles import BYTES_TAG
 
@@ -21,7 +21,10 @@ NOT_REDIS = -2  # bytes that are no reply to HMGET
 
 OK, ERROR_REPLY, UNREADABLE = 0, 1, 2  # what became of a row
 
-_CR, _DOLLAR, _MINUS, _STAR, _NINE = 13, 36, 45, 42, 57
+_CR, _LF, _DOLLAR, _MINUS, _STAR, _ZERO, _NINE = 13, 10, 36, 45, 42, 48, 57
+_LENGTH_DIGITS = 8  # of the longest string that a row may hold: 99 MB, far beyond any packed state
+_LINE_BYTES_MAX = 65_536  # of an error's line
+_SECONDS_MAX = 1 << 37  # of a timestamp: the year 6325
 _EPOCH_DIGITS, _STAMP_DIGITS = 10, 30
 
 
@@ -54,7 +57,7 @@ def empty(rows: int, features: int, views: int, blobs: int = 0) -> Scanned:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def scan(buffer: Bytes, out: Any) -> int:
     """Fill `out` from the buffer; each reply holds features, timestamps, stamps, then fields of bytes.
 
@@ -70,13 +73,18 @@ def scan(buffer: Bytes, out: Any) -> int:
         if at >= len(buffer):
             return MORE_BYTES
         first = buffer[at]
-        count, at = _number(buffer, at + 1)
-        if at < 0:
-            return MORE_BYTES
         if first == _MINUS:
+            at = _line_end(buffer, at)
+            if at < 0:
+                return at
             out.status[row] = ERROR_REPLY
             continue
-        if first != _STAR or count != fields:
+        if first != _STAR:
+            return NOT_REDIS
+        count, at = _length(buffer, at + 1)
+        if at < 0:
+            return at
+        if count != fields:
             return NOT_REDIS
         for field in range(fields):
             if at >= len(buffer):
@@ -87,14 +95,16 @@ def scan(buffer: Bytes, out: Any) -> int:
                 continue
             if buffer[at] != _DOLLAR:
                 return NOT_REDIS
-            size, at = _number(buffer, at + 1)
+            size, at = _length(buffer, at + 1)
             if at < 0:
-                return MORE_BYTES
+                return at
             if size < 0:
                 continue
             end = at + size
             if end + 2 > len(buffer):
                 return MORE_BYTES
+            if buffer[end] != _CR or buffer[end + 1] != _LF:
+                return NOT_REDIS
             if field < features:
                 good = _value(buffer, at, end, out.values, row, field)
             elif field < features + views:
@@ -109,13 +119,13 @@ def scan(buffer: Bytes, out: Any) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _int(byte: np.uint8) -> int:
     """Return the byte as a signed 64-bit integer: unsigned ones turn into floats beside signed ones."""
     return int(np.int64(byte))
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _is_double(buffer: Bytes, at: int) -> bool:
     """Tell whether `$9\\r\\n`, the tag of a double and the rest of the reply are there: nearly always."""
     return (
@@ -123,11 +133,14 @@ def _is_double(buffer: Bytes, at: int) -> bool:
         and buffer[at] == _DOLLAR
         and buffer[at + 1] == _NINE
         and buffer[at + 2] == _CR
+        and buffer[at + 3] == _LF
         and buffer[at + 4] == DOUBLE_TAG
+        and buffer[at + 13] == _CR
+        and buffer[at + 14] == _LF
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _bits(buffer: Bytes, at: int, size: int) -> np.uint64:
     bits = np.uint64(0)
     for i in range(size):
@@ -135,22 +148,41 @@ def _bits(buffer: Bytes, at: int, size: int) -> np.uint64:
     return bits
 
 
-@njit(cache=True, nogil=True)
-def _number(buffer: Bytes, at: int) -> tuple[int, int]:
-    """Read up to the line's end; return its number and where the next line begins, or -1 without an end."""
-    number, sign = 0, 1
-    for i in range(at, len(buffer)):
+@compiled_part(nogil=True)
+def _length(buffer: Bytes, at: int) -> tuple[int, int]:
+    """Read a length up to the line's end; return it, -1 for nothing, and where the next line begins.
+
+    In that place stands MORE_BYTES when the buffer ends first, NOT_REDIS when it is no length.
+    """
+    number, begin = 0, at
+    if at < len(buffer) and buffer[at] == _MINUS:
+        begin = at + 1
+    for i in range(begin, min(len(buffer), begin + _LENGTH_DIGITS + 1)):
         byte = buffer[i]
         if byte == _CR:
-            return (sign * number, i + 2) if i + 1 < len(buffer) else (0, -1)
-        if byte == _MINUS:
-            sign = -1
-        else:
-            number = number * 10 + (_int(byte) - 48)
-    return 0, -1
+            if i == begin or (begin > at and number != 1):  # "-1" is the only negative length
+                return 0, NOT_REDIS
+            if i + 1 == len(buffer):
+                return 0, MORE_BYTES
+            if buffer[i + 1] != _LF:
+                return 0, NOT_REDIS
+            return (-1 if begin > at else number), i + 2
+        if byte < _ZERO or byte > _NINE:
+            return 0, NOT_REDIS
+        number = number * 10 + (_int(byte) - 48)
+    return 0, MORE_BYTES if len(buffer) < begin + _LENGTH_DIGITS + 1 else NOT_REDIS
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
+def _line_end(buffer: Bytes, at: int) -> int:
+    """Return where the next line begins; MORE_BYTES, or NOT_REDIS for a line that is too long."""
+    for i in range(at, min(len(buffer) - 1, at + _LINE_BYTES_MAX)):
+        if buffer[i] == _CR and buffer[i + 1] == _LF:
+            return i + 2
+    return MORE_BYTES if len(buffer) - 1 < at + _LINE_BYTES_MAX else NOT_REDIS
+
+
+@compiled_part(nogil=True)
 def _varint(buffer: Bytes, at: int, end: int) -> tuple[int, int]:
     number, shift = 0, 0
     while at < end and shift < 64:
@@ -163,7 +195,7 @@ def _varint(buffer: Bytes, at: int, end: int) -> tuple[int, int]:
     return 0, -1
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _value(buffer: Bytes, at: int, end: int, values: NDArray[np.float64], row: int, column: int) -> bool:
     """Read a number of any type that Feast writes; an empty value is Feast's null and stays NaN."""
     if at == end:
@@ -179,7 +211,7 @@ def _value(buffer: Bytes, at: int, end: int, values: NDArray[np.float64], row: i
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _timestamp(buffer: Bytes, at: int, end: int, times: NDArray[np.int64], row: int, view: int) -> bool:
     seconds, nanos = 0, 0
     while at < end:
@@ -191,11 +223,13 @@ def _timestamp(buffer: Bytes, at: int, end: int, times: NDArray[np.int64], row: 
             seconds = number
         else:
             nanos = number
+    if not (0 <= seconds < _SECONDS_MAX and 0 <= nanos < 1_000_000_000):
+        return False
     times[row, view] = seconds * 1000 + nanos // 1_000_000
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _stamp(
     buffer: Bytes,
     at: int,
@@ -207,6 +241,9 @@ def _stamp(
 ) -> bool:
     if end - at != _STAMP_DIGITS:
         return False
+    for i in range(at, end):
+        if buffer[i] < _ZERO or buffer[i] > _NINE:
+            return False
     head, tail = 0, 0
     for i in range(at, at + _EPOCH_DIGITS):
         head = head * 10 + (_int(buffer[i]) - 48)
@@ -217,7 +254,7 @@ def _stamp(
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _bytes(buffer: Bytes, at: int, end: int, blobs: NDArray[np.int64], row: int, blob: int) -> bool:
     """Note where a Value of bytes holds them; an empty value is Feast's null."""
     if at == end:
@@ -225,7 +262,7 @@ def _bytes(buffer: Bytes, at: int, end: int, blobs: NDArray[np.int64], row: int,
     if buffer[at] != BYTES_TAG:
         return False
     size, begin = _varint(buffer, at + 1, end)
-    if begin < 0 or begin + size != end:
+    if begin < 0 or size != end - begin:
         return False
     blobs[row, blob, 0], blobs[row, blob, 1] = begin, end
     return True

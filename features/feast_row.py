@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from contracts.errors import ContractError
 from features import feast_format as fmt
 from features import feast_reply as reply
+from features.feast_key import KeyFormat, text_key
 from features.feast_tiles import FOREVER_MS, INT64_BYTES, Tiles, TilesView, arguments, int64_cells
 
 ROWS_PER_CALL = 100  # a script blocks Redis while it runs: 100 rows are about 1 ms
 _NO_MOMENTS = np.empty(0, np.int64)
+_COUNT_CHARS = 20  # of a reply that counts the rows of a call
 _FIELDS_PER_HSET = 100  # Lua keeps the arguments of one call in at most 250 registers
 
 
@@ -39,34 +41,34 @@ class RowsRead(NamedTuple):
 
 
 class _Keys:
-    """The RESP text of entity keys; what is equal in all keys of one length is made once."""
+    """The RESP text of entity keys; what is equal in all text keys of one length is made once."""
 
-    def __init__(self, project: str, join_key: str) -> None:
-        self._project, self._join_key = project, join_key
-        self._around: dict[int, tuple[bytes, bytes]] = {}
+    def __init__(self, project: str, key: str | KeyFormat) -> None:
+        self._tail = project.encode() + b"\r\n"
+        self._project_bytes = len(project.encode())
+        self._format = text_key(key) if isinstance(key, str) else key
+        self._heads: dict[int, bytes] = {}
 
     def texts(self, keys: NDArray[np.bytes_]) -> list[bytes]:
         """Return `$<length>\\r\\n<entity key>\\r\\n` for each key."""
-        around = self._around
-        texts = []
-        for key in keys.tolist():
-            pair = around.get(len(key)) or self._learn(len(key))
-            texts.append(pair[0] + key + pair[1])
-        return texts
+        if not self._format.is_text:
+            whole = [self._format.serialized(key) for key in keys.tolist()]
+            return [b"$%d\r\n%b%b" % (len(key) + self._project_bytes, key, self._tail) for key in whole]
+        heads, tail = self._heads, self._tail
+        return [(heads.get(len(key)) or self._learn(len(key))) + key + tail for key in keys.tolist()]
 
-    def _learn(self, width: int) -> tuple[bytes, bytes]:
-        whole = fmt.entity_key(self._project, self._join_key, b"\0" * width)
-        tail = self._project.encode()
-        begin = whole[: len(whole) - len(tail) - width]
-        pair = (b"$%d\r\n" % len(whole) + begin, tail + b"\r\n")
-        self._around[width] = pair
-        return pair
+    def _learn(self, width: int) -> bytes:
+        whole = self._format.serialized(b"\0" * width)
+        head = b"$%d\r\n" % (len(whole) + self._project_bytes) + whole[: len(whole) - width]
+        self._heads[width] = head
+        return head
 
 
 class RowWriterCodec:
     """Encode rows of the streamed views of one entity; all views of a row are as of one event.
 
     Args:
+        key: how rows are keyed; the field's name where that is one text.
         tiles: the entity's view of tiles, if rows carry them.
         drops: a view of tiles that rows carry no more; older ones are taken away, since they would lie.
 
@@ -82,13 +84,13 @@ class RowWriterCodec:
     def __init__(
         self,
         project: str,
-        join_key: str,
+        key: str | KeyFormat,
         views: Sequence[fmt.ViewFields],
         tiles: TilesView | None = None,
         drops: TilesView | None = None,
     ) -> None:
         fmt.refuse_collisions([*views, *(view.fields for view in (tiles, drops) if view)])
-        self._keys = _Keys(project, join_key)
+        self._keys = _Keys(project, key)
         self._features = sum(len(features) for _, features in views)
         self._tiles = tiles
         self.script = _script(views, tiles, drops)
@@ -160,7 +162,7 @@ class RowWriterCodec:
         if len(lines) <= calls:
             return None
         for line in lines[:calls]:
-            if line[:1] != b":":
+            if line[:1] != b":" or not line[1:].isdigit() or len(line) > _COUNT_CHARS:
                 raise ContractError("E_STORE_REPLY", line.decode(errors="replace"), "online store write")
         return sum(int(line[1:]) for line in lines[:calls])
 
@@ -209,10 +211,14 @@ class RowReaderCodec:
     """
 
     def __init__(
-        self, project: str, join_key: str, views: Sequence[fmt.ViewFields], tiles: TilesView | None = None
+        self,
+        project: str,
+        key: str | KeyFormat,
+        views: Sequence[fmt.ViewFields],
+        tiles: TilesView | None = None,
     ) -> None:
         fmt.refuse_collisions([*views, *([tiles.fields] if tiles else [])])
-        self._keys = _Keys(project, join_key)
+        self._keys = _Keys(project, key)
         names = [fmt.field_name(view, feature) for view, features in views for feature in features]
         of_rows = [view for view, _ in views] + ([tiles.name] if tiles else [])
         self._features, self._views, self._blobs = len(names), len(of_rows), 1 if tiles else 0

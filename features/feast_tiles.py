@@ -8,10 +8,10 @@ by one compiled pass over all rows of a batch.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features import feast_format as fmt
+from features.compiled import compiled_part
 from features.definition import Entity
 
 Bytes = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def arguments(fixed: Bytes, packed: NDArray[np.object_]) -> tuple[bytes, NDArray
     return out[:used].tobytes(), ends
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _assemble(
     fixed: Bytes, flat: Bytes, sizes: NDArray[np.int64], out: Bytes, ends: NDArray[np.int64]
 ) -> int:
@@ -120,7 +120,7 @@ def _assemble(
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _digits(out: Bytes, at: int, number: int) -> int:
     """Write a number and a line's end, and return where the next line begins."""
     count, rest = 1, number // 10

@@ -12,18 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from contracts.frame import Columns, Kind
+from contracts.frame import Columns
 from features.definition import Entity
-from features.state import EntityState
+from features.state import KEY, EntityState
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+DAMAGED = frozenset({"E_STATE_CHECKSUM", "E_STATE_BYTES"})
 
 
 class Finalised(NamedTuple):
-    """Values of n keys: (n, columns of the entity); of `unreadable` keys all are null."""
+    """Values of n keys: (n, columns of the entity); of `unreadable` keys all are null.
+
+    `damaged` keys are those of the unreadable whose bytes are not what a stage wrote.
+    """
 
     values: Floats
-    unreadable: NDArray[np.bool_]
+    unreadable: Flags
+    damaged: Flags
 
 
 class Finaliser:
@@ -34,7 +40,7 @@ class Finaliser:
     ...     "pos": np.array([0]), "customer_id": np.array([b"c1"]), "terminal_id": np.array([b"m1"]),
     ...     "event_time": np.array([1_000]), "amount_minor": np.array([500]),
     ... }
-    >>> _ = state.apply(payment, Kind.PAYMENT)
+    >>> _ = state.apply(payment, kind=1)
     >>> tiles = state.export(payment["customer_id"])
     >>> hour = 3_600_000
     >>> Finaliser(CUSTOMER).at([*tiles, b""], np.array([hour, hour])).values[:, 0].tolist()
@@ -42,7 +48,6 @@ class Finaliser:
     """
 
     def __init__(self, entity: Entity) -> None:
-        self._entity = entity
         self._state = EntityState(entity, forgets=False)
 
     def at(self, packed: Sequence[bytes], now_ms: NDArray[np.int64]) -> Finalised:
@@ -51,8 +56,8 @@ class Finaliser:
         Windows end at the moment, or at the key's newest event time when that is later. b"" is a key
         without a past.
         """
-        names, unreadable = self._load(packed)
-        return self._told(self._state.at(names, now_ms), unreadable)
+        names, *failed = self._load(packed)
+        return self._told(self._state.at(names, now_ms), *failed)
 
     def at_until(
         self, packed: Sequence[bytes], now_ms: NDArray[np.int64]
@@ -61,41 +66,42 @@ class Finaliser:
 
         The moments are those of `EntityState.valid_until_ms`; largest int64: never without a new row.
         """
-        names, unreadable = self._load(packed)
+        names, *failed = self._load(packed)
         until_ms = self._state.valid_until_ms(names, now_ms)
-        return self._told(self._state.at(names, now_ms), unreadable), until_ms
+        return self._told(self._state.at(names, now_ms), *failed), until_ms
 
-    def with_pending(self, packed: Sequence[bytes], rows: Columns, kind: Kind) -> Finalised:
+    def with_pending(self, packed: Sequence[bytes], rows: Columns, kind: int) -> Finalised:
         """Return what the stream would answer for each of n rows if it came next, each alone.
 
         Args:
             packed: of each row's key.
             rows: as `EntityState.peek` takes them; the join key is not read.
         """
-        names, unreadable = self._load(packed)
-        applied = self._state.peek({**rows, self._entity.join_key: names}, kind)
-        return self._told(applied.values, unreadable)
+        names, *failed = self._load(packed)
+        applied = self._state.peek({**rows, KEY: names}, kind)
+        return self._told(applied.values, *failed)
 
-    def _told(self, values: Floats, unreadable: NDArray[np.bool_]) -> Finalised:
+    def _told(self, values: Floats, unreadable: Flags, damaged: Flags) -> Finalised:
         values[unreadable] = np.nan
-        return Finalised(values, unreadable)
+        return Finalised(values, unreadable, damaged)
 
-    def _load(self, packed: Sequence[bytes]) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
-        """Fill the scratch keys; return the name that stands for each key, and which cannot be read."""
+    def _load(self, packed: Sequence[bytes]) -> tuple[NDArray[np.bytes_], Flags, Flags]:
+        """Fill the scratch keys; return what stands for them, which are unreadable, and which damaged."""
         names = np.array([b"%d" % i for i in range(len(packed))], "S12")
         names[[i for i, state in enumerate(packed) if not state]] = b"nobody"
-        unreadable = np.zeros(len(packed), np.bool_)
+        codes = [""] * len(packed)
         try:
             self._state.load(names.tolist(), packed)
         except StateError:
-            for i, state in enumerate(packed):
-                unreadable[i] = not self._loads(names[i : i + 1].tolist(), state)
-            names[unreadable] = b"nobody"
-        return names, unreadable
+            codes = [self._refusal(names[i : i + 1].tolist(), state) for i, state in enumerate(packed)]
+        unreadable = np.array([bool(code) for code in codes], np.bool_)
+        names[unreadable] = b"nobody"
+        return names, unreadable, np.array([code in DAMAGED for code in codes], np.bool_)
 
-    def _loads(self, name: list[bytes], state: bytes) -> bool:
+    def _refusal(self, name: list[bytes], state: bytes) -> str:
+        """Return the code with which a state is refused, "" when it is taken."""
         try:
             self._state.load(name, [state])
-        except StateError:
-            return False
-        return True
+        except StateError as error:
+            return error.code
+        return ""

@@ -25,7 +25,10 @@ Halves = NDArray[np.uint32]
 
 @compiled
 def items_at(plan: Plan, words: Ints, a: int) -> tuple[int, int, int]:
-    """Return where a record's items are: hashes (a word), marks (a half word), values (a word)."""
+    """Return where a record's items are: hashes (words), marks (half words), values (words).
+
+    The times of the values come next, as many words behind them as the section has room for.
+    """
     levels = len(plan.levels)
     h, room = section_at(plan, words, a, levels), capacity(words, a, levels)
     return h, 2 * (h + room), h + room + (room + 1) // 2
@@ -50,7 +53,7 @@ def see(plan: Plan, at: Ints, arena: Arena, slot: int, item: np.uint64, mark: in
     if found >= 0:
         halves[m + found] = max(int(halves[m + found]), mark)
     elif used(words, a, len(plan.levels)) < ITEMS_MAX or _forget(plan, words, a, oldest):
-        _append(plan, at, arena, slot, (item, mark, 0), oldest)
+        _append(plan, at, arena, slot, (item, mark, 0, 0), oldest)
     else:
         _displace(plan, words, a, item, mark)
 
@@ -90,29 +93,33 @@ def replace(
 ) -> tuple[int, int, int]:
     """Return the (time, count, value) to fold for a row (time, value) that may replace one of its item.
 
-    The first row of an item counts; a later one changes the value in the tile that holds the first.
+    The first row of an item counts; a later one changes the value in the tile that holds the first, unless it
+    is of an earlier time than the one whose value stands there: of equal times the later in the log holds.
     """
     words = arena.words
     h, m, v = items_at(plan, words, at[slot])
-    found = _position_of(words, h, used(words, at[slot], len(plan.levels)), item)
+    count, room = used(words, at[slot], len(plan.levels)), capacity(words, at[slot], len(plan.levels))
+    found = _position_of(words, h, count, item)
     mark = int(words.view(np.uint32)[m + found]) if found >= 0 else -1
     if found >= 0 and mark >= oldest:
+        if row[0] < words[v + room + found]:
+            return mark * plan.unit_ms, 0, 0
         change = row[1] - words[v + found]
-        words[v + found] = row[1]
+        words[v + found], words[v + room + found] = row[1], row[0]
         return mark * plan.unit_ms, 0, change
     if found >= 0:  # its first row has left every window: the item begins again
         words.view(np.uint32)[m + found] = row[0] // plan.unit_ms
-        words[v + found] = row[1]
+        words[v + found], words[v + room + found] = row[1], row[0]
     else:
-        _append(plan, at, arena, slot, (item, row[0] // plan.unit_ms, row[1]), oldest)
+        _append(plan, at, arena, slot, (item, row[0] // plan.unit_ms, row[1], row[0]), oldest)
     return row[0], 1, row[1]
 
 
 @compiled
 def _append(
-    plan: Plan, at: Ints, arena: Arena, slot: int, item: tuple[np.uint64, int, int], oldest: int
+    plan: Plan, at: Ints, arena: Arena, slot: int, item: tuple[np.uint64, int, int, int], oldest: int
 ) -> None:
-    """Add an item (hash, mark, value), making room: forget those no window sees, or enlarge the record."""
+    """Add an item (hash, mark, value, its time), making room: forget what no window sees, or enlarge it."""
     words, section = arena.words, len(plan.levels)
     if used(words, at[slot], section) == capacity(words, at[slot], section) and not _forget(
         plan, words, at[slot], oldest
@@ -124,7 +131,7 @@ def _append(
     words[h + count] = np.int64(item[0])
     words.view(np.uint32)[m + count] = item[1]
     if plan.items == ITEMS_REPLACE:
-        words[v + count] = item[2]
+        words[v + count], words[v + capacity(words, a, section) + count] = item[2], item[3]
     set_used(words, a, section, count + 1)
 
 
@@ -133,12 +140,12 @@ def _forget(plan: Plan, words: Ints, a: int, oldest: int) -> bool:
     """Drop the items that no window can see any more; say whether there were any."""
     halves, section = words.view(np.uint32), len(plan.levels)
     h, m, v = items_at(plan, words, a)
-    count, kept = used(words, a, section), 0
+    count, room, kept = used(words, a, section), capacity(words, a, section), 0
     for i in range(count):
         if halves[m + i] >= oldest:
             words[h + kept], halves[m + kept] = words[h + i], halves[m + i]
             if plan.items == ITEMS_REPLACE:
-                words[v + kept] = words[v + i]
+                words[v + kept], words[v + room + kept] = words[v + i], words[v + room + i]
             kept += 1
     set_used(words, a, section, kept)
     return kept < count

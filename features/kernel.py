@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.aggregations.base import Op
-from features.aggregations.std import add, finalise_std, multiply
+from features.aggregations.std import add, finalise_std, square
 from features.compiled import compiled
 from features.items import distinct, replace, see
 from features.records import (
@@ -31,6 +31,7 @@ from features.records import (
     drop,
     has_room,
     new_record,
+    oldest_beside,
     section_at,
     used,
 )
@@ -60,7 +61,7 @@ class Answers(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A batch in log order: which slot, which time moves the clock, and what is folded in."""
+    """A batch in log order: which slot, which time moves the clock, and what is folded in, where it is."""
 
     slot: Ints
     anew: NDArray[np.bool_]  # (n,) the key begins again with this row: what it held is forgotten
@@ -68,7 +69,7 @@ class Rows(NamedTuple):
     time_ms: Ints
     value: Ints
     item: NDArray[np.uint64]
-    folds: bool  # the rows are of the view's own kind; otherwise the last three are empty
+    folds: NDArray[np.bool_]  # (n,) the row counts; of one that does not, the last three are not read
 
 
 @compiled
@@ -87,7 +88,7 @@ def _value(op: int, windows: Ints, w: int, count: int, value: int) -> float:
     if op == OP_STD:
         high, low = np.uint64(windows[w, W_HIGH]), np.uint64(windows[w, W_LOW])
         if count > 0:
-            square_high, square_low = multiply(np.uint64(value), np.uint64(value))
+            square_high, square_low = square(value)
             high, low = add(high, low, square_high, square_low)
         return finalise_std(n, total, low, high)
     if op == OP_MIN:
@@ -111,7 +112,8 @@ def _answer(
     for c in range(len(plan.columns)):
         op, w, current = plan.columns[c, 0], plan.columns[c, 1], plan.columns[c, 2] != 0
         if w < 0:
-            if current and row[1] >= 0 and (a < 0 or row[0] >= words[a + LAST_MS]):
+            counts = current and row[1] >= 0 and at_ms - row[0] <= plan.longest_ms
+            if counts and (a < 0 or row[0] >= words[a + LAST_MS]):
                 out[c] = float(row[2]) if op == OP_LAST else float(at_ms - row[0])
             else:
                 out[c] = _last(plan, words, a, at_ms, op == OP_LAST)
@@ -123,12 +125,12 @@ def _answer(
 
 
 @compiled
-def _oldest(plan: Plan, firsts: Ints) -> int:
-    """Return the earliest event time that any window sees."""
+def _oldest(plan: Plan, firsts: Ints, at_ms: int) -> int:
+    """Return the earliest event time that any window sees, of those kept beside this record too."""
     oldest = firsts[0] * plan.levels[0, HOP]
     for level in range(1, len(plan.levels)):
         oldest = min(oldest, firsts[level] * plan.levels[level, HOP])
-    return int(oldest)
+    return int(min(oldest, oldest_beside(plan, at_ms)))
 
 
 @compiled
@@ -154,10 +156,10 @@ def apply(
         words[at[slot] + CLOCK] = at_ms
         answers.at_ms[r] = at_ms
         scan(plan, words, at[slot], at_ms, windows, firsts)
-        if not rows.folds:
+        if not rows.folds[r]:
             _answer(plan, words, at[slot], at_ms, windows, (NEVER, -1, 0), answers.values[r])
             continue
-        oldest_ms = _oldest(plan, firsts)
+        oldest_ms = _oldest(plan, firsts, at_ms)
         time_ms, value = rows.time_ms[r], rows.value[r]
         answers.late[r] = time_ms < oldest_ms
         if answers.late[r]:

@@ -57,6 +57,11 @@ class KeyTable:
         """Bytes of the arrays."""
         return int(sum(array.nbytes for array in self._table))
 
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of the arrays for each slot there is room for, rounded up."""
+        return -(-self.nbytes // len(self._table.names))
+
     def find(self, keys: NDArray[np.bytes_]) -> Ints:
         """Return the slot of each key, UNKNOWN for one that has none."""
         slots = np.empty(len(keys), np.int64)
@@ -78,6 +83,11 @@ class KeyTable:
         """Return the keys of these slots."""
         names = self._table.names[slots]
         found: list[bytes] = names.view(f"S{names.shape[1]}").ravel().tolist()
+        return found
+
+    def hashes(self, slots: Ints) -> NDArray[np.uint64]:
+        """Return the hash of the key of each of these slots."""
+        found: NDArray[np.uint64] = self._table.hashes[slots]
         return found
 
     def live(self) -> Ints:

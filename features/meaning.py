@@ -7,9 +7,11 @@ is, whatever stands beside it.
 
 from functools import cache
 
+from msgspec import structs
+
 from contracts.meaning import Meaning
 from features.aggregations import Distinct
-from features.definition import Entity, Feature, View, definitions_hash
+from features.definition import STATE_RULES, Entity, Feature, View, definitions_hash
 
 
 @cache
@@ -24,7 +26,7 @@ def meaning_of(entity: Entity) -> Meaning:
     features = {
         name: feature_hash(view, f) for view in entity.views for f in view.features for name in f.columns
     }
-    return Meaning(entity=entity.name, hash=definitions_hash(entity), features=features)
+    return Meaning(entity=entity.name, hash=definitions_hash(entity, STATE_RULES), features=features)
 
 
 def feature_hash(view: View, feature: Feature) -> str:
@@ -38,5 +40,8 @@ def feature_hash(view: View, feature: Feature) -> str:
         reach_ms = view.longest_ms
     elif isinstance(feature.aggregation, Distinct):
         reach_ms = max(f.window.length_ms for f in view.features if f.window is not None and f.in_tiles)
-    source = (int(view.rows), view.measure, view.time, view.item, view.items, reach_ms)
-    return definitions_hash(feature, *source)
+    alone = structs.replace(view, features=(feature,), beside=view.features).in_full
+    source: tuple[object, ...] = (view.source or int(view.rows), view.time, view.where, alone.types)
+    if view.items == "replace":
+        source = (*source, view.item, "newest time")
+    return definitions_hash(alone.features[0], *source, reach_ms)

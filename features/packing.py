@@ -12,7 +12,7 @@ many items there are; tiles, newest first; items.
 import numpy as np
 from numpy.typing import NDArray
 
-from features.aggregations.std import multiply
+from features.aggregations.std import square
 from features.compiled import compiled
 from features.items import items_at
 from features.records import (
@@ -38,9 +38,11 @@ from features.records import (
     Ints,
     Plan,
     Scratch,
+    capacity,
     drop,
     has_room,
     new_record,
+    oldest_beside,
     section_at,
     set_used,
     used,
@@ -52,6 +54,7 @@ _7 = np.uint64(7)
 _63 = 63
 _1 = np.uint64(1)
 _WHOLE_MAX = 2.0**53
+MALFORMED = -1
 
 
 @compiled
@@ -84,12 +87,14 @@ def put_word(data: Bytes, o: int, word: int) -> int:
 
 @compiled
 def get(data: Bytes, o: int) -> tuple[int, int]:
-    """Return the number at `o`, and where it ends."""
-    number, shift = np.uint64(0), np.uint64(0)
-    while data[o] > 127:
+    """Return the number at `o`, and where it ends; 0 and a place behind the data when it is cut."""
+    number, shift, end = np.uint64(0), np.uint64(0), len(data)
+    while o < end and data[o] > 127:
         number |= np.uint64(data[o] & 127) << shift
         shift += _7
         o += 1
+    if o >= end:
+        return 0, end + 1
     return int(np.int64(number | np.uint64(data[o]) << shift)), o + 1
 
 
@@ -102,7 +107,9 @@ def get_signed(data: Bytes, o: int) -> tuple[int, int]:
 
 @compiled
 def get_word(data: Bytes, o: int) -> tuple[int, int]:
-    """Return the 8 bytes at `o` as a word, and where they end."""
+    """Return the 8 bytes at `o` as a word, and where they end; 0 and a place behind the data when cut."""
+    if o + 8 > len(data):
+        return 0, len(data) + 1
     word = np.uint64(0)
     for i in range(8):
         word |= np.uint64(data[o + i]) << np.uint64(8 * i)
@@ -117,7 +124,7 @@ def bounds(plan: Plan, at: Ints, words: Ints, slots: Ints, out: Ints) -> None:
         a = at[slots[i]]
         out[i] = 1
         if a >= 0:
-            out[i] = 10 * (levels + 8) + 30 * used(words, a, levels)
+            out[i] = 10 * (levels + 8) + 40 * used(words, a, levels)
             for level in range(levels):
                 out[i] += 10 * (plan.levels[level, TILE_WORDS] + 1) * used(words, a, level)
 
@@ -133,7 +140,7 @@ def pack(plan: Plan, at: Ints, words: Ints, slots: Ints, data: Bytes, offsets: I
             continue
         clock = words[a + CLOCK]
         o = _put_head(plan, words, a, data, o)
-        counts, oldest = o, clock
+        counts, oldest = o, min(clock, oldest_beside(plan, clock))
         for level in range(levels):
             hop = plan.levels[level, HOP]
             first = (clock - plan.levels[level, KEEP]) // hop
@@ -216,13 +223,14 @@ def _put_tiles(plan: Plan, words: Ints, a: int, level: int, count: int, data: By
 def _put_items(plan: Plan, words: Ints, a: int, oldest: int, data: Bytes, o: int) -> int:
     halves = words.view(np.uint32)
     h, m, v = items_at(plan, words, a)
-    newest = words[a + CLOCK] // plan.unit_ms
+    newest, room = words[a + CLOCK] // plan.unit_ms, capacity(words, a, len(plan.levels))
     for i in range(used(words, a, len(plan.levels))):
         if halves[m + i] >= oldest:
             o = put_word(data, o, words[h + i])
             o = put_signed(data, o, newest - np.int64(halves[m + i]))
             if plan.items == ITEMS_REPLACE:
                 o = put_signed(data, o, words[v + i])
+                o = put_signed(data, o, words[a + CLOCK] - words[v + room + i])
     return o
 
 
@@ -234,6 +242,7 @@ def unpack(
 
     Returns:
         The number of slots done in all; less than n means: grow the arena and call again from there.
+        MALFORMED when a record says that it holds more than there are bytes.
     """
     levels = len(plan.levels)
     data, offsets = packed
@@ -247,7 +256,9 @@ def unpack(
         need = 64
         for section in range(levels + 1):
             counts[section], o = get(data, o)
-            need += 3 * counts[section] * (plan.levels[section, TILE_WORDS] if section < levels else 3)
+            if counts[section] < 0 or counts[section] > len(data) - o:  # each takes a byte at least
+                return MALFORMED
+            need += 3 * counts[section] * (plan.levels[section, TILE_WORDS] if section < levels else 4)
         if not has_room(arena) or arena.marks[0] + need > len(arena.words):
             return i
         drop(plan, at, arena, slots[i])
@@ -309,7 +320,7 @@ def _fill(plan: Plan, words: Ints, t: int, level: int, value: int) -> None:
     """Set the rest of a tile whose only row has this value."""
     squares = plan.levels[level, SQUARES]
     if squares:
-        high, low = multiply(np.uint64(value), np.uint64(value))
+        high, low = square(value)
         words[t + squares], words[t + squares + 1] = np.int64(low), np.int64(high)
     if plan.levels[level, LEAST]:
         words[t + plan.levels[level, LEAST]] = value
@@ -334,13 +345,15 @@ def _get_rest(plan: Plan, words: Ints, t: int, level: int, data: Bytes, o: int) 
 def _get_items(plan: Plan, words: Ints, a: int, count: int, data: Bytes, o: int) -> int:
     halves = words.view(np.uint32)
     h, m, v = items_at(plan, words, a)
-    newest = words[a + CLOCK] // plan.unit_ms
+    newest, room = words[a + CLOCK] // plan.unit_ms, capacity(words, a, len(plan.levels))
     for i in range(count):
         words[h + i], o = get_word(data, o)
         age, o = get_signed(data, o)
         halves[m + i] = newest - age
         if plan.items == ITEMS_REPLACE:
             words[v + i], o = get_signed(data, o)
+            age, o = get_signed(data, o)
+            words[v + room + i] = words[a + CLOCK] - age
     set_used(words, a, len(plan.levels), count)
     return o
 

@@ -7,10 +7,11 @@ fold:
 | part | keeps | for |
 |---|---|---|
 | `span_part` | summaries of tiles | delayed and lifetime windows; first |
-| `recent_part` | the newest rows | last-k, last-N windows; last in a view that has parts |
+| `recent_part` | the newest rows | last-k, last-N windows, same as last; last beside other parts |
 | `session_part` | summaries of the newest sessions | session windows |
 | `sketch_part` | counts of (tile, bucket or item) | quantile, top-k share |
 | `decayed_part` | one number | decayed sum |
+| `seen_part` | when items were seen last | first seen |
 
 A part has no clock: the view tells it the moment each row is judged at. Rows with `folds` unset are questions
 and change nothing, so the same code answers `at`.
@@ -20,10 +21,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import compiled_part
 from features.definition import Feature
+from features.packed_words import PackedRuns
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -59,6 +61,10 @@ class Part(Protocol):
     """One part of a view's state; slots are handed out by the entity."""
 
     features: tuple[Feature, ...]  # in the order of its columns
+
+    @property
+    def form(self) -> PackedRuns:
+        """How its packed words are laid out: what does not fit this is not unpacked."""
 
     @property
     def nbytes(self) -> int:
@@ -109,7 +115,7 @@ def columns_of(features: Sequence[Feature], window: Sequence[int], param: Sequen
     )
 
 
-@njit(cache=True)
+@compiled_part()
 def advance(clock: Ints, slots: Ints, clock_ms: Ints, at_ms: Ints) -> None:
     """Move each slot's clock to the newest time so far, and write the moment each row is judged at."""
     for r in range(len(slots)):

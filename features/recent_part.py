@@ -1,4 +1,4 @@
-"""The newest rows of a key: last-k, last-N windows, and `last` in a view that has parts.
+"""The newest rows of a key: last-k, last-N windows, same as last, and `last` beside other parts.
 
 Kept are the n newest rows by event time (of equals the later in the log is newer), n being the most that any
 feature asks for; a row older than the longest window of the view is not seen, and is late.
@@ -7,15 +7,16 @@ feature asks for; a row older than the longest window of the view is not seen, a
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from features import summary
 from features.aggregations import Op
+from features.compiled import compiled_part
 from features.definition import FOREVER_MS, Feature
+from features.packed_words import PackedRuns
 from features.part import Batch, Columns, Floats, Ints, Told, columns_of
 from features.view_state import grown_to
 
-_LAST_K = int(Op.LAST_K)
+_LAST_K, _SAME_AS_LAST = int(Op.LAST_K), int(Op.SAME_AS_LAST)
 
 
 class Rows(NamedTuple):
@@ -43,6 +44,11 @@ class RecentPart:
     def nbytes(self) -> int:
         """Bytes in use."""
         return self.rows.time_ms.nbytes + self.rows.value.nbytes + self.rows.used.nbytes
+
+    @property
+    def form(self) -> PackedRuns:
+        """How its packed words are laid out."""
+        return PackedRuns(0, 1, 2, self.rows.time_ms.shape[1])
 
     def apply(self, batch: Batch, told: Told) -> None:
         """Fold the rows in and write each one's answers."""
@@ -82,7 +88,7 @@ def _rows(feature: Feature) -> int:
     return feature.window.rows if feature.window else max(1, feature.aggregation.width)
 
 
-@njit(cache=True)
+@compiled_part()
 def _insert(rows: Rows, slot: int, time_ms: int, value: int) -> None:
     """Put a row into its place, pushing the oldest out when there is no room."""
     used, most = rows.used[slot], rows.time_ms.shape[1]
@@ -102,7 +108,7 @@ def _insert(rows: Rows, slot: int, time_ms: int, value: int) -> None:
     rows.time_ms[slot, place], rows.value[slot, place] = time_ms, value
 
 
-@njit(cache=True)
+@compiled_part()
 def _first_seen(rows: Rows, slot: int, at_ms: int) -> int:
     """Return the place of the oldest row that is not too old."""
     i = 0
@@ -111,13 +117,13 @@ def _first_seen(rows: Rows, slot: int, at_ms: int) -> int:
     return i
 
 
-@njit(cache=True)
+@compiled_part()
 def _answer(c: Columns, rows: Rows, where: tuple[int, int], current: bool, out: Floats, into: Ints) -> None:
     """Write the columns that do (or do not) count the current row, for (slot, moment)."""
     slot, at_ms = where
     first, used, summed = _first_seen(rows, slot, at_ms), rows.used[slot], -1
     for i in range(len(c.op)):
-        if c.current[i] != current:
+        if c.current[i] != current or c.op[i] == _SAME_AS_LAST:
             continue
         if c.op[i] == _LAST_K:
             place = used - 1 - c.param[i]
@@ -131,12 +137,27 @@ def _answer(c: Columns, rows: Rows, where: tuple[int, int], current: bool, out: 
         out[i] = summary.finalise(c.op[i], into, 0, at_ms)
 
 
-@njit(cache=True, nogil=True)
+@compiled_part()
+def _compare(c: Columns, rows: Rows, where: tuple[int, int], row: tuple[bool, int], out: Floats) -> None:
+    """Write the columns that compare a row (whether it counts, its item's hash) with the newest before it."""
+    slot, at_ms = where
+    counts, item = row
+    newest = rows.used[slot] - 1
+    known = counts and newest >= _first_seen(rows, slot, at_ms)
+    for i in range(len(c.op)):
+        if c.op[i] == _SAME_AS_LAST and known:
+            out[i] = 1.0 if rows.value[slot, newest] == item else 0.0
+        elif c.op[i] == _SAME_AS_LAST:
+            out[i] = np.nan
+
+
+@compiled_part(nogil=True)
 def _apply(c: Columns, rows: Rows, batch: Batch, told: Told) -> None:
     into = np.empty(summary.WORDS, np.int64)
     for r in range(len(batch.slot)):
         where = (batch.slot[r], batch.at_ms[r])
         _answer(c, rows, where, False, told.values[r], into)
+        _compare(c, rows, where, (batch.folds[r], batch.value[r]), told.values[r])
         if batch.folds[r]:
             told.late[r] = batch.time_ms[r] < batch.at_ms[r] - rows.longest_ms
             if not told.late[r]:
@@ -144,7 +165,7 @@ def _apply(c: Columns, rows: Rows, batch: Batch, told: Told) -> None:
         _answer(c, rows, where, True, told.values[r], into)
 
 
-@njit(cache=True)
+@compiled_part()
 def _valid_until(rows: Rows, slots: Ints, at_ms: Ints, out: Ints) -> None:
     for r in range(len(slots)):
         first = _first_seen(rows, slots[r], at_ms[r])
@@ -152,7 +173,7 @@ def _valid_until(rows: Rows, slots: Ints, at_ms: Ints, out: Ints) -> None:
             out[r] = min(out[r], rows.time_ms[slots[r], first] + rows.longest_ms + 1)
 
 
-@njit(cache=True)
+@compiled_part()
 def _pack(rows: Rows, slots: Ints, out: Ints, offsets: Ints) -> None:
     for i in range(len(slots)):
         o = offsets[i]
@@ -162,7 +183,7 @@ def _pack(rows: Rows, slots: Ints, out: Ints, offsets: Ints) -> None:
             out[o + 2 + 2 * j] = rows.value[slots[i], j]
 
 
-@njit(cache=True)
+@compiled_part()
 def _unpack(rows: Rows, slots: Ints, data: Ints, offsets: Ints) -> None:
     for i in range(len(slots)):
         o = offsets[i]

@@ -6,8 +6,8 @@ exactly the words that its aggregations read, and a record grows by half when a 
 Layout, in 64-bit words: clock, newest row's time, its value, the sketch's threshold, the newest mark passed
 over; one word a section (capacity << 32 | used) for each level and for the items; then the sections. A tile
 is [number << 28 | count, and what its level needs of: sum, squares low, squares high, least, greatest]; its
-number is time // hop, tiles are in order of number. Items are hashes, then marks (32 bits: time // unit,
-the unit being the hops' greatest common divisor), then, for replaced rows, values.
+number is time // hop, tiles are in order of number. Items are hashes, then marks (32 bits: time // unit, the
+unit being the hops' greatest common divisor), then, for replaced rows, values and the times that they are of.
 
 Bounds: 2^28 - 1 rows a tile, times under 2^32 units; both are far beyond what the contract lets through.
 """
@@ -40,6 +40,7 @@ class Plan(NamedTuple):
     )
     windows: Ints  # (windows, 2): level and length; windows of a level stand together, shortest first
     columns: Ints  # (columns, 3): operation, window or -1, whether the current row counts
+    beside: Ints  # (n, 2): hop and longest window of levels that other records of the view keep
     items: int  # ITEMS_*
     items_max: int
     unit_ms: int  # of an item's mark
@@ -67,6 +68,16 @@ class Scratch(NamedTuple):
 
 
 @compiled
+def oldest_beside(plan: Plan, at_ms: int) -> int:
+    """Return the earliest event time that a window beside this record sees; the largest int64 for none."""
+    oldest = np.iinfo(np.int64).max
+    for i in range(len(plan.beside)):
+        hop = plan.beside[i, 0]
+        oldest = min(oldest, (at_ms - plan.beside[i, 1]) // hop * hop)
+    return oldest
+
+
+@compiled
 def class_of(words: int) -> int:
     """Return the smallest class of block that has room: an eighth is left over at most."""
     units = (words + 7) // 8
@@ -90,7 +101,7 @@ def class_words(size: int) -> int:
 @compiled
 def item_words(plan: Plan, count: int) -> int:
     """Return the words that `count` items take."""
-    return count + (count + 1) // 2 + (count if plan.items == ITEMS_REPLACE else 0)
+    return count + (count + 1) // 2 + (2 * count if plan.items == ITEMS_REPLACE else 0)
 
 
 @compiled
@@ -217,8 +228,10 @@ def _move_items(plan: Plan, words: Ints, old: tuple[int, int], new: tuple[int, i
     for i in range((count + 1) // 2):
         words[to + room + i] = words[source + was + i]
     if plan.items == ITEMS_REPLACE:
+        to, source = to + room + (room + 1) // 2, source + was + (was + 1) // 2
         for i in range(count):
-            words[to + room + (room + 1) // 2 + i] = words[source + was + (was + 1) // 2 + i]
+            words[to + i] = words[source + i]
+            words[to + room + i] = words[source + was + i]
     set_used(words, new[0], section, count)
 
 

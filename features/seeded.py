@@ -1,11 +1,11 @@
 """What the lake of a seeded run keeps of the run before it: one folder, whole or not there.
 
     seed/seed.json
-    seed/remembered/0.parquet ...                   transaction_id, content_hash, arrival_ms
+    seed/remembered/0.parquet ...                   key, event_id, content_hash, arrival_ms
     seed/<entity>/<definitions hash>/0.parquet ...  key, state
 
-Files are by partition of the stage, ids in order of arrival. A state is packed as in a changelog and stands
-at position 0; it is null for a key that was forgotten.
+Files are by partition of the stage, ids in log order. A state is packed as in a changelog and stands at
+position 0; it is null for a key that was forgotten. The partition's clock is in the metadata of its states.
 """
 
 import msgspec
@@ -18,7 +18,7 @@ ABOUT = "seed.json"
 REMEMBERED = "remembered"
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class SeedOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """The run that the seed is of; its name and epoch where its run.json stands beside its lake."""
 
     lake: str
@@ -29,13 +29,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How far the old run counts: what lies below is in the seed, what lies beyond is not.
 
-    `raw_before` and `labels_before` have, by partition of the raw topics, the first offset that is not in
-    it, `log_before` that of the feature log; `below` has, by entity and partition of its stage, the first
-    position that is not in it.
+    `raw_before` has, by raw topic and partition, the first offset that is not in it, `log_before` that of the
+    feature log; `below` has, by entity and partition of its stage, the first position that is not in it.
     """
 
-    raw_before: dict[int, int]
-    labels_before: dict[int, int]
+    raw_before: dict[str, dict[int, int]]
     log_before: dict[int, int]
     below: dict[str, dict[int, int]]
 
@@ -43,16 +41,16 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 class Seeded(msgspec.Struct, frozen=True, kw_only=True):
     """What a seed holds.
 
-    `newest_ms` is, by partition of customers, the clock by which transaction ids are forgotten. `files` has
-    the SHA-256 of each file by its path in the folder. `definitions` lists, by entity, the hashes that
+    `clocks` has, by partition of the first stage, the packed clock by which records are forgotten. `files`
+    has the SHA-256 of each file by its path in the folder. `definitions` lists, by entity, the hashes that
     states are there for. A seed that is not `finished` may be in some changelogs and not in others.
     """
 
-    source: Source
+    source: SeedOrigin
     bounds: Bounds
     partitions: int
     rows: dict[str, int]
-    newest_ms: dict[int, int]
+    clocks: dict[int, bytes]
     definitions: dict[str, list[str]]
     files: dict[str, str]
     finished: bool = False
@@ -69,7 +67,7 @@ def state_file(entity: Entity, partition: int) -> str:
 
 
 def remembered_file(partition: int) -> str:
-    """Return a partition's remembered transaction ids, as a path in the seed's folder.
+    """Return a partition's remembered records, as a path in the seed's folder.
 
     >>> remembered_file(2)
     'remembered/2.parquet'

@@ -3,17 +3,16 @@
 from functools import cache
 
 from contracts.meaning import Meaning
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, SERVICE
+from features.catalog import DEFINITIONS_HASH, ENTITIES, PROFILE, SERVICE
 from features.definition import definitions_hash
 from features.meaning import meaning_of
-from features.vector import DERIVED_FROM, FORMULAS
 
 
 @cache
 def service_meaning() -> Meaning:
     """Return this code's service: its columns in order, each with the hash of what it means.
 
-    A derived column changes with what it is derived from, and with the number of the formulas.
+    A computed column changes with its formula, and with what the formula reads.
 
     >>> service_meaning().columns == SERVICE.columns
     True
@@ -21,11 +20,11 @@ def service_meaning() -> Meaning:
     known: dict[str, str] = {}
     for entity in ENTITIES:
         known |= meaning_of(entity).features
-    profile = (CUSTOMER_PROFILE.name, CUSTOMER_PROFILE.join_key, CUSTOMER_PROFILE.max_age_ms)
-    known |= {name: definitions_hash(name, *profile) for name in CUSTOMER_PROFILE.columns}
-    known |= {name: definitions_hash(name, FORMULAS) for name in SERVICE.event}
-    for name in SERVICE.derived:
-        inputs = tuple(known[source] for source in DERIVED_FROM[name])
-        known[name] = definitions_hash(name, FORMULAS, *inputs)
+    view = PROFILE
+    profile = (view.name, view.join_key, view.max_age_ms, *view.statements)
+    known |= {name: definitions_hash(name, *profile) for name in view.columns}
+    known |= {one.name: definitions_hash(one) for one in SERVICE.of_event}
+    for one in SERVICE.of_features:
+        known[one.name] = definitions_hash(one, *(known[source] for source in one.tree.inputs()))
     features = {name: known[name] for name in SERVICE.columns}
     return Meaning(entity="service", hash=DEFINITIONS_HASH, features=features)

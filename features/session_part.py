@@ -10,10 +10,11 @@ is late by more than three sessions; the same log order always gives the same bi
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from features import summary
+from features.compiled import compiled_part
 from features.definition import Feature
+from features.packed_words import PackedRuns
 from features.part import Batch, Columns, Floats, Ints, Told, columns_of
 from features.view_state import grown_to
 
@@ -47,6 +48,11 @@ class SessionPart:
     def nbytes(self) -> int:
         """Bytes in use."""
         return self.sessions.words.nbytes + self.sessions.used.nbytes
+
+    @property
+    def form(self) -> PackedRuns:
+        """How its packed words are laid out."""
+        return PackedRuns(0, len(self.sessions.gap_ms), _WORDS, SESSIONS)
 
     def apply(self, batch: Batch, told: Told) -> None:
         """Fold the rows in and write each one's answers."""
@@ -86,20 +92,20 @@ def _gap(feature: Feature) -> int:
     return feature.window.length_ms if feature.window else 0
 
 
-@njit(cache=True)
+@compiled_part()
 def _where(s: Sessions, slot: int, g: int, i: int) -> int:
     """Return where the words of the i-th session are."""
     return int(((slot * len(s.gap_ms) + g) * SESSIONS + i) * _WORDS)
 
 
-@njit(cache=True)
+@compiled_part()
 def _remove(s: Sessions, slot: int, g: int, i: int) -> None:
     for word in range(_where(s, slot, g, i), _where(s, slot, g, s.used[slot, g] - 1)):
         s.words[word] = s.words[word + _WORDS]
     s.used[slot, g] -= 1
 
 
-@njit(cache=True)
+@compiled_part()
 def _begin(s: Sessions, slot: int, g: int, time_ms: int) -> int:
     """Begin an empty session in its place and return which it is, -1 when it would be older than all."""
     i = 0
@@ -117,7 +123,7 @@ def _begin(s: Sessions, slot: int, g: int, time_ms: int) -> int:
     return i
 
 
-@njit(cache=True)
+@compiled_part()
 def _touched(s: Sessions, slot: int, g: int, time_ms: int) -> int:
     """Return the oldest session that a row belongs to, -1 for none."""
     for i in range(s.used[slot, g]):
@@ -128,7 +134,7 @@ def _touched(s: Sessions, slot: int, g: int, time_ms: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@compiled_part()
 def _insert(s: Sessions, slot: int, at_ms: int, time_ms: int, value: int) -> None:
     """Put a row into its session of each gap, which it may begin, lengthen or join to the next."""
     for g in range(len(s.gap_ms)):
@@ -150,7 +156,7 @@ def _insert(s: Sessions, slot: int, at_ms: int, time_ms: int, value: int) -> Non
                 _remove(s, slot, g, i + 1)
 
 
-@njit(cache=True)
+@compiled_part()
 def _answer(c: Columns, s: Sessions, where: tuple[int, int], current: bool, out: Floats, none: Ints) -> None:
     """Write the columns that do (or do not) count the current row, for (slot, moment)."""
     slot, at_ms = where
@@ -165,7 +171,7 @@ def _answer(c: Columns, s: Sessions, where: tuple[int, int], current: bool, out:
             out[i] = summary.finalise(c.op[i], none, 0, at_ms)
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _apply(c: Columns, s: Sessions, batch: Batch, told: Told) -> None:
     none = np.empty(_WORDS, np.int64)
     summary.clear(none, 0)
@@ -179,7 +185,7 @@ def _apply(c: Columns, s: Sessions, batch: Batch, told: Told) -> None:
         _answer(c, s, where, True, told.values[r], none)
 
 
-@njit(cache=True)
+@compiled_part()
 def _valid_until(s: Sessions, slots: Ints, at_ms: Ints, out: Ints) -> None:
     for r in range(len(slots)):
         for g in range(len(s.gap_ms)):
@@ -190,7 +196,7 @@ def _valid_until(s: Sessions, slots: Ints, at_ms: Ints, out: Ints) -> None:
                     out[r] = min(out[r], end)
 
 
-@njit(cache=True)
+@compiled_part()
 def _pack(s: Sessions, slots: Ints, out: Ints, offsets: Ints) -> None:
     for i in range(len(slots)):
         o = offsets[i]
@@ -203,7 +209,7 @@ def _pack(s: Sessions, slots: Ints, out: Ints, offsets: Ints) -> None:
             o += 1 + used * _WORDS
 
 
-@njit(cache=True)
+@compiled_part()
 def _unpack(s: Sessions, slots: Ints, data: Ints, offsets: Ints) -> None:
     for i in range(len(slots)):
         o = offsets[i]

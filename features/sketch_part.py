@@ -6,13 +6,13 @@ items, a tile, and as many tiles as the windows can see.
 """
 
 import numpy as np
-from numba import njit
 
 from features import blocks
 from features.aggregations import Op, Quantile, TopShare
 from features.aggregations.quantile import BUCKETS, bucket_of, middle_of, rank_of
 from features.aggregations.top_share import ITEMS_A_TILE, K_MAX
 from features.blocks import BlockPart, Blocks, BlockStore
+from features.compiled import compiled_part
 from features.definition import Feature
 from features.part import Batch, Bools, Columns, Floats, Ints, Told, columns_of
 from features.span_part import Spans, bounds, spans_of, valid_until
@@ -60,7 +60,7 @@ def _parameter(feature: Feature) -> int:
     return aggregation.k
 
 
-@njit(cache=True)
+@compiled_part()
 def _lower(b: Blocks, level: int, slot: int, number: int, item: int) -> int:
     """Return the first entry that is not before (number, item)."""
     at, low, high = b.at[level, slot], 0, b.used[level, slot]
@@ -74,7 +74,7 @@ def _lower(b: Blocks, level: int, slot: int, number: int, item: int) -> int:
     return low
 
 
-@njit(cache=True)
+@compiled_part()
 def _tile(b: Blocks, level: int, slot: int, number: int) -> tuple[int, int]:
     """Return the first entry of a tile, and the first one behind it."""
     at, used = b.at[level, slot], b.used[level, slot]
@@ -87,13 +87,13 @@ def _tile(b: Blocks, level: int, slot: int, number: int) -> tuple[int, int]:
     return begin, end
 
 
-@njit(cache=True)
+@compiled_part()
 def _open(b: Blocks, level: int, slot: int, i: int, number: int, item: int) -> None:
     e = blocks.open_entry(b, _WIDTH, level, slot, i)
     b.words[e], b.words[e + 1], b.words[e + 2] = number, item, 1
 
 
-@njit(cache=True)
+@compiled_part()
 def _count_bucket(b: Blocks, level: int, slot: int, number: int, bucket: int) -> None:
     i = _lower(b, level, slot, number, bucket)
     e = b.at[level, slot] + i * _WIDTH
@@ -103,7 +103,7 @@ def _count_bucket(b: Blocks, level: int, slot: int, number: int, bucket: int) ->
         _open(b, level, slot, i, number, bucket)
 
 
-@njit(cache=True)
+@compiled_part()
 def _count_item(b: Blocks, level: int, slot: int, number: int, item: int) -> None:
     """Count an item of a tile, in the place of the rarest one when there is no other."""
     begin, end = _tile(b, level, slot, number)
@@ -125,7 +125,7 @@ def _count_item(b: Blocks, level: int, slot: int, number: int, item: int) -> Non
     b.words[rarest + 2] += 1
 
 
-@njit(cache=True)
+@compiled_part()
 def _insert(
     spans: Spans, of_items: Bools, b: Blocks, where: tuple[int, int], row: tuple[int, int, int]
 ) -> bool:
@@ -146,7 +146,7 @@ def _insert(
     return folded
 
 
-@njit(cache=True)
+@compiled_part()
 def _entries(spans: Spans, b: Blocks, w: int, where: tuple[int, int]) -> tuple[int, int]:
     """Return the entries of window `w` for (slot, moment): the first, and the first one behind."""
     first, end = bounds(spans, w, where[1])
@@ -154,7 +154,7 @@ def _entries(spans: Spans, b: Blocks, w: int, where: tuple[int, int]) -> tuple[i
     return _lower(b, level, where[0], first, least), _lower(b, level, where[0], end, least)
 
 
-@njit(cache=True)
+@compiled_part()
 def _histogram(b: Blocks, level: int, slot: int, entries: tuple[int, int], counts: Ints) -> int:
     """Add the window's counts up by bucket and return how many rows there are."""
     counts[:] = 0
@@ -166,7 +166,7 @@ def _histogram(b: Blocks, level: int, slot: int, entries: tuple[int, int], count
     return rows
 
 
-@njit(cache=True)
+@compiled_part()
 def _quantile(counts: Ints, rows: int, per_mille: int) -> float:
     """Return the middle of the bucket that holds the quantile."""
     if rows == 0:
@@ -178,7 +178,7 @@ def _quantile(counts: Ints, rows: int, per_mille: int) -> float:
     return float(middle_of(bucket))
 
 
-@njit(cache=True)
+@compiled_part()
 def _sort(items: Ints, seen: Ints) -> None:
     """Sort both by item, in place (Shell's way: no memory, and quick to compile)."""
     step = len(items) // 2
@@ -192,7 +192,7 @@ def _sort(items: Ints, seen: Ints) -> None:
         step //= 2
 
 
-@njit(cache=True)
+@compiled_part()
 def _top(b: Blocks, level: int, slot: int, entries: tuple[int, int], greatest: Ints) -> int:
     """Write the greatest counts of an item, greatest first, and return how many rows there are."""
     greatest[:] = 0
@@ -214,7 +214,7 @@ def _top(b: Blocks, level: int, slot: int, entries: tuple[int, int], greatest: I
     return rows
 
 
-@njit(cache=True)
+@compiled_part()
 def _answer(
     plan: tuple[Spans, Columns, Bools],
     b: Blocks,
@@ -244,7 +244,7 @@ def _answer(
             out[i] = float(np.sum(greatest[: c.param[i]])) / float(rows) if rows > 0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _apply(plan: tuple[Spans, Columns, Bools], b: Blocks, batch: Batch, begin: int, told: Told) -> int:
     """Fold rows[begin:] in and return how many are done; less than n means that the arena is full."""
     spans, _, of_items = plan

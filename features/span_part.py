@@ -8,10 +8,10 @@ one tile that never ends. A key and level keep the tiles that some window can st
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from features import blocks, summary
 from features.blocks import BlockPart, Blocks, BlockStore
+from features.compiled import compiled_part
 from features.definition import FOREVER_MS, Feature
 from features.part import Batch, Columns, Floats, Ints, Told, columns_of
 
@@ -69,7 +69,7 @@ def spans_of(features: tuple[Feature, ...], group: list[int]) -> tuple[Spans, li
     return Spans(hop, keep, level, reach, delay), of
 
 
-@njit(cache=True)
+@compiled_part()
 def bounds(spans: Spans, w: int, at_ms: int) -> tuple[int, int]:
     """Return the numbers of a window's first tile and of the first one behind it."""
     hop = spans.hop_ms[spans.level[w]]
@@ -78,7 +78,7 @@ def bounds(spans: Spans, w: int, at_ms: int) -> tuple[int, int]:
     return (at_ms - spans.reach_ms[w]) // hop, end
 
 
-@njit(cache=True)
+@compiled_part()
 def valid_until(spans: Spans, b: Blocks, width: int, asked: tuple[Ints, Ints], out: Ints) -> None:
     """Lower `out` to the first moment at which a tile of (slots, moments) enters or leaves a window."""
     slots, at_ms = asked
@@ -97,7 +97,7 @@ def valid_until(spans: Spans, b: Blocks, width: int, asked: tuple[Ints, Ints], o
                     out[r] = min(out[r], (number + 1) * hop + spans.delay_ms[w])
 
 
-@njit(cache=True)
+@compiled_part()
 def _summarise(spans: Spans, b: Blocks, w: int, where: tuple[int, int], into: Ints) -> None:
     """Write the summary of window `w` for (slot, moment)."""
     slot, at_ms = where
@@ -113,7 +113,7 @@ def _summarise(spans: Spans, b: Blocks, w: int, where: tuple[int, int], into: In
             summary.merge(into, 0, b.words, at + i * _WIDTH + 1)
 
 
-@njit(cache=True)
+@compiled_part()
 def _insert(spans: Spans, b: Blocks, slot: int, at_ms: int, time_ms: int, value: int) -> bool:
     """Put a row into its tile of each level that can still see it; say whether there was one."""
     folded = False
@@ -136,7 +136,7 @@ def _insert(spans: Spans, b: Blocks, slot: int, at_ms: int, time_ms: int, value:
     return folded
 
 
-@njit(cache=True)
+@compiled_part()
 def _answer(
     spans: Spans, c: Columns, b: Blocks, where: tuple[int, int], current: bool, out: Floats, into: Ints
 ) -> None:
@@ -151,7 +151,7 @@ def _answer(
         out[i] = summary.finalise(c.op[i], into, 0, where[1])
 
 
-@njit(cache=True, nogil=True)
+@compiled_part(nogil=True)
 def _apply(spans: Spans, c: Columns, b: Blocks, batch: Batch, begin: int, told: Told) -> int:
     """Fold rows[begin:] in and return how many are done; less than n means that the arena is full."""
     into = np.empty(summary.WORDS, np.int64)

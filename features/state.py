@@ -7,21 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from contracts.frame import Columns, Kind
+from contracts.frame import Columns
+from features.aggregations import FirstSeen
+from features.checksum import SUM_BYTES, TABLES, first_misfit, put_sums
 from features.definition import Entity
-from features.idle import NEVER, arrive, idle_slots
+from features.idle import NEVER, NO_REST_MS, arrive, begin_again, find_idle
 from features.key_table import UNKNOWN, KeyTable
 from features.meaning import meaning_of
 from features.packing import close_up, pack_numbers, unpack_numbers
-from features.view_parts import ViewParts, view_state
-from features.view_state import ViewState, grown_to
+from features.partition_clock import PartitionClock
+from features.view_groups import ViewGroups
+from features.view_state import grown_to
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-PACKED_VERSION = 2  # the first byte of a packed key; the definitions hash follows, then numbers and values
-_NUMBERS = 3  # position, as-of time, last arrival
+# A packed key begins with this byte, then the definitions hash (8 bytes) and the CRC-32 of the rest: numbers,
+# values, views. It lies in stores that others may write to: a bit that changes must not become a value.
+PACKED_VERSION = 3
+KEY, CLOCK_MS = "#key", "#clock_ms"  # columns that may stand beside a source's own, which no field is called
+_NUMBERS = 3  # position, as-of time, what the partition's clock showed
 _VARINT_BYTES = 10
-_NO_REST_MS = 1 << 60  # no key is ever idle as long
+_LOADED_PERCENT = 150  # of a packed state's bytes are its records' at least; measured 157 to 370
+_LOADED_PERCENT_SEEN = 100  # where items are kept for `first_seen`, which packing hardly makes smaller
 _KEYS_AT_ONCE = 512  # packed at once: room for the worst case of so many stays in the processor's cache
 
 
@@ -56,7 +63,7 @@ class EntityState:
     ...     "terminal_id": np.array([b"m1", b"m2"]),
     ...     "event_time": np.array([1_000, 61_000]), "amount_minor": np.array([500, 700]),
     ... }
-    >>> applied = state.apply(rows, Kind.PAYMENT)
+    >>> applied = state.apply(rows, kind=1)
     >>> applied.values[:, CUSTOMER.columns.index("customer_count_1h")].tolist()
     [1.0, 2.0]
     """
@@ -64,16 +71,21 @@ class EntityState:
     def __init__(self, entity: Entity, forgets: bool = True) -> None:
         self.entity = entity
         self._head = bytes([PACKED_VERSION]) + bytes.fromhex(meaning_of(entity).hash)
-        self._views = [view_state(view) for view in entity.views]
-        self._idle_ms = max(view.idle_ms for view in self._views) if forgets else _NO_REST_MS
+        self._body = len(self._head) + SUM_BYTES
+        self._times = entity.times
+        seen = any(isinstance(f.aggregation, FirstSeen) for view in entity.views for f in view.features)
+        self._loaded_percent = _LOADED_PERCENT_SEEN if seen else _LOADED_PERCENT
+        self._views = [ViewGroups(view) for view in entity.views]
+        reach_ms = min(NO_REST_MS, max(view.idle_ms for view in self._views))
+        self._limits = (reach_ms if forgets else NO_REST_MS, reach_ms)
+        self.clock = PartitionClock()
         self._keys = KeyTable()
         self._width = len(entity.columns)
         self._values = np.empty((0, self._width))
         self._position = np.empty(0, np.int64)
         self._as_of_ms = np.empty(0, np.int64)
-        self._arrival_ms = np.empty(0, np.int64)
+        self._shown_ms = np.empty(0, np.int64)
         self._dirty = np.empty(0, np.bool_)
-        self._newest_ms = NEVER
         self._swept = 0
         self._gone: set[bytes] = set()
         self._packing = np.empty(0, np.uint8)
@@ -84,22 +96,41 @@ class EntityState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of array state in use."""
-        own = self._values.nbytes + self._position.nbytes + self._as_of_ms.nbytes + self._dirty.nbytes
-        own += self._arrival_ms.nbytes + self._keys.nbytes
+        """Bytes of array state, with the room for keys to come."""
+        own = self._keys.nbytes + len(self._position) * self._slot_bytes
         return own + sum(view.nbytes for view in self._views)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of array state in use: as `nbytes`, without the room for keys to come."""
+        own = self._keys.slots * (self._keys.slot_bytes + self._slot_bytes)
+        return own + sum(view.nbytes for view in self._views)
+
+    def loaded_bytes(self, keys: int, packed_bytes: int) -> int:
+        """Return how many bytes so many keys take at least once `load` has taken over their packed states.
+
+        >>> from features.catalog import CUSTOMER
+        >>> EntityState(CUSTOMER).loaded_bytes(1_000_000, 120_000_000) > 300_000_000
+        True
+        """
+        own = keys * (self._keys.slot_bytes + self._slot_bytes)
+        return own + packed_bytes * self._loaded_percent // 100
 
     def apply(self, rows: Columns, kind: int) -> Applied:
         """Fold rows of one kind in and return their as-of values.
 
         Args:
-            rows: n rows in log order: `pos`, the join key, and the columns that the views of this kind name.
-            kind: the rows' kind; an EVENT is a payment that has not met a stage yet.
+            rows: n rows in log order, each with the key: `pos`, the join key, the source's time, and the
+                columns that the views of this source name (`View.reads`), null as on the wire. A column `KEY`
+                stands for the join key. With `CLOCK_MS` they are some of a partition's rows, and that is what
+                its clock showed at each; without it they are all of them, and move it.
+            kind: the number of the rows' source.
         """
-        slots = self._slots(rows[self.entity.join_key])
+        slots = self._slots(self._keys_of(rows))
         anew = np.empty(len(slots), np.bool_)
-        clock_ms = self._clock_of(rows, kind)
-        self._newest_ms = arrive(slots, clock_ms, self._arrival_ms, self._newest_ms, self._idle_ms, anew)
+        times_ms = self.times_of(rows, kind)
+        clock_ms = self._clock_at(rows, slots, times_ms)
+        arrive((slots, times_ms, clock_ms), self._shown_ms, self._as_of_ms, self._limits, anew)
         applied = self._fold(self._views, (slots, anew), rows, kind)
         self._values[slots] = applied.values  # of several rows of a key the last one stays
         self._position[slots] = rows["pos"]
@@ -113,10 +144,10 @@ class EntityState:
 
         An unknown key is answered like a new one. Args as of `apply`; `pos` is not needed.
         """
-        slots = self._find(rows[self.entity.join_key])
-        newest_ms = np.maximum(self._newest_ms, self._clock_of(rows, kind))
-        arrival_ms = self._arrival_ms[slots]
-        anew = (arrival_ms != NEVER) & (arrival_ms < newest_ms - self._idle_ms)
+        slots = self._find(self._keys_of(rows))
+        anew = np.empty(len(slots), np.bool_)
+        known, times_ms = (self._shown_ms, self._as_of_ms), self.times_of(rows, kind)
+        begin_again(slots, known, self.clock.now_ms, times_ms, self._limits, anew)
         copies = [view.copy_of(slots) for view in self._views]
         return self._fold(copies, (np.arange(len(slots)), anew), rows, kind)
 
@@ -166,7 +197,8 @@ class EntityState:
 
         Raises:
             StateError: E_STATE_DEFINITIONS, a state was written under other definitions of the features;
-                E_STATE_BYTES, a state is cut or damaged.
+                E_STATE_FORM, it was written by other code; E_STATE_CHECKSUM, it is not what was written;
+                E_STATE_BYTES, it is no packed state at all.
         """
         held = [(key, blob) for key, blob in zip(keys, blobs, strict=True) if blob]
         if not held:
@@ -175,7 +207,9 @@ class EntityState:
         self._check(states)
         data = np.frombuffer(b"".join(states), np.uint8)
         ends = np.cumsum(np.fromiter(map(len, states), np.int64, len(states)))
-        offsets = np.concatenate([ends[:1] * 0, ends[:-1]]) + len(self._head)
+        begins = np.concatenate([ends[:1] * 0, ends[:-1]])
+        self._check_sums(data, begins, ends)
+        offsets = begins + self._body
         slots = self._slots(np.array(names, np.bytes_))
         numbers = np.empty((len(slots), _NUMBERS), np.int64)
         values = np.empty((len(slots), self._width))
@@ -185,8 +219,7 @@ class EntityState:
         if not np.array_equal(offsets, ends):
             raise self._error("E_STATE_BYTES", "a packed state does not end where it should")
         self._values[slots] = values
-        self._position[slots], self._as_of_ms[slots], self._arrival_ms[slots] = numbers.T
-        self._newest_ms = max(self._newest_ms, int(numbers[:, 2].max()))
+        self._position[slots], self._as_of_ms[slots], self._shown_ms[slots] = numbers.T
         self._dirty[slots] = False
 
     def begin_log(self) -> None:
@@ -208,42 +241,56 @@ class EntityState:
 
     def _fold(
         self,
-        views: Sequence[ViewState | ViewParts],
+        views: Sequence[ViewGroups],
         where: tuple[Ints, NDArray[np.bool_]],
         rows: Columns,
         kind: int,
     ) -> Applied:
         """Fold rows into the views' slots (beginning anew or not); return all views' columns side by side."""
-        kind = Kind.PAYMENT if kind == Kind.EVENT else kind
-        clock_ms = self._clock_of(rows, kind)
+        clock_ms = self.times_of(rows, kind)
         parts = [view.apply(rows, kind, where[0], clock_ms, where[1]) for view in views]
         if len(parts) == 1:
             return Applied(parts[0].values, parts[0].late, parts[0].at_ms)
         values = np.concatenate([part.values for part in parts], axis=1)
         return Applied(values, np.logical_or.reduce([part.late for part in parts]), parts[-1].at_ms)
 
-    def _clock_of(self, rows: Columns, kind: int) -> Ints:
-        """Return the time by which rows of a kind move clocks."""
-        kind = Kind.PAYMENT if kind == Kind.EVENT else kind
-        return np.ascontiguousarray(next(rows[v.time] for v in self.entity.views if v.rows == kind))
+    def _clock_at(self, rows: Columns, slots: Ints, times_ms: Ints) -> Ints:
+        """Return what the partition's clock shows at each row, which moves it unless that is given."""
+        if CLOCK_MS not in rows:
+            return self.clock.advance(self._keys.hashes(slots), times_ms)
+        if len(slots):
+            self.clock.show(int(rows[CLOCK_MS][-1]))
+        return rows[CLOCK_MS]
+
+    def times_of(self, rows: Columns, kind: int) -> Ints:
+        """Return the time by which rows of a kind move clocks, (n,)."""
+        return np.ascontiguousarray(rows[self._times[kind]])
+
+    def _keys_of(self, rows: Columns) -> NDArray[np.bytes_]:
+        """Return the keys as text, (n,): of a whole number its digits."""
+        keys = rows[KEY] if KEY in rows else rows[self.entity.join_key]
+        return keys if keys.dtype.kind == "S" else np.char.mod(b"%d", keys)
 
     def _sweep(self, count: int) -> None:
         """Look at the next `count` slots in turn and forget idle keys: each row pays for two slots."""
         begin = self._swept if self._swept < self._keys.slots else 0
         self._swept = min(begin + count, self._keys.slots)
-        idle = idle_slots(self._arrival_ms, self._newest_ms - self._idle_ms, begin, self._swept)
+        found = np.empty(self._swept - begin, np.int64)
+        before_ms = self.clock.now_ms - self._limits[0]
+        idle = found[: find_idle(self._shown_ms, self._as_of_ms, before_ms, (begin, self._swept), found)]
         if not len(idle):
             return
         self._gone.update(self._keys.names(idle))
         self._keys.remove(idle)
         for view in self._views:
             view.drop(idle)
-        self._arrival_ms[idle] = NEVER
+        self._shown_ms[idle] = NEVER
         self._dirty[idle] = False
 
     def _is_idle(self, slots: Ints) -> NDArray[np.bool_]:
-        arrival_ms = self._arrival_ms[slots]
-        idle: NDArray[np.bool_] = (arrival_ms != NEVER) & (arrival_ms < self._newest_ms - self._idle_ms)
+        shown_ms, before_ms = self._shown_ms[slots], self.clock.now_ms - self._limits[0]
+        arrived_ms = np.maximum(shown_ms, self._as_of_ms[slots])
+        idle: NDArray[np.bool_] = (arrived_ms < before_ms) & (shown_ms != NEVER)
         return idle
 
     def _pack(self, slots: Ints) -> list[bytes]:
@@ -254,19 +301,24 @@ class EntityState:
         return packed
 
     def _pack_some(self, slots: Ints) -> list[bytes]:
-        own = len(self._head) + _VARINT_BYTES * (_NUMBERS + self._width)
+        own = self._body + _VARINT_BYTES * (_NUMBERS + self._width)
         bounds = own + np.sum([view.pack_bounds(slots) for view in self._views], axis=0, dtype=np.int64)
         begins = np.cumsum(bounds) - bounds
         data = self._room(int(bounds.sum()))
         data[begins[:, None] + np.arange(len(self._head))] = np.frombuffer(self._head, np.uint8)
-        offsets = begins + len(self._head)
-        numbers = np.stack([self._position[slots], self._as_of_ms[slots], self._arrival_ms[slots]], axis=1)
+        offsets = begins + self._body
+        numbers = np.stack([self._position[slots], self._as_of_ms[slots], self._shown_ms[slots]], axis=1)
         pack_numbers(numbers, self._values[slots], data, offsets)
         for view in self._views:
             view.pack(slots, data, offsets)
         end = close_up(data, begins, offsets)
+        self._put_sums(data, begins, offsets)
         raw = data[:end].tobytes()
         return [raw[a:b] for a, b in zip(begins.tolist(), offsets.tolist(), strict=True)]
+
+    def _put_sums(self, data: NDArray[np.uint8], begins: Ints, ends: Ints) -> None:
+        """Write each packed key's checksum into its place."""
+        put_sums(data, begins, ends, len(self._head), TABLES)
 
     def _room(self, size: int) -> NDArray[np.uint8]:
         """Return bytes to pack into, the same each time: fresh ones would come as page faults."""
@@ -276,8 +328,19 @@ class EntityState:
 
     def _check(self, states: Sequence[bytes]) -> None:
         """Refuse states that these definitions did not write."""
-        if not all(state.startswith(self._head) for state in states):
-            raise self._error("E_STATE_DEFINITIONS", "state was written under other feature definitions")
+        if all(state.startswith(self._head) for state in states):
+            return
+        other = next(state for state in states if not state.startswith(self._head))
+        if other[0] != PACKED_VERSION:
+            raise self._error("E_STATE_FORM", f"state of form {other[0]}, this code has {PACKED_VERSION}")
+        raise self._error("E_STATE_DEFINITIONS", "state was written under other feature definitions")
+
+    def _check_sums(self, data: NDArray[np.uint8], begins: Ints, ends: Ints) -> None:
+        """Refuse states that are not as they were written."""
+        at = first_misfit(data, begins, ends, len(self._head), TABLES)
+        if at >= 0:
+            what = f"{ends[at] - begins[at]} bytes are not as they were written"
+            raise self._error("E_STATE_CHECKSUM", what)
 
     def _error(self, code: str, what: str) -> StateError:
         return StateError(
@@ -293,6 +356,12 @@ class EntityState:
         if self._keys.slots >= len(self._position):
             self._grow(max(1024, 2 * self._keys.slots))
         return slots
+
+    @property
+    def _slot_bytes(self) -> int:
+        """Bytes for each slot, without its name and what the views keep of it."""
+        columns = (self._position, self._as_of_ms, self._shown_ms, self._dirty)
+        return 8 * self._width + sum(column.itemsize for column in columns)
 
     @property
     def _nobody(self) -> int:
@@ -311,8 +380,8 @@ class EntityState:
         self._values = grown_to(self._values, capacity)
         self._position = grown_to(self._position, capacity)
         self._as_of_ms = grown_to(self._as_of_ms, capacity)
-        self._arrival_ms = grown_to(self._arrival_ms, capacity)
-        self._arrival_ms[old:] = NEVER
+        self._shown_ms = grown_to(self._shown_ms, capacity)
+        self._shown_ms[old:] = NEVER
         self._dirty = grown_to(self._dirty, capacity)
         self._dirty[old:] = False
         for view in self._views:

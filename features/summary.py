@@ -6,11 +6,11 @@ finalise them here, by the formulas of the pages in `features.aggregations`.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from features.aggregations.base import Op
-from features.aggregations.std import add, finalise_std, multiply
+from features.aggregations.std import add, finalise_std, square
+from features.compiled import compiled_part
 
 Ints = NDArray[np.int64]
 COUNT, SUM, LOW, HIGH, LEAST, GREATEST, FIRST_MS, FIRST, LAST_MS, LAST = range(10)
@@ -25,7 +25,7 @@ SUMMED = frozenset(
 )
 
 
-@njit(cache=True)
+@compiled_part()
 def clear(words: Ints, at: int) -> None:
     """Make the summary at `at` that of no rows."""
     for i in range(WORDS):
@@ -34,12 +34,12 @@ def clear(words: Ints, at: int) -> None:
     words[at + GREATEST] = words[at + LAST_MS] = NEVER
 
 
-@njit(cache=True)
+@compiled_part()
 def fold(words: Ints, at: int, time_ms: int, value: int) -> None:
     """Add one row, the latest in the log so far."""
     words[at + COUNT] += 1
     words[at + SUM] += value
-    high, low = multiply(np.uint64(value), np.uint64(value))
+    high, low = square(value)
     high, low = add(np.uint64(words[at + HIGH]), np.uint64(words[at + LOW]), high, low)
     words[at + HIGH], words[at + LOW] = np.int64(high), np.int64(low)
     words[at + LEAST] = min(words[at + LEAST], value)
@@ -50,7 +50,7 @@ def fold(words: Ints, at: int, time_ms: int, value: int) -> None:
         words[at + LAST_MS], words[at + LAST] = time_ms, value
 
 
-@njit(cache=True)
+@compiled_part()
 def merge(words: Ints, at: int, other: Ints, other_at: int) -> None:
     """Add the rows of another summary, no row of which has the time of one in this."""
     words[at + COUNT] += other[other_at + COUNT]
@@ -66,7 +66,7 @@ def merge(words: Ints, at: int, other: Ints, other_at: int) -> None:
         words[at + LAST_MS], words[at + LAST] = other[other_at + LAST_MS], other[other_at + LAST]
 
 
-@njit(cache=True)
+@compiled_part()
 def finalise(op: int, words: Ints, at: int, now_ms: int) -> float:
     """Return what the aggregation `op` says of the summarised rows at `now_ms`."""
     n, total = words[at + COUNT], words[at + SUM]

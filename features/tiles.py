@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from features.aggregations.std import add, multiply
+from features.aggregations.std import add, square
 from features.compiled import compiled
 from features.records import (
     COUNT_BITS,
@@ -136,7 +136,7 @@ def _fold(plan: Plan, words: Ints, t: int, level: int, count: int, value: int) -
         plan.levels[level, GREATEST],
     )
     if squares:
-        high, low = multiply(np.uint64(value), np.uint64(value))
+        high, low = square(value)
         low_before, high_before = np.uint64(words[t + squares]), np.uint64(words[t + squares + 1])
         high, low = add(high_before, low_before, high, low)
         words[t + squares], words[t + squares + 1] = np.int64(low), np.int64(high)

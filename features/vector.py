@@ -1,97 +1,111 @@
 """The model's vector: event fields, stored features and what is derived from both, in the service's order.
 
-The same function serves the scorer, the training set, a request and an explanation, so a derived feature
-has one meaning. All arithmetic is float64; NaN is null and goes through.
+The same function serves the scorer, the training set, a request and an explanation, and the formulas are the
+service's trees, so a derived feature has one meaning. All of it is float64; NaN is null and goes through.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
-from features.definition import DAY_MS, HOUR_MS
+from features.catalog import PROJECT
+from features.expressions import Program, Schema, number
+from features.project.running import RunningProject
+from features.project.schema import schema_of
 
 Floats = NDArray[np.float64]
 
-FORMULAS = 1  # grows when a formula below changes: models that were trained on the old one are refused
-DERIVED_FROM = {
-    "customer_amount_ratio_30d": ("customer_amount_mean_30d_before",),
-    "customer_amount_zscore_30d": ("customer_amount_mean_30d_before", "customer_amount_std_30d_before"),
-    "customer_frequency_ratio_24h": ("customer_count_24h", "customer_count_30d"),
-    "terminal_amount_ratio_30d": ("terminal_amount_mean_30d",),
-    "terminal_frequency_ratio_24h": ("terminal_count_24h", "terminal_count_30d"),
-    "terminal_fraud_ratio_1d": ("terminal_frauds_1d", "terminal_labels_1d"),
-    "terminal_fraud_ratio_7d": ("terminal_frauds_7d", "terminal_labels_7d"),
-    "terminal_fraud_ratio_30d": ("terminal_frauds_30d", "terminal_labels_30d"),
-}
+EVENT_SCHEMA: Schema = schema_of(PROJECT.scored_contract)
 
 
-def assemble(
-    event: Mapping[str, NDArray[Any]], customer: Floats, terminal: Floats, profile: Floats
-) -> Floats:
-    """Return the vectors of n events.
+class VectorMaker:
+    """Puts a project's vectors together.
+
+    A category is its place in the contract's list, from 1; an unknown or missing value is 0, a category of
+    its own.
+    """
+
+    def __init__(self, project: RunningProject) -> None:
+        self._service, self._entities = project.service, project.entities
+        self._profile = next((view.columns for view in project.batch_views), ())
+        stored = (*self._service.event, *self._service.stored_columns)
+        computed = [one for one in self._service.of_event if one.name not in self._service.categories]
+        self._of_event = Program({one.name: one.tree for one in computed}, schema_of(project.scored_contract))
+        self._of_features = Program(
+            {one.name: one.tree for one in self._service.of_features}, dict.fromkeys(stored, number())
+        )
+        self._codes = {name: Categories(values) for name, values in self._service.categories.items()}
+
+    def assemble(
+        self, event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profile: Floats
+    ) -> Floats:
+        """Return the vectors of n events, (n, f), as `assemble`."""
+        named = {name: profile[:, i] for i, name in enumerate(self._profile)}
+        for entity, values in zip(self._entities, groups, strict=True):
+            named |= {name: values[:, i] for i, name in enumerate(entity.columns)}
+        named |= self.event_features(event)
+        named |= self.derived_features(named)
+        if not self._service.columns:
+            return np.empty((len(next(iter(event.values()))), 0))
+        return np.column_stack([named[name] for name in self._service.columns])
+
+    def event_features(self, event: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
+        """Return what the event alone says, by its fields' columns."""
+        codes = {name: one.codes_of(event[name]) for name, one in self._codes.items()}
+        return self._of_event.floats(event) | codes
+
+    def derived_features(self, named: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return what is derived from the other columns of the vector, by name; null is NaN."""
+        return self._of_features.floats(named)
+
+
+class Categories:
+    """The codes of one field's values.
+
+    >>> Categories(("web", "app")).codes_of(np.array([b"app", b"", b"fax", b"web"])).tolist()
+    [2.0, 0.0, 0.0, 1.0]
+    """
+
+    def __init__(self, values: Sequence[str]) -> None:
+        texts = np.array([value.encode() for value in values])
+        order = np.argsort(texts)
+        self._sorted, self._code = texts[order], (order + 1).astype(np.float64)
+
+    def codes_of(self, column: NDArray[np.bytes_]) -> Floats:
+        """Return the code of each of n texts."""
+        places = np.minimum(np.searchsorted(self._sorted, column), len(self._sorted) - 1)
+        return np.where(self._sorted[places] == column, self._code[places], 0.0)
+
+
+_OURS = VectorMaker(PROJECT)
+
+
+def assemble(event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profile: Floats) -> Floats:
+    """Return the vectors of n events of this process's project.
 
     Args:
-        event: columns `amount_minor` (minor units) and `event_time` (epoch ms), shape (n,).
-        customer: shape (n, kc), columns `CUSTOMER.columns`, as of each event.
-        terminal: shape (n, kt), columns `TERMINAL.columns`, as of each event.
-        profile: shape (n, kp), columns `CUSTOMER_PROFILE.columns`.
+        event: columns of the contract's fields, shape (n,); times in epoch ms, amounts in minor units.
+        groups: of each entity, in the order of the chain: shape (n, features), as of each event.
+        profile: shape (n, kp), columns `PROFILE.columns`.
 
     Returns:
         Shape (n, f), columns `SERVICE.columns`.
 
-    >>> empty = [np.full((1, len(c)), np.nan) for c in (CUSTOMER.columns, TERMINAL.columns, SERVICE.profile)]
+    >>> empty = [np.full((1, len(entity.columns)), np.nan) for entity in ENTITIES]
     >>> event = {"amount_minor": np.array([1999]), "event_time": np.array([1_522_540_831_000])}
-    >>> assemble(event, *empty)[0, :4].tolist()
+    >>> assemble(event, empty, np.full((1, len(PROFILE.columns)), np.nan))[0, :4].tolist()
     [1999.0, 0.0, 1.0, 1.0]
     """
-    amount = event["amount_minor"].astype(np.float64)
-    named = {name: customer[:, i] for i, name in enumerate(CUSTOMER.columns)}
-    named |= {name: terminal[:, i] for i, name in enumerate(TERMINAL.columns)}
-    named |= {name: profile[:, i] for i, name in enumerate(CUSTOMER_PROFILE.columns)}
-    named |= event_features(amount, event["event_time"])
-    named |= derived_features(amount, named)
-    return np.column_stack([named[name] for name in SERVICE.columns])
+    return _OURS.assemble(event, groups, profile)
 
 
-def event_features(amount: Floats, event_ms: NDArray[np.int64]) -> dict[str, Floats]:
-    """Return what the event alone says; hours and days are UTC, night is 00:00 to 06:00."""
-    hour = event_ms % DAY_MS // HOUR_MS
-    weekday = (event_ms // DAY_MS + 3) % 7  # 1 January 1970 was a Thursday; Monday is 0
-    return {
-        "amount_minor": amount,
-        "hour_of_day": hour.astype(np.float64),
-        "is_night": (hour < 6).astype(np.float64),
-        "is_weekend": (weekday >= 5).astype(np.float64),
-    }
+def event_features(event: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
+    """Return what the event alone says, by its fields' columns."""
+    return _OURS.event_features(event)
 
 
-def derived_features(amount: Floats, stored: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return ratios and z-scores against the key's own history; a ratio to nothing is null."""
-    mean, std = stored["customer_amount_mean_30d_before"], stored["customer_amount_std_30d_before"]
-    return {
-        "customer_amount_ratio_30d": ratio(amount, mean),
-        "customer_amount_zscore_30d": ratio(amount - mean, std),
-        "customer_frequency_ratio_24h": ratio(
-            stored["customer_count_24h"] * 30.0, stored["customer_count_30d"]
-        ),
-        "terminal_amount_ratio_30d": ratio(amount, stored["terminal_amount_mean_30d"]),
-        "terminal_frequency_ratio_24h": ratio(
-            stored["terminal_count_24h"] * 30.0, stored["terminal_count_30d"]
-        ),
-        "terminal_fraud_ratio_1d": ratio(stored["terminal_frauds_1d"], stored["terminal_labels_1d"]),
-        "terminal_fraud_ratio_7d": ratio(stored["terminal_frauds_7d"], stored["terminal_labels_7d"]),
-        "terminal_fraud_ratio_30d": ratio(stored["terminal_frauds_30d"], stored["terminal_labels_30d"]),
-    }
-
-
-def ratio(above: Floats, below: Floats) -> Floats:
-    """Return above / below, null where `below` is 0 or null.
-
-    >>> ratio(np.array([1.0, 1.0]), np.array([4.0, 0.0])).tolist()
-    [0.25, nan]
-    """
-    safe = np.where(below == 0.0, np.nan, below)
-    return np.asarray(above / safe, dtype=np.float64)
+def derived_features(named: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return what is derived from the other columns of the vector, by name; null is NaN."""
+    return _OURS.derived_features(named)

@@ -1,7 +1,7 @@
-"""A view's state as several parts: sawtooth tiles, and whatever else its features need.
+"""A group's state as several parts: sawtooth tiles, and whatever else its features need.
 
-A view whose features all read sawtooth tiles is a plain `ViewState`: it costs and packs what it always did.
-Every other view is put together here, and behaves alike. Packed, it is the tiles, then the clock and each
+A group whose features all read sawtooth tiles is a plain `ViewState`: it costs and packs what it always did.
+Every other one is put together here, and behaves alike. Packed, it is the tiles, then the clock and each
 part as one run of words.
 """
 
@@ -13,17 +13,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frame import Columns
-from contracts.keys import hash64
+from contracts.errors import StateError
 from features import kernel
-from features.aggregations import DecayedSum, Distinct, Last, LastK, Quantile, SinceLast, TopShare
+from features.aggregations import (
+    DecayedSum,
+    Distinct,
+    FirstSeen,
+    Last,
+    LastK,
+    Quantile,
+    SameAsLast,
+    SinceLast,
+    TopShare,
+)
 from features.decayed_part import DecayedPart
-from features.definition import FOREVER_MS as ENDLESS_MS
 from features.definition import Feature, View
-from features.idle import GRACE_MS
-from features.packed_words import VARINT_BYTES, get_counts, get_words, put_words
+from features.packed_words import VARINT_BYTES, get_counts, get_words, put_words, walk
 from features.part import Batch, Floats, Ints, Part, Told, advance
 from features.recent_part import RecentPart
+from features.row_reader import Counted
+from features.seen_part import SeenPart
 from features.session_part import SessionPart
 from features.sketch_part import SketchPart
 from features.span_part import SpanPart
@@ -39,14 +48,21 @@ class _Placed(NamedTuple):
 
 
 def view_state(view: View) -> "ViewState | ViewParts":
-    """Return an empty state of the view."""
-    if all(_home(f) in ("tiles", "newest") for f in view.features) and view.windows:
-        return ViewState(view)
-    return ViewParts(view)
+    """Return an empty state of a group of a view: features of one measure and one item."""
+    return ViewState(view) if _is_of_tiles(view) else ViewParts(view)
+
+
+def _is_of_tiles(view: View) -> bool:
+    """Say whether the records of tiles keep all of it: `last` as far back as the longest of them."""
+    homes = {_home(f) for f in view.features}
+    if not homes <= {"tiles", "newest"} or not view.windows:
+        return False
+    tiled = [f.window.length_ms for f in (*view.features, *view.beside) if f.window and f.in_tiles]
+    return "newest" not in homes or view.longest_ms <= max(tiled)
 
 
 class ViewParts:
-    """State of one view in parts; slots are handed out by the entity."""
+    """State of one group of a view in parts; slots are handed out by the entity."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -68,25 +84,16 @@ class ViewParts:
         own = self._clock.nbytes + (self._tiles.nbytes if self._tiles else 0)
         return own + sum(placed.part.nbytes for placed in self._placed)
 
-    @property
-    def idle_ms(self) -> int:
-        """After how long without any row nothing of a key is left to see; FOREVER_MS to keep it for good."""
-        if self.view.longest_ms == ENDLESS_MS:
-            return FOREVER_MS
-        return GRACE_MS + max(f.reach_ms + (f.window.hop_ms if f.window else 0) for f in self.view.features)
-
-    def apply(
-        self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]
-    ) -> kernel.Answers:
-        """Fold rows of one kind in, in log order; rows of another kind only move the clock.
+    def apply(self, counted: Counted, slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]) -> kernel.Answers:
+        """Fold rows in, in log order; those that do not count only move the clock.
 
         `anew` (n,) marks rows whose key begins again: what it held before is forgotten.
         """
-        batch = self._batch(rows, kind, slots)
+        batch = Batch(slots, np.empty(len(slots), np.int64), *counted)
         values = np.empty((len(slots), len(self.view.columns)))
-        late = batch.folds.copy()  # late in the view: too old for every part
+        late = counted.folds.copy()  # late in the group: too old for every part
         if self._tiles is not None:
-            told = self._tiles.apply(rows, kind, slots, clock_ms, anew)
+            told = self._tiles.apply(counted, slots, clock_ms, anew)
             values[:, self._tile_columns] = told.values
             late &= told.late
         cuts = [0, *np.flatnonzero(anew).tolist(), len(slots)]
@@ -155,14 +162,22 @@ class ViewParts:
         put_words(words, counts, data, offsets)
 
     def unpack(self, slots: Ints, data: NDArray[np.uint8], offsets: Ints) -> None:
-        """Read what `pack` wrote, moving `offsets` behind it."""
+        """Read what `pack` wrote, moving `offsets` behind it.
+
+        Raises:
+            StateError: E_STATE_BYTES, the bytes are no such record.
+        """
         if self._tiles is not None:
             self._tiles.unpack(slots, data, offsets)
         counts = np.empty(len(slots), np.int64)
         get_counts(data, offsets, counts)
+        if (counts < 1).any():
+            raise self._malformed()
         words = np.empty(int(counts.sum()), np.int64)
         get_words(words, counts, data, offsets)
-        begins = np.cumsum(counts) - counts
+        ends = np.cumsum(counts)
+        begins = ends - counts
+        self._refuse_misfits(words, ends, begins + 1)
         self._clock[slots] = words[begins]
         begins += 1
         for part, _ in self._placed:
@@ -183,6 +198,15 @@ class ViewParts:
         if self._tiles is not None:
             self._tiles.compact()
 
+    def _refuse_misfits(self, words: Ints, ends: Ints, begins: Ints) -> None:
+        """Refuse words that the parts did not pack, before any of them takes one."""
+        fits = all(walk(words, ends, begins, part.form) for part, _ in self._placed)
+        if not fits or not np.array_equal(begins, ends):
+            raise self._malformed()
+
+    def _malformed(self) -> StateError:
+        return StateError("E_STATE_BYTES", "a packed record's parts do not fit it", self.view.name)
+
     def _words(self, slots: Ints) -> Ints:
         """Return how many words the clock and the parts pack for each slot."""
         parts = [part.packed_words(slots) for part, _ in self._placed]
@@ -192,20 +216,6 @@ class ViewParts:
         self._clock[slots] = NEVER
         for part, _ in self._placed:
             part.drop(slots)
-
-    def _batch(self, rows: Columns, kind: int, slots: Ints) -> Batch:
-        count = len(slots)
-        folds = self.view.rows == kind
-        none = np.zeros(count, np.int64)
-        items = folds and any(f.aggregation.of_item for f in self.view.features)
-        return Batch(
-            slots,
-            np.empty(count, np.int64),
-            np.ascontiguousarray(rows[self.view.time]) if folds else none,
-            rows[self.view.measure].astype(np.int64) if folds else none,
-            hash64(rows[self.view.item]) if items else np.zeros(count, np.uint64),
-            np.full(count, folds, np.bool_),
-        )
 
     def _ask(self, batch: Batch, values: Floats, late: NDArray[np.bool_]) -> None:
         """Let every part fold the rows and write its columns; `late` keeps what is late for all of them."""
@@ -219,10 +229,12 @@ class ViewParts:
 def _home(feature: Feature, in_parts: bool = False) -> str:
     """Return which part keeps a feature; `last` is the tiles' own where there is nothing but tiles."""
     aggregation, kind = feature.aggregation, feature.window.kind if feature.window else None
-    if isinstance(aggregation, LastK) or kind == "last":
+    if isinstance(aggregation, LastK | SameAsLast) or kind == "last":
         return "recent"
     if isinstance(aggregation, DecayedSum):
         return "decayed"
+    if isinstance(aggregation, FirstSeen):
+        return "seen"
     if kind is None:
         assert isinstance(aggregation, Last | SinceLast)
         return "recent" if in_parts else "newest"
@@ -239,11 +251,12 @@ _PARTS: dict[str, Callable[[tuple[Feature, ...], int], Part]] = {
     "session": SessionPart,
     "sketch": lambda features, _: SketchPart(features),
     "decayed": lambda features, _: DecayedPart(features),
+    "seen": lambda features, _: SeenPart(features),
 }
 
 
 def _tile_view(view: View) -> View:
-    """Return the view with the features of its sawtooth tiles only."""
+    """Return the view with the features of its sawtooth tiles only; beside them only tiles decide."""
     features = tuple(f for f in view.features if _home(f) == "tiles")
     distinct = any(isinstance(f.aggregation, Distinct) for f in features)
     items = "none" if view.items == "distinct" and not distinct else view.items

@@ -1,4 +1,4 @@
-"""One view's state on one partition: a record a key in one arena, and the plan that folds rows into it."""
+"""One group's state on one partition: a record a key in one arena, and the plan that folds rows into it."""
 
 import math
 from typing import Any
@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigError
-from contracts.frame import Columns
-from contracts.keys import hash64
+from contracts.errors import ConfigError, StateError
 from features import kernel, packing, records, tiles
 from features.aggregations.base import Op
 from features.aggregations.distinct import ITEMS_MAX
-from features.definition import View, Window
-from features.idle import GRACE_MS
+from features.definition import FOREVER_MS as ENDLESS_MS
+from features.definition import Feature, View, Window
+from features.row_reader import Counted
 
 Ints = NDArray[np.int64]
 FOREVER_MS = np.iinfo(np.int64).max
@@ -22,7 +21,7 @@ _UNIT_MS_MIN = 1000  # marks of items count units in 32 bits: seconds last until
 
 
 class ViewState:
-    """Records of one view; slots are handed out by the entity; see `features.state.EntityState`."""
+    """Records of one group of a view; slots are handed out by the entity; see `features.view_groups`."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -43,29 +42,20 @@ class ViewState:
         """Return the bytes in use."""
         return int(self._at.nbytes + 8 * self._arena.marks[records.TOP])
 
-    @property
-    def idle_ms(self) -> int:
-        """After how long without any row nothing of a key is left to see; FOREVER_MS to keep it for good."""
-        return GRACE_MS + max(w.length_ms + w.hop_ms for w in self.view.windows)
-
-    def apply(
-        self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]
-    ) -> kernel.Answers:
-        """Fold rows of one kind in, in log order; rows of another kind only move the clock.
+    def apply(self, counted: Counted, slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]) -> kernel.Answers:
+        """Fold rows in, in log order; those that do not count only move the clock.
 
         `anew` (n,) marks rows whose key begins again: what it held before is forgotten.
         """
         count = len(slots)
-        folds = self.view.rows == kind
-        none = np.empty(0, np.int64)
         batch = kernel.Rows(
             slots,
             anew,
             np.ascontiguousarray(clock_ms),
-            np.ascontiguousarray(rows[self.view.time]) if folds else none,
-            rows[self.view.measure].astype(np.int64) if folds else none,
-            hash64(rows[self.view.item]) if folds and self.view.item else np.empty(0, np.uint64),
-            folds,
+            counted.time_ms,
+            counted.value,
+            counted.item,
+            counted.folds,
         )
         answers = kernel.Answers(
             np.empty((count, len(self.plan.columns))), np.zeros(count, np.bool_), np.empty(count, np.int64)
@@ -115,12 +105,20 @@ class ViewState:
         packing.pack(self.plan, self._at, self._arena.words, slots, data, offsets)
 
     def unpack(self, slots: Ints, data: NDArray[np.uint8], offsets: Ints) -> None:
-        """Read what `pack` wrote, moving `offsets` behind it."""
+        """Read what `pack` wrote, moving `offsets` behind it.
+
+        Raises:
+            StateError: E_STATE_BYTES, the bytes are no such record.
+        """
         done = 0
         while True:
             done = packing.unpack(
                 self.plan, self._at, self._arena, slots, (data, offsets), done, self._scratch
             )
+            if done == packing.MALFORMED:
+                raise StateError(
+                    "E_STATE_BYTES", "a packed record says it holds more than there is", self.view.name
+                )
             if done == len(slots):
                 return
             self._make_room()
@@ -155,7 +153,8 @@ def _plan(view: View) -> records.Plan:
     """Return the view as arrays of numbers: windows ordered by level, then length."""
     hops = sorted({w.hop_ms for w in view.windows})
     windows = sorted(view.windows, key=lambda w: (hops.index(w.hop_ms), w.length_ms))
-    unit_ms = math.gcd(*hops)
+    beside = _levels_beside(view.beside)
+    unit_ms = math.gcd(*hops, *(hop for hop, _ in beside))
     if view.items != "none" and unit_ms < _UNIT_MS_MIN:
         raise ConfigError(
             "E_WINDOW_HOP", f"hops that share no unit of {_UNIT_MS_MIN} ms", view.name,
@@ -165,12 +164,20 @@ def _plan(view: View) -> records.Plan:
         levels=np.array([_level(view, hop) for hop in hops], np.int64),
         windows=np.array([(hops.index(w.hop_ms), w.length_ms) for w in windows], np.int64),
         columns=np.array([_column(f, windows) for f in view.features], np.int64),
+        beside=np.array(beside, np.int64).reshape(-1, 2),
         items=_ITEMS[view.items],
         items_max=ITEMS_MAX if view.items == "distinct" else 0,
         unit_ms=unit_ms,
-        longest_ms=max(w.length_ms for w in windows),
-        tells_last=any(f.window is None for f in view.features),
+        longest_ms=view.longest_ms,
+        tells_last=any(f.window is None for f in view.features) and view.longest_ms < ENDLESS_MS,
     )
+
+
+def _levels_beside(features: tuple[Feature, ...]) -> list[tuple[int, int]]:
+    """Return the hop and the longest window of each level of tiles that other features keep."""
+    windows = [f.window for f in features if f.window is not None and f.in_tiles]
+    hops = sorted({w.hop_ms for w in windows})
+    return [(hop, max(w.length_ms for w in windows if w.hop_ms == hop)) for hop in hops]
 
 
 def _column(feature: Any, windows: list[Window]) -> tuple[int, int, int]:

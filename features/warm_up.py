@@ -6,7 +6,7 @@ from disk, for milliseconds. Both happen here, on keys of nobody.
 
 import numpy as np
 
-from contracts.frame import Columns, Kind, strings
+from contracts.frame import Columns, strings
 from features.definition import DAY_MS, Entity
 from features.state import EntityState
 
@@ -20,7 +20,7 @@ def exercise(entity: Entity) -> None:
     >>> from features.catalog import TERMINAL
     >>> exercise(TERMINAL)
     """
-    state, kinds = EntityState(entity), sorted({view.rows for view in entity.views})
+    state, kinds = EntityState(entity), sorted(entity.times)
     _fold(state, kinds, [b"a", b"b"], BEGIN_MS)
     _read(state, kinds, [b"a", b"nobody"], BEGIN_MS + DAY_MS)
     keys, packed = state.take_dirty()
@@ -32,18 +32,18 @@ def exercise(entity: Entity) -> None:
     if not entity.lasting:
         later_ms = BEGIN_MS + 2 * entity.longest_ms + 2 * DAY_MS
         for _ in range(2):  # what is idle by now is swept as rows come
-            _fold(state, kinds, [b"c"] * MANY, later_ms)
+            _fold(state, kinds, [b"c", b"d", b"e"] * MANY, later_ms)
         state.take_dirty()
     state.compact()
     state.latest()
 
 
-def _fold(state: EntityState, kinds: list[Kind], keys: list[bytes], time_ms: int) -> None:
+def _fold(state: EntityState, kinds: list[int], keys: list[bytes], time_ms: int) -> None:
     for kind in kinds:
         state.apply(_rows(state.entity, keys, time_ms), kind)
 
 
-def _read(state: EntityState, kinds: list[Kind], keys: list[bytes], now_ms: int) -> None:
+def _read(state: EntityState, kinds: list[int], keys: list[bytes], now_ms: int) -> None:
     names, moments = strings(keys), np.full(len(keys), now_ms)
     for kind in kinds:
         state.peek(_rows(state.entity, keys, now_ms), kind)
@@ -57,8 +57,10 @@ def _rows(entity: Entity, keys: list[bytes], time_ms: int) -> Columns:
     count = len(keys)
     rows: Columns = {"pos": np.arange(count), entity.join_key: strings(keys)}
     for view in entity.views:
-        rows[view.time] = np.full(count, time_ms)
-        rows[view.measure] = np.ones(count, np.int64)
-        if view.item:
-            rows[view.item] = strings(["w"] * count)
-    return rows
+        texts = {name for f in view.features for name in view.item_of(f).split("+")} | {*view.item.split("+")}
+        kinds = dict.fromkeys(texts, "text") | {name: kind.kind for name, kind in view.types}
+        for name in view.reads:
+            if name != entity.join_key:
+                is_text = kinds.get(name) == "text"
+                rows[name] = strings(["w"] * count) if is_text else np.ones(count, np.int64)
+    return rows | {name: np.full(count, time_ms) for name in entity.times.values()}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.run import Run
+from runtime.atomic_file import PRIVATE, create_file, replace_file
+from runtime.run import Run
 
 TOKEN_BYTES = 32
 
@@ -28,23 +29,16 @@ def token_of(run: Run) -> str:
     """Return the run's own token, made the first time; only the file's owner may read it."""
     path = token_file(run)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as file:
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        file.write(token + "\n")
-    return token
+    if not path.exists():
+        create_file(path, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n", mode=PRIVATE)
+    return path.read_text().strip()
 
 
 def note_door(run: Run, host: str, port: int) -> None:
     """Write down where the door is."""
     path = _note(run)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_bytes(msgspec.json.encode(DoorNote(os.getpid(), host, port)))
-    fresh.replace(path)
+    replace_file(path, msgspec.json.encode(DoorNote(os.getpid(), host, port)))
 
 
 def door_of(run: Run) -> DoorNote | None:

@@ -11,7 +11,7 @@ TAIL_BYTES = 65_536
 LOUD = ("warning", "error", "critical")
 
 
-def last_words(log: Path) -> str:
+def last_words(log: Path, count: int = LINES) -> str:
     """Return the last lines of a log; of JSON lines the event, what failed, and only the loud ones."""
     if not log.exists():
         return ""
@@ -19,7 +19,7 @@ def last_words(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
     words = [said for line in lines if (said := readable(line))]
-    return "\n".join(f"  {word[:WIDTH]}" for word in words[-LINES:])
+    return "\n".join(f"  {word[:WIDTH]}" for word in words[-count:])
 
 
 def readable(line: str) -> str:
@@ -27,6 +27,8 @@ def readable(line: str) -> str:
 
     >>> readable('{"level": "error", "event": "stopped", "exception": "Traceback\\\\n  x\\\\nKeyError: 7"}')
     'error: stopped: KeyError: 7'
+    >>> readable('{"level": "error", "event": "stopped", "reason": "E_INPUT_HOLE: records are missing"}')
+    'error: stopped: E_INPUT_HOLE: records are missing'
     >>> readable('{"level": "info", "event": "settings"}'), readable("Segmentation fault")
     ('', 'Segmentation fault')
     """
@@ -39,6 +41,5 @@ def readable(line: str) -> str:
     if event.get("level") not in LOUD:
         return ""
     raised = str(event.get("exception", "")).strip().rpartition("\n")[2]
-    return ": ".join(
-        str(part) for part in (event["level"], event["event"], event.get("error"), raised) if part
-    )
+    said = (event.get("reason"), event.get("error"), raised, event.get("next_step"))
+    return ": ".join(str(part) for part in (event["level"], event["event"], *said) if part)

@@ -80,8 +80,15 @@ class Process(msgspec.Struct, frozen=True):
         return os.waitstatus_to_exitcode(status) if pid else None
 
 
-def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, tethered: bool) -> Process:
-    """Start a command with its output appended to `log`.
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    tethered: bool,
+    stdin: int | None = None,
+) -> Process:
+    """Start a command with its output appended to `log`; its input is the descriptor `stdin`, or empty.
 
     A tethered process is killed by the kernel when the thread that started it ends, even by SIGKILL. What
     importing Feast put into our environment stays with us: a child's metrics would else be counted in files,
@@ -98,9 +105,10 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], *, 
         0o600,
     )
     silence = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    source = silence if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0)
     pid = os.posix_spawn(
         command[0], list(command), {k: v for k, v in environment.items() if not k.startswith(OURS_ALONE)},
-        file_actions=[silence, output, (os.POSIX_SPAWN_DUP2, 1, 2)], setsid=True,
+        file_actions=[source, output, (os.POSIX_SPAWN_DUP2, 1, 2)], setsid=True,
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE], setsigmask=[],
     )  # fmt: skip
     return Process(pid, _stat(pid)[1])

@@ -13,15 +13,18 @@ from typing import get_args
 
 import click
 
-from contracts.topics import DAY_MS, TOPICS
+from contracts.topics import DAY_MS
 from features import aggregations
 from features.aggregations import Aggregation, Kept
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, SERVICE
+from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, PIPELINE, SERVICE
 from features.definition import Feature, View, Window
-from headrace import environment
+from features.expressions import describe
+from headrace import runbook
 from headrace.__main__ import cli
+from runtime import environment
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+RUNBOOK = FOLDER.parent / "runbook.md"
 NOTE = "<!-- made by `python -m headrace.reference`; edit the code instead -->\n\n"
 
 
@@ -47,9 +50,10 @@ def _features() -> Iterator[str]:
     yield f"Filled by `feast materialize`; stale after {CUSTOMER_PROFILE.max_age_ms // DAY_MS} days.\n"
     yield from [f"- `{name}`" for name in CUSTOMER_PROFILE.columns]
     yield "\n## From the event\n"
-    yield from [f"- `{name}`" for name in SERVICE.event]
-    yield "\n## Derived (`features/vector.py`)\n"
-    yield from [f"- `{name}`" for name in SERVICE.derived]
+    yield from [f"- `{one.name}`: {describe(one.tree)}" for one in SERVICE.of_event]
+    yield "\n## Derived from other features\n"
+    yield "A division by zero is null ([expressions](../expressions.md)).\n"
+    yield from [f"- `{one.name}`: {describe(one.tree)}" for one in SERVICE.of_features]
 
 
 def _view(join_key: str, view: View) -> Iterator[str]:
@@ -67,7 +71,8 @@ def _feature(view: View, feature: Feature) -> str:
         hop = (
             f"{feature.window.hop_ms // 60_000} min" if feature.window.kind in ("sawtooth", "delayed") else ""
         )
-    of = view.item if feature.aggregation.of_item else view.measure
+    of = view.item_of(feature) or view.measure_of(feature) or "rows"
+    of = f"whether {describe(feature.condition)}" if feature.condition is not None else of
     name = feature.aggregation.name.replace("_", " ")
     columns = ", ".join(f"`{column}`" for column in feature.columns)
     return f"| {columns} | {name} | {of} | {window} | {hop} | {'yes' if feature.current else 'no'} |"
@@ -76,8 +81,8 @@ def _feature(view: View, feature: Feature) -> str:
 def _aggregations() -> Iterator[str]:
     yield "# Aggregations and windows\n"
     yield "Each aggregation is one file in `features/aggregations/`, whose page this is. `t` is the moment a"
-    yield "row is judged at or a reader asks for; values are integers that are not negative. What cannot be"
-    yield "declared (a session of quantiles, say) is refused with a code when it is tried.\n"
+    yield "row is judged at or a reader asks for; values are integers, decimals in their smallest units until"
+    yield "they leave. What cannot be declared (a session of quantiles, say) is refused with a code.\n"
     yield "## Windows\n"
     yield _text(Window).partition("    >>> ")[0].partition("\n\n")[2].replace("\n    ", "\n").strip() + "\n"
     yield "| aggregation | no window | sawtooth | delayed | lifetime | session | last n |"
@@ -111,7 +116,7 @@ def _text(thing: object) -> str:
 def _topics() -> Iterator[str]:
     yield "# Topics\n\nNames on a cluster have the run's prefix in front. `headrace doctor` refuses others.\n"
     yield "| topic | what | key | partitions | kept | timestamps | owner |\n|---|---|---|---|---|---|---|"
-    for topic in TOPICS:
+    for topic in PIPELINE.topics:
         kept = "compacted" if topic.compacted else f"{topic.retention_ms // DAY_MS} days"
         stamp = "append" if topic.log_append_time else "create"
         facts = (topic.about, topic.key, str(topic.partitions), kept, stamp, topic.owner)
@@ -146,4 +151,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for file_name, text in pages().items():
         (FOLDER / file_name).write_text(text)
+    RUNBOOK.write_text(NOTE + "\n".join(runbook.page()))
     sys.stdout.write(f"{FOLDER}: {', '.join(pages())}\n")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from contracts.errors import ModelError
+from headrace.printing import escaped, say, say_json
 
 WHY = click.option("--why", default="", help="Reason, kept in the audit.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -96,7 +97,7 @@ def audit(as_json: bool) -> None:
         moved = f"  {row['from']} to {row['to']}" if row.get("to") else ""
         effect = "" if row["took_effect"] else "  (a crash came before it took effect)"
         why = f"  {row['why']}" if row["why"] else ""
-        click.echo(f"{moment}  {row['who']}  {row['action']}  {row['id']}{moved}{why}{effect}")
+        say(f"{moment}  {row['who']}  {row['action']}  {row['id']}{moved}{why}{effect}")
 
 
 def registry(*, follow: bool = True) -> Any:
@@ -107,10 +108,10 @@ def registry(*, follow: bool = True) -> Any:
             nothing is done, and a process that can wait for it does not ask.
     """
     from headrace import telemetry
-    from headrace.environment import current_run, models_mlflow, models_secret
     from inference.release.mirror import MirroredStore
     from inference.release.registry import Registry
     from inference.release.stores import store_of
+    from runtime.environment import current_run, models_mlflow, models_secret
 
     models = current_run().models
     store = store_of(models, models_secret(), models_mlflow())
@@ -122,14 +123,14 @@ def registry(*, follow: bool = True) -> Any:
 
 def promoter() -> Any:
     """Return what promotes the run's versions through their gates."""
-    from headrace.environment import current_run, settings_of
     from inference.release.live_evidence import FolderEvidence
     from inference.release.promotion import Promoter
-    from inference.release.settings import GateSettings
+    from inference.release.settings import ReleaseGateSettings
+    from runtime.environment import current_run, settings_of
 
     run = current_run()
     evidence = FolderEvidence(run.models)
-    return Promoter(registry(), settings_of(GateSettings), evidence, _comparison(run))
+    return Promoter(registry(), settings_of(ReleaseGateSettings), evidence, _comparison(run))
 
 
 def change(why: str) -> Any:
@@ -144,7 +145,7 @@ def answer(entry: Any, as_json: bool) -> None:
     if as_json:
         show_json(entry)
     else:
-        click.echo(line(entry))
+        say(line(entry))
 
 
 def line(entry: Any) -> str:
@@ -157,29 +158,28 @@ def line(entry: Any) -> str:
 def show_json(what: Any) -> None:
     """Print a result as JSON."""
     import msgspec
-    import orjson
 
-    text = orjson.dumps(msgspec.to_builtins(what), option=orjson.OPT_INDENT_2)
-    sys.stdout.write(text.decode() + "\n")
+    say_json(msgspec.to_builtins(what))
 
 
 def _tell(findings: list[Any]) -> None:
     for finding in findings:
-        click.echo(f"  {'holds  ' if finding.holds else 'REFUSED'}  {finding}", err=True)
+        word = "REFUSED" if not finding.holds else "holds  " if finding.value is not None else "UNKNOWN"
+        click.echo(escaped(f"  {word}  {finding}{f' ({finding.code})' if finding.code else ''}"), err=True)
 
 
 def _comparison(run: Any) -> Any:
     """Return how two versions are compared on the lake's payments, None where the lake has none."""
     from headrace.training_data import profiles
-    from inference.lake.lake import Lake
-    from inference.training import compare, training_set
+    from inference.offline.lake.lake import Lake
+    from inference.offline.training import compare, training_set
 
     lake = Lake(run.lake)
     if not lake.has("features") or not lake.has("label_log"):
         return None
 
     def on_the_lake(one: Any, other: Any) -> Any:
-        data = training_set.build(lake, profiles(run.home, lake), training_set.newest_ms(lake))
+        data = training_set.build(lake, profiles(run, lake), training_set.newest_ms(lake))
         return compare.compare(data, one, other)
 
     return on_the_lake

@@ -13,26 +13,27 @@ import msgspec
 
 from contracts.errors import ConfigError, StateError
 from contracts.frame import strings
-from features.catalog import ENTITIES
 from features.meaning import meaning_of
-from features.seeded import Seeded, Source
-from headrace.run import Run
-from headrace.warm import ORDER
-from inference.backfill.executors import Executor
-from inference.backfill.run import Options, Tell
-from inference.backfill.seed import add_definitions, make_seed
-from inference.lake.beginning import remembered_of, states_of
-from inference.lake.lake import FixedLake, Lake
-from inference.lake.seed_note import read_seed, write_note
-from streams.stage.definition import StageDefinition
+from features.project.running import RunningProject
+from features.seeded import Seeded, SeedOrigin
+from inference.offline.backfill.executors import Executor
+from inference.offline.backfill.run import Options, Tell
+from inference.offline.backfill.seed import add_definitions, make_seed
+from inference.offline.lake.beginning import clock_of, remembered_of, states_of
+from inference.offline.lake.lake import FixedLake, Lake
+from inference.offline.lake.seed_note import read_seed, write_note
+from runtime.run import Run
+from streams.stage.deduplication import Arrivals
+from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.rebuild import StoreRebuild
-from streams.stage.seeding import Ids, Seeding
+from streams.stage.seeding import Seeding
 from streams.stage.settings import StageSettings
 
 
 class Into(NamedTuple):
-    """The new run: its lake, and the settings of its stages."""
+    """The new run: its project, its lake, and the settings of its stages."""
 
+    project: RunningProject
     lake: Lake
     settings: StageSettings
 
@@ -56,7 +57,8 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
         )
     before, source = read_seed(into.lake.folder), _source(old, into.settings.partitions)
     if before is not None and before.finished:
-        if all(meaning_of(entity).hash in before.definitions[entity.name] for entity in ENTITIES):
+        entities = into.project.entities
+        if all(meaning_of(entity).hash in before.definitions[entity.name] for entity in entities):
             raise StateError(
                 "E_SEED_DONE", f"the run was seeded from {before.source.lake}", str(into.lake.folder),
                 "make a new run to begin anew",
@@ -68,7 +70,8 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
             source.lake, "make a new run: rows of an older one would not be replaced in the online store",
         )  # fmt: skip
     with ExitStack() as opened:
-        definitions = [StageDefinition.of(name, into.settings) for name in ORDER]
+        names = into.project.pipeline.chain.names
+        definitions = [StageDefinition.of(stage_of(into.project, name), into.settings) for name in names]
         made_before = before is not None
         stages = [
             opened.enter_context(closing(Seeding(one, into.settings, made_before))) for one in definitions
@@ -81,7 +84,7 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
         for stage in stages:
             stage.fence()
         for stage in stages:
-            _fill(stage, into.lake, made, tell)
+            _fill(stage, into, made, tell)
     for definition in definitions:
         StoreRebuild(definition, into.settings, tell).run()
     done = msgspec.structs.replace(made, finished=True)
@@ -89,27 +92,27 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
     return done
 
 
-def _fill(stage: Seeding, lake: Lake, seed: Seeded, tell: Tell) -> None:
-    entity = stage.definition.entity
+def _fill(stage: Seeding, into: Into, seed: Seeded, tell: Tell) -> None:
+    entity, lake, first = stage.definition.entity, into.lake, into.project.pipeline.chain.first
     for partition in range(seed.partitions):
         table = states_of(lake, seed, entity, partition)
         pairs = zip(table["key"].to_pylist(), table["state"].to_pylist(), strict=True)
         states = {key: state for key, state in pairs if state is not None}
-        ids = _ids(lake, seed, partition) if stage.definition.name == "customer" else None
-        stage.write(partition, states, ids)
-        told = f", {len(ids.names):,} transaction ids" if ids is not None else ""
+        ids = _ids(lake, seed, partition) if stage.definition.name == first.name else None
+        stage.write(partition, states, clock_of(table.schema), ids)
+        told = f", {len(ids.ids):,} ids" if ids is not None else ""
         tell(f"{stage.definition.name}/{partition}: {len(states):,} keys{told}")
 
 
-def _ids(lake: Lake, seed: Seeded, partition: int) -> Ids:
+def _ids(lake: Lake, seed: Seeded, partition: int) -> Arrivals:
     table = remembered_of(lake, seed, partition)
-    return Ids(
-        names=strings(table["transaction_id"].to_pylist()), content=table["content_hash"].to_numpy(),
-        arrival_ms=table["arrival_ms"].to_numpy(), newest_ms=seed.newest_ms.get(partition, 0),
+    return Arrivals(
+        strings(table["key"].to_pylist()), strings(table["event_id"].to_pylist()),
+        table["content_hash"].to_numpy(), table["arrival_ms"].to_numpy(),
     )  # fmt: skip
 
 
-def _source(lake: Path, partitions: int) -> Source:
+def _source(lake: Path, partitions: int) -> SeedOrigin:
     """Return who the old run is, as far as its run.json stands beside its lake.
 
     Raises:
@@ -117,11 +120,11 @@ def _source(lake: Path, partitions: int) -> Source:
     """
     home = lake.resolve().parent
     if not (home / "run.json").exists():
-        return Source(lake=str(lake.resolve()))
+        return SeedOrigin(lake=str(lake.resolve()))
     run = Run.load(home)
     if run.partitions != partitions:
         raise StateError(
             "E_SEED_PARTITIONS", f"the old run has {run.partitions} partitions, this one {partitions}",
             str(home), "make the new run with as many partitions as the old one: keys live on partitions",
         )  # fmt: skip
-    return Source(lake=str(lake.resolve()), run=run.name, epoch=run.epoch)
+    return SeedOrigin(lake=str(lake.resolve()), run=run.name, epoch=run.epoch)

@@ -8,16 +8,20 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from contracts.errors import ClusterError
-from headrace.environment import shown
-from headrace.run import Run
+from headrace import metrics_server
+from headrace.log_files import LogStream
+from headrace.log_limit import RateLimit
+from runtime.atomic_file import replace_file
+from runtime.environment import shown
+from runtime.health import Health
+from runtime.run import Run
 
 FIRST = ("timestamp", "level", "worker", "event")
 PERSONAL = ("email", "ip", "device_id")
@@ -36,11 +40,13 @@ def configure(worker: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(ensure_ascii=True, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogStream(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(worker=os.environ.get("HEADRACE_WORKER", worker))
-    logging.basicConfig(handlers=[Relay()], level=logging.WARNING, force=True)
+    relay = Relay()
+    relay.addFilter(RateLimit())
+    logging.basicConfig(handlers=[relay], level=logging.WARNING, force=True)
 
 
 class Relay(logging.Handler):
@@ -48,7 +54,10 @@ class Relay(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record."""
-        log = structlog.get_logger().bind(logger=record.name)
+        kept_back = getattr(record, "kept_back", 0)
+        log = structlog.get_logger().bind(
+            logger=record.name, **({"kept_back": kept_back} if kept_back else {})
+        )
         log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
 
 
@@ -77,17 +86,20 @@ def log_settings(settings: msgspec.Struct) -> None:
     structlog.get_logger().info("settings", kind=type(settings).__name__, **shown(settings))
 
 
-def serve_metrics(run: Run, worker: str, registry: CollectorRegistry, port: int = 0) -> int:
-    """Serve a registry to Prometheus and note the port in `run.ports/<worker>.json`; 0 takes a free port.
+def serve_metrics(
+    run: Run, worker: str, registry: CollectorRegistry, port: int = 0, health: Health | None = None
+) -> int:
+    """Serve metrics and health and note the port in `run.ports/<worker>.json`; 0 takes a free port.
 
-    The file also says that the worker is ready, so serve once everything else is set up.
+    `/metrics` is for Prometheus; `/health` is the health's report as JSON, 200 for ok and stale, 503 for
+    stuck. The file also says that the worker is ready, so serve once everything else is set up.
 
     Raises:
         ClusterError: E_METRICS_PORT, the port is taken.
     """
     host = os.environ.get("HEADRACE_METRICS_HOST", "127.0.0.1")
     try:
-        server, _ = start_http_server(port, addr=host, registry=registry)
+        server = metrics_server.start(host, port, registry, health)
     except OSError as error:
         raise ClusterError(
             "E_METRICS_PORT",
@@ -96,12 +108,6 @@ def serve_metrics(run: Run, worker: str, registry: CollectorRegistry, port: int 
             "choose another port, or 0",
         ) from error
     name = os.environ.get("HEADRACE_WORKER", worker)
-    _note(run.ports / f"{name}.json", {"pid": os.getpid(), "port": server.server_port})
+    note = {"pid": os.getpid(), "port": server.server_port}
+    replace_file(run.ports / f"{name}.json", msgspec.json.encode(note))
     return int(server.server_port)
-
-
-def _note(path: Path, what: dict[str, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_bytes(msgspec.json.encode(what))
-    fresh.replace(path)

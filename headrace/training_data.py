@@ -1,22 +1,21 @@
 """What a training reads, by run: the lake and the batch features' history."""
 
-from pathlib import Path
 from typing import Any
 
-from inference.lake.lake import Lake
+from inference.offline.lake.lake import Lake
+from runtime.run import Run
 
 
-def profiles(home: Path, lake: Lake) -> Any:
+def profiles(run: Run, lake: Lake) -> Any:
     """Return where batch features come from; a lake without snapshots served none."""
-    from features.catalog import CUSTOMER_PROFILE
-    from inference.lake.profile_history import FeastProfileHistory, NoProfileHistory
+    from inference.offline.lake.profile_history import FeastProfileHistory, NoProfileHistory
 
-    if not any((lake.folder / CUSTOMER_PROFILE.name).glob("*.parquet")):
+    views = lake.project.batch_views
+    if not any(any((lake.folder / view.name).glob("*.parquet")) for view in views):
         return NoProfileHistory()
-    from feature_repo.materialize import apply
-    from feature_repo.repository import open_store
-    from feature_repo.run_home import RunHome
+    from streams.store.feast.materialize import apply
+    from streams.store.feast.repository import open_store
 
-    store = open_store(RunHome(home))
-    apply(store, RunHome(home))
+    store = open_store(run, lake.project)
+    apply(store, run, lake.project)
     return FeastProfileHistory(store)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,11 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import Stop
+from headrace import log_files
 from headrace.processes import Process, spawn
-from inference.learner.ports import Outcome
+from inference.learning.ports import Outcome
+from runtime import launch
+from runtime.ending import END_NOTE
 
 STOP_PATIENCE_S = 5.0
 
@@ -35,6 +37,7 @@ class ChildTrainer:
         self._log = logs / "retrain.log"
         self._settle_s = settle_s
         self._environment = dict(environment or os.environ)
+        self._environment.pop(END_NOTE, None)  # it is of our own end
         self._waiting: tuple[int, float] | None = None  # training moment, and when the child may begin
         self._child: Process | None = None
         self._begins_at = 0
@@ -61,8 +64,9 @@ class ChildTrainer:
         return _outcome(text, code)
 
     def _spawn(self, until_ms: int) -> None:
+        log_files.rotate(self._log)
         self._begins_at = self._log.stat().st_size if self._log.exists() else 0
-        command = [sys.executable, "-m", "headrace", "train", "--json", "--until", str(until_ms)]
+        command = launch.command("headrace", "train", "--json", "--until", str(until_ms))
         self._child = spawn(command, self._log, self._environment, tethered=True)
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Named seeded workloads, the open-loop producer, benchmarks and the peers they are run beside."""
+"""What runs beside the product, in a checkout only: benchmarks, peers, chaos runs, oracle, scenarios."""

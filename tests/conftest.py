@@ -1,18 +1,47 @@
 """Fixtures that several folders share: real servers once a session, a fresh run for each test that asks."""
 
 import itertools
+import os
 import secrets
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import prometheus_client  # noqa: F401  # before Feast, which would have its counters kept in shared files
 import pytest
+from hypothesis import HealthCheck, settings
 
 from contracts.connections import KafkaConnection
 from headrace import topics_admin
-from headrace.run import Run
+from runtime.run import Run
 from tests.real_servers import DATABASES, RealServers, real_servers
 
 _databases = itertools.count(1)
+
+# How fast examples are made says how busy the machine is, and nothing of the code.
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headrace")
+
+
+@pytest.fixture(autouse=True)
+def hooks_as_before() -> Iterator[None]:
+    """What a test installs for unhandled exceptions ends with it: it would end the process of the others."""
+    kept = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = kept
+
+
+@pytest.fixture(autouse=True)
+def chosen_as_before() -> Iterator[None]:
+    """Run and project that a command chose for its process end with the test that called it."""
+    kept = {name: os.environ.get(name) for name in ("HEADRACE_RUN", "HEADRACE_PROJECT")}
+    yield
+    for name, value in kept.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")

@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 import orjson
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PIPELINE, TERMINAL
 from features.state import EntityState
 from streams.archive.frames import feature_table
 from streams.archive.parquet_files import file_path, write_whole
-from streams.archive.rows import JsonRows, RawLabel, RawTransaction
+from streams.archive.rows import JsonRows, fields_of
 
 PARTITIONS = 4
 QUARTER_MS = 900_000
@@ -57,9 +58,23 @@ def make_lake(lake: Path, payments: Columns, labels: Columns) -> None:
     _write_raw(lake, paid, judged)
     rows = _customer_stage(paid)
     payment_rows, label_rows = _terminal_stage(rows, judged)
-    _write_log(lake, payment_rows, Kind.FEATURE, "features")
+    _write_log(lake, payment_rows, Kind.SCORED, "features")
     if length(label_rows):
         _write_log(lake, label_rows, Kind.LABEL, "label_log")
+
+
+def rewritten(table: pa.Table, row: int, **changed: object) -> pa.Table:
+    """Return raw rows of which one record's bytes, and what was read of them, say something else."""
+    values = table["value"].to_pylist()
+    values[row] = orjson.dumps(orjson.loads(values[row]) | changed)
+    columns: dict[str, list[object]] = {"value": values}
+    for name, said in changed.items():
+        columns[name] = table[name].to_pylist()
+        columns[name][row] = said
+    for name, column in columns.items():
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, pa.array(column, table.schema.field(at).type))
+    return table
 
 
 def _placed(rows: Columns, key: str, time_ms: NDArray[np.int64]) -> Columns:
@@ -84,7 +99,7 @@ def _customer_stage(paid: Columns) -> Columns:
     values, late = np.empty((count, len(CUSTOMER.columns))), np.zeros(count, np.bool_)
     for number in np.unique(paid["raw_partition"]):
         which = np.flatnonzero(paid["raw_partition"] == number)
-        applied = EntityState(CUSTOMER).apply(take({**paid, "pos": pos}, which), Kind.PAYMENT)
+        applied = EntityState(CUSTOMER).apply(take({**paid, "pos": pos}, which), Kind.SCORED)
         values[which], late[which] = applied.values, applied.late
     return {
         **paid,
@@ -96,6 +111,8 @@ def _customer_stage(paid: Columns) -> Columns:
 
 
 def _terminal_stage(rows: Columns, judged: Columns) -> tuple[Columns, Columns]:
+    words = np.where(judged["label"] == 1, b"fraud", b"legitimate")
+    judged = judged | {"positive": judged["label"], "label": words}
     payments, labels = length(rows), length(judged)
     quarter = np.concatenate([rows["appended_ms"], judged["label_time"]]) // QUARTER_MS
     is_label = np.concatenate([np.zeros(payments, np.int64), np.ones(labels, np.int64)])
@@ -112,7 +129,7 @@ def _terminal_stage(rows: Columns, judged: Columns) -> tuple[Columns, Columns]:
     for begin, end in itertools.pairwise(edges):
         if begin == end:
             continue
-        kind = Kind.LABEL if kinds[begin] else Kind.PAYMENT
+        kind = Kind.LABEL if kinds[begin] else Kind.SCORED
         for number in np.unique(partition[begin:end]).tolist():
             mine = begin + np.flatnonzero(partition[begin:end] == number)
             part = take(judged, order[mine] - payments) if kinds[begin] else take(rows, order[mine])
@@ -132,7 +149,7 @@ def _terminal_stage(rows: Columns, judged: Columns) -> tuple[Columns, Columns]:
     return payment_rows, label_rows
 
 
-def _write_log(lake: Path, rows: Columns, kind: Kind, dataset: str) -> None:
+def _write_log(lake: Path, rows: Columns, kind: int, dataset: str) -> None:
     for partition in range(PARTITIONS):
         mine = take(rows, rows["terminal_partition"] == partition)
         if kind == Kind.LABEL:
@@ -141,19 +158,21 @@ def _write_log(lake: Path, rows: Columns, kind: Kind, dataset: str) -> None:
             part = take(mine, slice(begin, begin + ROWS_A_FILE))
             first = int(part["offset"][0])
             path = file_path(lake, dataset, partition, first)
-            write_whole(feature_table([part], kind), path, first, int(part["offset"][-1]) + 1)
+            write_whole(
+                feature_table([part], PIPELINE.by_number[kind]), path, first, int(part["offset"][-1]) + 1
+            )
 
 
 def _write_raw(lake: Path, paid: Columns, judged: Columns) -> None:
     kinds = (
-        ("transactions", paid, JsonRows(RawTransaction), _transaction),
-        ("labels", judged, JsonRows(RawLabel), _label),
+        ("transactions", "customer_id", paid, JsonRows(fields_of(PIPELINE.scored)), _transaction),
+        ("labels", "transaction_id", judged, JsonRows(fields_of(PIPELINE.labels[0])), _label),
     )
-    for dataset, rows, columns, event in kinds:
+    for dataset, key, rows, columns, event in kinds:
         for partition in range(PARTITIONS):
             mine = take(rows, rows["raw_partition"] == partition)
             records = [
-                Record(at, appended, b"", orjson.dumps(event(row)))
+                Record(at, appended, str(row[key]).encode(), orjson.dumps(event(row)))
                 for at, (appended, row) in enumerate(
                     zip(mine["appended_ms"].tolist(), _dicts(mine), strict=True)
                 )

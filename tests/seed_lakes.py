@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
-from inference.lake.lake import Lake
+from inference.offline.lake.lake import Lake
 from tests import lake_maker as maker
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -81,7 +81,7 @@ def _write(lake: Path, raw: Columns, raw_labels: Columns, features: Columns, lab
     for part in (features, label_log):
         part["offset"] -= ends[part["terminal_partition"]]
         part["terminal_pos"] = part["offset"] << 20
-    maker._write_log(lake, features, Kind.FEATURE, "features")
+    maker._write_log(lake, features, Kind.SCORED, "features")
     if length(label_log):
         maker._write_log(lake, label_log, Kind.LABEL, "label_log")
 

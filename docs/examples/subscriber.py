@@ -18,5 +18,5 @@ while True:
     message = consumer.poll(1.0)
     if message is not None and message.error() is None:
         decision = json.loads(message.value())
-        sys.stdout.write(f"{decision['transaction_id']} {decision['decision']} {decision.get('score')}\n")
+        sys.stdout.write(f"{decision['event_id']} {decision['decision']} {decision.get('score')}\n")
         sys.stdout.flush()

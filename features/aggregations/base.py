@@ -37,6 +37,8 @@ class Op(IntEnum):
     QUANTILE = 12
     TOP_SHARE = 13
     DECAYED_SUM = 14
+    SAME_AS_LAST = 15
+    FIRST_SEEN = 16
 
 
 class Aggregation(ABC):
@@ -44,8 +46,10 @@ class Aggregation(ABC):
 
     `in_tiles` says that the tiles of a sawtooth window keep it. `kept_over` names the kinds of window it can
     be kept over, None for no window at all; `replaces` says whether a row's value can be taken back;
-    `of_item` that it is of the view's item, not of its measure. `width` is the number of columns it makes,
-    0 for one of the feature's own name; `reach_ms` how long a row may count that no window bounds.
+    `of_item` that it is of an item, not of a measure, `of_rows` that it is of neither; `of_before` that it
+    compares a row with those before it. `width` is the number
+    of columns it makes, 0 for one of the feature's own name; `reach_ms` how long a row may count that no
+    window bounds.
     """
 
     op: ClassVar[Op]
@@ -54,6 +58,8 @@ class Aggregation(ABC):
     kept_over: ClassVar[frozenset[Kept | None]] = WINDOWS
     replaces: ClassVar[bool] = False
     of_item: ClassVar[bool] = False
+    of_rows: ClassVar[bool] = False
+    of_before: ClassVar[bool] = False
     width: int = 0
     reach_ms: int = 0
 

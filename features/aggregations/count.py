@@ -23,6 +23,7 @@ class Count(Aggregation):
     in_tiles = True
     unit = "rows"
     replaces = True
+    of_rows = True
 
     def prepare(self, value: int) -> State:
         return (1,)

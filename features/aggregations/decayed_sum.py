@@ -19,10 +19,10 @@ Source: forward decay (Cormode, Shkapenyuk, Srivastava and Xu, ICDE 2009), with 
 import math
 
 import numpy as np
-from numba import njit
 
 from contracts.errors import ConfigError
 from features.aggregations.base import NO_WINDOW, Aggregation, Op, State
+from features.compiled import compiled_part
 
 HALF_LIVES = 20
 FRACTION_BITS = 40
@@ -85,7 +85,7 @@ class DecayedSum(Aggregation):
         return math.fsum(value * 0.5 ** ((at_ms - ms) / self.half_life_ms) for ms, value in pairs)
 
 
-@njit(cache=True)
+@compiled_part()
 def growth(rest_ms: int, half_life_ms: int) -> float:
     """Return 2^(rest_ms / half_life_ms), `rest_ms` from 0 to the half-life, by the page's product."""
     product, rest = 1.0, rest_ms
@@ -99,7 +99,7 @@ def growth(rest_ms: int, half_life_ms: int) -> float:
     return product
 
 
-@njit(cache=True)
+@compiled_part()
 def scaled(value: float, doublings: int) -> float:
     """Return value * 2^doublings, correctly rounded."""
     return math.ldexp(value, min(max(doublings, -4000), 4000))

@@ -42,6 +42,7 @@ class SinceFirst(First):
 
     op = Op.SINCE_FIRST
     unit = "ms"
+    of_rows = True
 
     def since(self, state: State | None, at_ms: int) -> float:
         """Return the age at `at_ms`; null when there was no row."""

@@ -43,6 +43,7 @@ class SinceLast(Last):
 
     op = Op.SINCE_LAST
     unit = "ms"
+    of_rows = True
 
     def since(self, state: State | None, at_ms: int) -> float:
         """Return the age at `at_ms`; null when there was no row."""

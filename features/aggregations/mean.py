@@ -3,7 +3,7 @@
 State: count n and sum S.
 Formula: float64(S) / float64(n).
 Empty: null.
-Bound: S stays under 2^63.
+Bound: |S| stays under 2^63.
 Error: S and the quotient are each rounded once.
 Order: any order of the rows gives the same bits.
 Source: the arithmetic mean.

@@ -14,10 +14,9 @@ Source: log-linear buckets as of HDR Histogram (Tene, 2012); relative error of a
 DDSketch (Masson, Rim and Lee, VLDB 2019).
 """
 
-from numba import njit
-
 from contracts.errors import ConfigError
 from features.aggregations.base import NULL, TILES, Aggregation, Op, State
+from features.compiled import compiled_part
 
 BUCKETS = 2048  # numbers of buckets stay under it
 _BITS = 5
@@ -72,7 +71,7 @@ class Quantile(Aggregation):
         raise AssertionError("a rank is within the rows")
 
 
-@njit(cache=True)
+@compiled_part()
 def bucket_of(value: int) -> int:
     """Return the number of the bucket that holds `value`."""
     e = 0
@@ -81,7 +80,7 @@ def bucket_of(value: int) -> int:
     return (e << _BITS) + (value >> e)
 
 
-@njit(cache=True)
+@compiled_part()
 def middle_of(bucket: int) -> float:
     """Return the middle of the values of a bucket."""
     e = max((bucket >> _BITS) - 1, 0)
@@ -89,7 +88,7 @@ def middle_of(bucket: int) -> float:
     return float(2 * least + (1 << e) - 1) / 2.0
 
 
-@njit(cache=True)
+@compiled_part()
 def rank_of(rows: int, per_mille: int) -> int:
     """Return which row, counted from 1 by value, is the quantile."""
     return max(1, (rows * per_mille + 999) // 1000)

@@ -3,8 +3,8 @@
 State: count n, sum S and sum of squares Q.
 Formula: sqrt(float64(n*Q - S*S)) / float64(n), where n*Q - S*S is an exact integer, rounded once.
 Empty: null; one row: 0.
-Bound: n times the largest value stays under 2^63 (the integer then has at most 126 bits; Q is kept as two
-64-bit words). Values are not negative.
+Bound: n times the largest absolute value stays under 2^63 (the integer then has at most 126 bits; Q is kept
+as two 64-bit words).
 Error: three roundings: of the integer, of the root, of the quotient.
 Order: any order of the rows gives the same bits.
 Source: the textbook formula of the sum of squares, which is exact on integers.
@@ -13,9 +13,9 @@ Source: the textbook formula of the sum of squares, which is exact on integers.
 import math
 
 import numpy as np
-from numba import njit
 
 from features.aggregations.base import NULL, Aggregation, Op, State
+from features.compiled import compiled_part
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -48,7 +48,7 @@ class Std(Aggregation):
         return math.sqrt(float(count * squares - total * total)) / float(count)
 
 
-@njit(cache=True, inline="always")
+@compiled_part(inline="always")
 def multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the 128-bit product as (high, low) words."""
     a_low, a_high = a & _LOW, a >> _32
@@ -60,7 +60,14 @@ def multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return high, (other << _32) | (low & _LOW)
 
 
-@njit(cache=True, inline="always")
+@compiled_part(inline="always")
+def square(value: int) -> tuple[np.uint64, np.uint64]:
+    """Return a number's square as (high, low) words."""
+    size = np.uint64(abs(value))
+    return multiply(size, size)
+
+
+@compiled_part(inline="always")
 def add(high: np.uint64, low: np.uint64, high2: np.uint64, low2: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the sum of two 128-bit numbers."""
     total = low + low2
@@ -68,7 +75,7 @@ def add(high: np.uint64, low: np.uint64, high2: np.uint64, low2: np.uint64) -> t
     return high + high2 + carry, total
 
 
-@njit(cache=True)
+@compiled_part()
 def as_float(high: np.uint64, low: np.uint64) -> float:
     """Return the 128-bit number rounded once, to the nearest float64 and ties to even."""
     if high == _ZERO:
@@ -89,10 +96,10 @@ def as_float(high: np.uint64, low: np.uint64) -> float:
     return float(float(top) * 2.0 ** float(shift))
 
 
-@njit(cache=True)
+@compiled_part()
 def finalise_std(count: int, total: int, squares_low: np.uint64, squares_high: np.uint64) -> float:
     """Return what `Std.finalise` does, from the words of a tile."""
-    n, s = np.uint64(count), np.uint64(total)
+    n, s = np.uint64(count), np.uint64(abs(total))
     high, low = multiply(n, np.uint64(squares_low))
     high += n * np.uint64(squares_high)
     minus_high, minus_low = multiply(s, s)

@@ -1,9 +1,9 @@
-"""Sum: the values added up, in minor units.
+"""Sum: the values added up.
 
 State: the sum S.
 Formula: float64(S).
 Empty: 0.
-Bound: S stays under 2^63; it is exact as a float to 2^53 and rounded once beyond.
+Bound: |S| stays under 2^63; it is exact as a float to 2^53 and rounded once beyond.
 Error: none in the state.
 Order: any order of the rows gives the same bits.
 Source: plain adding of integers.

@@ -20,21 +20,19 @@ def command() -> None:
 
     SIGTERM or Ctrl-C reads what is already published, writes it and stops.
     """
-    from prometheus_client import CollectorRegistry
-
-    from headrace import environment, memory, stopping, telemetry
+    from features.project.running import project_of_process
+    from headrace.worker import working
+    from runtime import environment, slots
     from streams.archive.archive import Archive
     from streams.archive.metrics import ArchiveMetrics
     from streams.archive.settings import ArchiveSettings
 
     run = environment.current_run()
-    settings = environment.settings_of(ArchiveSettings)
-    telemetry.configure("archive", settings.log_level)
-    telemetry.log_settings(settings)
-    is_stopping = stopping.on_signals()
-    registry = CollectorRegistry()
+    settings = slots.with_member(environment.settings_of(ArchiveSettings), run.home / "slots", "archive")
     os.nice(LESS_URGENT)
-    archive = Archive(settings, ArchiveMetrics(registry))
-    memory.settle()
-    telemetry.serve_metrics(run, "archive", registry, settings.metrics_port)
-    archive.run(is_stopping)
+    with working("archive", run, settings, guard="archive") as worker:
+        archive = Archive(
+            project_of_process().pipeline, settings, ArchiveMetrics(worker.registry), worker.health
+        )
+        worker.ready()
+        archive.run(worker.is_stopping)

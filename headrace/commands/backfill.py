@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from headrace.params import ENTITY, OUTPUT
+
 EXAMPLE = """
 \b
 Examples:
@@ -18,10 +20,11 @@ Examples:
   headrace backfill --dask tcp://10.0.0.1:8786         on a Dask cluster that shares the lake's folder
 """
 EXIT_MISMATCH = 1
+EXIT_HOLES = 8  # nothing differs, and the run is known to have lost records
 
 
 @click.command(name="backfill", epilog=EXAMPLE)
-@click.option("--entity", type=click.Choice(["customer", "terminal"]), help="Only this one (default: all).")
+@click.option("--entity", type=ENTITY, help="Only this one (default: all).")
 @click.option(
     "--compare", is_flag=True, help="Compare every row with the feature log; exit 1 on a difference."
 )
@@ -39,9 +42,7 @@ EXIT_MISMATCH = 1
 @click.option(
     "--memory-mb", default=512, show_default=True, type=click.IntRange(64), help="For sorting, a task."
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here, - for stdout."
-)
+@click.option("--json", "json_file", type=OUTPUT, help="Write the report here, - for stdout.")
 def command(
     entity: str | None, compare: bool, warm: bool, seed_from: Path | None, wait_s: float, no_write: bool,
     workers: int | None, dask: str, memory_mb: int, json_file: Path | None,
@@ -61,11 +62,11 @@ def command(
     that run's whole lake. Told are the offsets of its topics up to which that goes; send this run what comes
     after them. A seeded run whose code has new definitions needs this once more before --warm.
     """
-    from features.catalog import ENTITIES
-    from headrace.environment import current_run
-    from inference.backfill.executors import executor
-    from inference.backfill.run import Options, backfill
-    from inference.lake.lake import Lake
+    from features.project.running import project_of_process
+    from inference.offline.backfill.executors import executor
+    from inference.offline.backfill.run import Options, backfill
+    from inference.offline.lake.lake import Lake
+    from runtime.environment import current_run
 
     processes = workers or len(os.sched_getaffinity(0))
     options = Options(compare=compare, write=not no_write, memory_mb=memory_mb)
@@ -77,24 +78,31 @@ def command(
     if warm:
         _warm(entity, options, executor(processes, dask), wait_s, json_file)
         return
-    chosen = [known for known in ENTITIES if entity in (None, known.name)]
+    chosen = [known for known in project_of_process().entities if entity in (None, known.name)]
     found = backfill(Lake(current_run().lake), chosen, options, executor(processes, dask), _tell)
     report = found.as_dict()
     _tell_result(report, json_file, _lines(report, compare))
     if found.mismatches:
         sys.exit(EXIT_MISMATCH)
+    if compare and found.holes:
+        sys.exit(EXIT_HOLES)
 
 
 def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: Path | None) -> None:
-    from headrace import environment
+    from features.project.running import project_of_process
     from headrace import warm as hand_over
-    from inference.lake.lake import Lake
+    from headrace.run_project import adopt_project
+    from inference.offline.lake.lake import Lake
+    from runtime import environment
     from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
-    stages = [name for name in hand_over.ORDER if entity in (None, name)]
-    found = hand_over.warm(stages, settings, Lake(run.lake), options, on, wait_s, _tell)
+    project = project_of_process()
+    stages = [name for name in project.pipeline.chain.names if entity in (None, name)]
+    place = hand_over.Place(project, settings, Lake(run.lake), wait_s)
+    found = hand_over.warm(stages, place, options, on, _tell)
+    adopt_project(run)
     lines = [
         f"{name}: {f'{part.keys:,} keys handed over' if part.changed else 'nothing to do'}"
         for name, part in found.items()
@@ -103,18 +111,22 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
 
 
 def _seed(old: Path, options: Any, on: Any, json_file: Path | None) -> None:
-    from headrace import environment
+    from features.project.running import project_of_process
     from headrace import seed as seeding
-    from inference.lake.lake import Lake
+    from headrace.run_project import adopt_project
+    from inference.offline.lake.lake import Lake
+    from runtime import environment
     from streams.stage.settings import StageSettings
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
-    made = seeding.seed(old, seeding.Into(Lake(run.lake), settings), options, on, _tell)
+    into = seeding.Into(project_of_process(), Lake(run.lake), settings)
+    made = seeding.seed(old, into, options, on, _tell)
+    adopt_project(run)
     lines = [f"{name}: begins after {rows:,} rows" for name, rows in made.rows.items()]
-    for what, before in (("payments", made.bounds.raw_before), ("labels", made.bounds.labels_before)):
+    for what, before in made.bounds.raw_before.items():
         offsets = ", ".join(f"{partition}@{offset}" for partition, offset in before.items()) or "none"
-        lines.append(f"send this run the {what} from offsets {offsets} of that run on")
+        lines.append(f"send this run the records of {what} from offsets {offsets} of that run on")
     _tell_result(made, json_file, lines)
 
 
@@ -149,9 +161,14 @@ def _lines(report: dict[str, Any], compare: bool) -> list[str]:
     if compare:
         lines.append(f"rows of the log that differ from their raw record: {report['facts_differing']:,}")
         total = report["mismatches"]
-        lines.append(
-            "backfill = stream, bit for bit" if not total else f"{total:,} MISMATCHES, nothing published"
-        )
+        equal = "backfill = stream, bit for bit"
+        if report["holes"]:
+            lines += [f"HOLE {hole}" for hole in report["holes"]]
+            equal = (
+                "backfill = stream in what is left; the input has holes, and"
+                f" {report['records_lost']:,} archived records never came out of the stream"
+            )
+        lines.append(equal if not total else f"{total:,} MISMATCHES, nothing published")
     return lines
 
 

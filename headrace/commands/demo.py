@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from headrace.params import OUTPUT
+
 EXAMPLE = """
 \b
 Examples:
   headrace demo
   headrace demo --input payments.parquet --labels labels.parquet --json summary.json
-  headrace demo --hostile 0.05 --redis-outage 20 --redis-flush --kafka-restart
+  headrace demo --malformed 0.05 --redis-outage 20 --redis-flush --kafka-restart
 """
 # Of a generated workload more is history, which a model needs, and half of the rest shows latency.
 GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
@@ -26,14 +28,14 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option(
     "--partitions", default=1, show_default=True, help="Of each topic; one worker a kind needs one."
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the summary here.")
-@click.option("--hostile", default=0.0, type=click.FloatRange(0, 0.5), help="Share of broken records.")
+@click.option("--json", "json_file", type=OUTPUT, help="Write the summary here.")
+@click.option("--malformed", default=0.0, type=click.FloatRange(0, 0.5), help="Share of broken records.")
 @click.option("--redis-outage", default=0.0, type=click.FloatRange(0, 300), help="Stop Redis for S seconds.")
 @click.option("--redis-flush", is_flag=True, help="Empty Redis while payments come.")
 @click.option("--kafka-restart", is_flag=True, help="Restart Kafka while payments come.")
 def command(
     input_file: Path | None, labels_file: Path | None, workload: str, events: int | None, rate: float,
-    partitions: int, json_file: Path | None, hostile: float, redis_outage: float, redis_flush: bool,
+    partitions: int, json_file: Path | None, malformed: float, redis_outage: float, redis_flush: bool,
     kafka_restart: bool,
 ) -> None:  # fmt: skip
     """Bring servers and workers up, replay history, train, score live payments, and count.
@@ -51,7 +53,7 @@ def command(
     if labels_file is not None and input_file is None:
         raise click.UsageError("--labels belongs to --input")
     faults = Faults(
-        hostile_ratio=hostile,
+        malformed_ratio=malformed,
         redis_outage_s=redis_outage,
         redis_flush=redis_flush,
         kafka_restart=kafka_restart,

@@ -5,6 +5,9 @@ from typing import Any
 
 import click
 
+from headrace.groups import NearestGroup
+from headrace.printing import say, say_json
+
 EXAMPLE = """
 \b
 Examples:
@@ -16,27 +19,39 @@ TOPIC = click.option("--topic", type=click.Choice(["transactions", "labels"]), h
 CODE = click.option("--code", default="", help="Only this code, as E_DECODE_JSON.")
 
 
-@click.group(name="dlq", epilog=EXAMPLE)
+@click.group(name="dlq", cls=NearestGroup, epilog=EXAMPLE)
 def command() -> None:
     """List, show and replay dead letters: records that broke their contract."""
 
 
-@command.command(name="list", epilog="Example: headrace dlq list --topic labels --json")
+@command.command(name="list", epilog="Example: headrace dlq list --topic labels --key c17 --json")
 @TOPIC
 @CODE
+@click.option("--key", help="Only records with this key, as c17.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_letters(topic: str | None, code: str, limit: int, as_json: bool) -> None:
-    """List dead letters, one line each, with their origin, code and reason."""
-    from itertools import islice
+def list_letters(topic: str | None, code: str, key: str | None, limit: int, as_json: bool) -> None:
+    """List dead letters, one line each, newest last, then how many there are of each code.
 
-    rows = [_row(letter) for letter in islice(_dead_letters().letters(_topics(topic), code), limit)]
+    Times are those of the refused records, UTC. Texts are printed with what could move a cursor escaped.
+    """
+    from collections import Counter
+
+    wanted = None if key is None else key.encode()
+    found = _dead_letters().letters(_topics(topic), code)
+    letters = [letter for letter in found if wanted is None or letter.key == wanted]
+    rows = [_row(letter) for letter in letters[-limit:]]
     if as_json:
-        _print_json(rows)
+        say_json(rows)
         return
+    if rows:
+        say(f"{'time (UTC)':20} {'origin':28} {'code':22} reason")
     for row in rows:
-        click.echo(f"{row['origin']:28} {row['code']:22} {row['reason']}")
-    click.echo(f"{len(rows)} dead letters" if rows else "no dead letters")
+        say(f"{_time(row['timestamp_ms']):20} {row['origin']:28} {row['code']:22} {row['reason']}")
+    for name, count in Counter(letter.code for letter in letters).most_common():
+        say(f"{count:,} {name}")
+    shown = f" ({len(rows)} shown; --limit shows more)" if len(rows) < len(letters) else ""
+    say(f"{len(letters):,} dead letters{shown}" if letters else "no dead letters")
 
 
 @command.command(epilog="Example: headrace dlq show transactions/3/1042 --bytes")
@@ -54,10 +69,10 @@ def show(origin: str, with_bytes: bool, as_json: bool) -> None:
     if with_bytes:
         row |= {"key": _text(letter.key), "value": _text(letter.value)}
     if as_json:
-        _print_json(row)
+        say_json(row)
         return
     for name, value in row.items():
-        click.echo(f"{name:14} {value}")
+        say(f"{name:14} {value}")
 
 
 @command.command(epilog="Example: headrace dlq replay transactions/3/1042")
@@ -65,36 +80,43 @@ def show(origin: str, with_bytes: bool, as_json: bool) -> None:
 @TOPIC
 @CODE
 @click.option("--dry-run", is_flag=True, help="Judge only; publish nothing.")
+@click.option("--again", is_flag=True, help="Also what was replayed before; past 24 hours it counts twice.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def replay(origins: tuple[str, ...], topic: str | None, code: str, dry_run: bool, as_json: bool) -> None:
-    """Publish the original bytes again to where they came from.
+def replay(
+    origins: tuple[str, ...], topic: str | None, code: str, dry_run: bool, again: bool, as_json: bool
+) -> None:
+    """Publish the original bytes again to where they came from, each letter once.
 
-    What the present contract would refuse again is not published; it is listed with its code, and the exit
-    code is 3. Name letters by origin, or choose them by --topic and --code.
+    What the present contract would refuse again, or was replayed before (the run keeps a ledger), is not
+    published; it is listed with its code, and the exit code is 3. Name letters by origin, or choose them by
+    --topic and --code.
     """
+    from runtime.environment import current_run
     from streams.gate.dead_letters import Origin
+    from streams.gate.replayed import opened
 
     if not (origins or topic or code):
         raise click.UsageError("name letters by origin, or choose them by --topic or --code")
     dead = _dead_letters()
-    wanted = [Origin.parse(text) for text in origins]
+    wanted = [Origin.parse(text) for text in dict.fromkeys(origins)]
     letters = [dead.find(origin) for origin in wanted] or list(dead.letters(_topics(topic), code))
-    refusals = dead.replay(letters, int(time.time() * 1000), dry_run=dry_run)
+    with opened(current_run().home) as ledger:
+        refusals = dead.replay(letters, int(time.time() * 1000), ledger, dry_run=dry_run, again=again)
     accepted = len(letters) - len(refusals)
     if as_json:
         refused = [{"origin": str(r.origin), "code": r.code, "reason": r.reason} for r in refusals]
-        _print_json({"replayed": 0 if dry_run else accepted, "acceptable": accepted, "refused": refused})
+        say_json({"replayed": 0 if dry_run else accepted, "acceptable": accepted, "refused": refused})
     else:
         for refusal in refusals:
-            click.echo(f"{refusal.origin!s:28} {refusal.code:22} {refusal.reason}")
+            say(f"{refusal.origin!s:28} {refusal.code:22} {refusal.reason}")
         told = "would be replayed" if dry_run else "replayed"
-        click.echo(f"{accepted} {told}, {len(refusals)} would be refused again")
+        say(f"{accepted} {told}, {len(refusals)} not")
     if refusals:
         raise SystemExit(3)
 
 
 def _dead_letters() -> Any:
-    from headrace.environment import connections
+    from runtime.environment import connections
     from streams.gate.dead_letters import DeadLetters
 
     kafka, run = connections()
@@ -119,11 +141,17 @@ def _row(letter: Any) -> dict[str, Any]:
     }
 
 
+def _time(epoch_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}" if epoch_ms >= 0 else "unknown"
+
+
 def _masked(topic: str, value: bytes | None) -> str:
     """Return a JSON object's text with personal fields masked; nothing of what is not one."""
     import orjson
 
-    from contracts.verdict import versions_of
+    from features.project.running import project_of_process
 
     try:
         document = orjson.loads(value or b"")
@@ -131,18 +159,13 @@ def _masked(topic: str, value: bytes | None) -> str:
         return "(not JSON; --bytes shows it)"
     if not isinstance(document, dict):
         return "(not an object; --bytes shows it)"
-    known = {field.name: field.personal for terms in versions_of(topic) for field in terms.fields}
+    versions = project_of_process().pipeline.by_topic[topic].versions
+    known = {field.name: field.personal for terms in versions for field in terms.fields}
     return orjson.dumps(
         {name: "***" if known.get(name, True) else item for name, item in document.items()}
     ).decode()
 
 
 def _text(data: bytes | None) -> str | None:
-    """Return bytes as text that cannot move a terminal's cursor."""
-    return None if data is None else ascii(data.decode("utf-8", "backslashreplace"))[1:-1]
-
-
-def _print_json(document: Any) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(document).decode())
+    """Return bytes as text; what is not UTF-8 as escapes."""
+    return None if data is None else data.decode("utf-8", "backslashreplace")

@@ -18,10 +18,13 @@ MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--settings", is_flag=True, help="List every HEADRACE_ variable instead.")
 def command(as_json: bool, settings: bool) -> None:
-    """Check versions, servers, topics, contracts and the model; exit code 1 when something is wrong."""
+    """Check versions, servers, topics, contracts and the model; exit code 1 when something is wrong.
+
+    Where nothing was started yet, servers, run and workers are notes, and the exit code is 0.
+    """
     import msgspec
 
-    from headrace import environment
+    from runtime import environment
 
     if settings:
         for name, about in environment.known().items():

@@ -12,8 +12,8 @@ Example:
 @click.command(name="down", epilog=EXAMPLE)
 def command() -> None:
     """Stop the workers of a running `up`, then Kafka and Redis; .headrace/ stays as it is."""
-    from headrace import environment
     from headrace.deployment import stop_everything
+    from runtime import environment
 
     stopped = stop_everything(environment.root())
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

@@ -1,10 +1,11 @@
 """`headrace explain`: one decision with everything it was made of."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from headrace.printing import say, say_json
 
 EXAMPLE = """
 \b
@@ -13,30 +14,34 @@ Examples:
   headrace explain t872001 --json
 """
 TOP = 8
+OTHERS_SHOWN = 10
 
 
 @click.command(name="explain", epilog=EXAMPLE)
-@click.argument("prediction_or_transaction_id")
+@click.argument("prediction_or_event_id")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(prediction_or_transaction_id: str, as_json: bool) -> None:
+def command(prediction_or_event_id: str, as_json: bool) -> None:
     """Explain the decision on a payment, from the run's lake and registry; no server needs to run.
 
-    Personal fields are masked.
+    Of several decisions on one event id the newest is explained, and the others are named with the
+    prediction_id by which to ask for each. Personal fields are masked.
     """
     import msgspec
-    import orjson
 
-    from headrace.environment import current_run
-    from inference.lake.lake import Lake
+    from inference.offline.lake.known_losses import words
+    from inference.offline.lake.lake import Lake
+    from inference.offline.replay.explain import explain
     from inference.release.registry import Registry
-    from inference.replay.explain import explain
+    from runtime.environment import current_run
 
     run = current_run()
-    found = msgspec.to_builtins(explain(Lake(run.lake), Registry(run.models), prediction_or_transaction_id))
+    found = msgspec.to_builtins(explain(Lake(run.lake), Registry(run.models), prediction_or_event_id))
     if as_json:
-        sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
+        found["holes"] = words(Lake(run.lake))
+        say_json(found)
     else:
-        click.echo("\n".join(lines(found)))
+        say(*lines(found))
+        say(*(f"HOLE in what the run read: {hole}" for hole in words(Lake(run.lake))))
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -45,17 +50,14 @@ def lines(found: dict[str, Any]) -> list[str]:
     score = f"score {said['score']:.4f}" if said.get("score") is not None else "not scored"
     lines = [
         f"{said['decision'].upper()} by {said['decided_by']}, {score} ({said['risk_band']})",
-        f"  prediction {said['prediction_id']} of transaction {said['transaction_id']}",
+        f"  prediction {said['prediction_id']} of event {said['event_id']}",
         f"  payment    {_time(said['event_time'])}",
-        f"  keys       customer {said['customer_id']}, terminal {said['terminal_id']}",
+        f"  keys       {_keys(said)}",
         f"  place      {said['source']['topic']}/{said['source']['partition']}@{said['source']['offset']}",
     ]
     if found["payment"]:
         lines.append(f"  raw event  {found['payment']}")
-    lines += [
-        f"  label      {row['label']} from {row['source']}, known {_time(row['label_time'])}"
-        for row in found["labels"]
-    ]
+    lines += [f"  label      {_label(row)}, known {_time(row['known_ms'])}" for row in found["labels"]]
     if said["degraded"]:
         lines.append(f"  degraded   {', '.join(said['degraded_why'])}")
     policy = found["policy"]
@@ -69,7 +71,31 @@ def lines(found: dict[str, Any]) -> list[str]:
     hits = [rule for rule in said["rules"] if rule["outcome"] != "no_hit"]
     lines.append(f"rules: {len(said['rules'])} asked, {len(hits)} answered other than no_hit")
     lines += [f"  {rule['id']} v{rule['version']}: {rule['outcome']}" for rule in hits]
-    return lines + _features(found) + _otherwise(found)
+    return lines + _features(found) + _otherwise(found) + _others(found)
+
+
+def _others(found: dict[str, Any]) -> list[str]:
+    """Name the other decisions on the event id, each as the command that explains it."""
+    said, others = found["prediction"], found["others"]
+    if not others:
+        return []
+    which = "newest" if all(said["scored_at"] >= other["scored_at"] for other in others) else "one asked for"
+    title = f"{len(others):,} more with event id {said['event_id']}; above is the {which}"
+    lines = [title + (f"; the newest {OTHERS_SHOWN} of them:" if len(others) > OTHERS_SHOWN else ":")]
+    for other in others[:OTHERS_SHOWN]:
+        who = "the same keys" if other["keys"] == said["keys"] else _keys(other)
+        when = _time(other["event_time"])
+        lines.append(f"  headrace explain {other['prediction_id']}  {other['decision']}, {who}, {when}")
+    return lines
+
+
+def _label(row: dict[str, Any]) -> str:
+    own = ", ".join(f"{name} {value}" for name, value in row.items() if name not in ("positive", "known_ms"))
+    return f"{'positive' if row['positive'] else 'not positive'}{' (' + own + ')' if own else ''}"
+
+
+def _keys(said: dict[str, Any]) -> str:
+    return ", ".join(f"{entity} {key or 'without'}" for entity, key in said["keys"].items())
 
 
 def _otherwise(found: dict[str, Any]) -> list[str]:
@@ -92,8 +118,12 @@ def _otherwise(found: dict[str, Any]) -> list[str]:
 def _model(found: dict[str, Any]) -> list[str]:
     if found["model"] is None:
         return [f"model: none ({found['model_why']})"]
-    review, decline = (found["model"]["thresholds"][name] for name in ("review", "decline"))
-    return [f"model: {found['model']['id']}, review from {review:.4f}, decline from {decline:.4f}"]
+    limits = ", ".join(f"{name} from {limit:.4f}" for name, limit in found["model"]["thresholds"].items())
+    lines = [f"model: {found['model']['id']}, {limits}"]
+    unmet = found["model"]["nulls_never_met"]
+    if unmet:
+        lines.append(f"  null here and never in training, so taken as most events are: {', '.join(unmet)}")
+    return lines
 
 
 def _features(found: dict[str, Any]) -> list[str]:

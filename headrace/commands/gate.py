@@ -16,20 +16,20 @@ def command() -> None:
 
     SIGTERM or Ctrl-C finishes what was taken and stops. Exit code 70-79: start again.
     """
-    from prometheus_client import CollectorRegistry
-
-    from headrace import environment, memory, stopping, telemetry
+    from features.project.running import project_of_process
+    from headrace.worker import working
+    from runtime import environment, slots, standby
+    from runtime.personal_keys import keys_for
     from streams.gate.metrics import GateMetrics
     from streams.gate.settings import GateSettings
     from streams.gate.worker import GateWorker
 
+    standby.await_turn()
     run = environment.current_run()
-    settings = environment.settings_of(GateSettings)
-    telemetry.configure("gate", settings.log_level)
-    telemetry.log_settings(settings)
-    is_stopping = stopping.on_signals()
-    registry = CollectorRegistry()
-    worker = GateWorker(settings, GateMetrics(registry))
-    memory.settle()
-    telemetry.serve_metrics(run, "gate", registry, settings.metrics_port)
-    worker.run(is_stopping)
+    settings = slots.with_member(environment.settings_of(GateSettings), run.home / "slots", "gate")
+    with working("gate", run, settings, guard="gate") as worker:
+        pipeline = project_of_process().pipeline
+        keys = keys_for(pipeline, run)
+        gate = GateWorker(pipeline, settings, GateMetrics(worker.registry), worker.health, keys)
+        worker.ready()
+        gate.run(worker.is_stopping)

@@ -23,34 +23,24 @@ def command(to_the_end: bool) -> None:
     """
     import os
 
-    from prometheus_client import CollectorRegistry
-
-    from headrace import environment, memory, stopping, telemetry
     from headrace.release_commands import registry as run_registry
     from headrace.training_process import ChildTrainer
-    from inference.learner.metrics import LearnerMetrics
-    from inference.learner.registry_models import RegistryModels
-    from inference.learner.settings import LearnerSettings
-    from inference.learner.worker import LearnerWorker
-    from inference.release.settings import GateSettings
+    from headrace.worker import working
+    from inference.learning.metrics import LearnerMetrics
+    from inference.learning.registry_models import RegistryModels
+    from inference.learning.settings import LearnerSettings
+    from inference.learning.worker import LearnerWorker
+    from inference.release.settings import ReleaseGateSettings
+    from runtime import environment
 
     run = environment.current_run()
     settings = environment.settings_of(LearnerSettings, folder=run.home / "learner")
-    telemetry.configure("learn", settings.log_level)
-    telemetry.log_settings(settings)
-    is_stopping = stopping.on_signals()
-    registry = CollectorRegistry()
     os.nice(10)  # where cores are few, decisions go first
-    trainer = ChildTrainer(run.logs, settings.retrain.settle_s)
-    models = RegistryModels(run_registry(follow=False), environment.settings_of(GateSettings))
-
-    def ready() -> None:
-        memory.settle()
-        telemetry.serve_metrics(run, "learn", registry, settings.metrics_port)
-
-    try:
-        LearnerWorker(settings, LearnerMetrics(registry), trainer, models).run(
-            is_stopping, ready, to_the_end=to_the_end
-        )
-    finally:
-        trainer.close()
+    with working("learn", run, settings, guard="learn") as worker:
+        trainer = ChildTrainer(run.logs, settings.retrain.settle_s)
+        models = RegistryModels(run_registry(follow=False), environment.settings_of(ReleaseGateSettings))
+        try:
+            learner = LearnerWorker(settings, LearnerMetrics(worker.registry), trainer, models, worker.health)
+            learner.run(worker.is_stopping, worker.ready, to_the_end=to_the_end)
+        finally:
+            trainer.close()

@@ -22,14 +22,15 @@ def command(once: bool, adopt: bool) -> None:
     One a folder; `headrace up` runs it where MLflow is the registry. While MLflow does not answer, the folder
     and the models in service stay as they are. SIGTERM or Ctrl-C stops it.
     """
-    from prometheus_client import CollectorRegistry
-
     from contracts.errors import ConfigError
-    from headrace import environment, stopping, telemetry
+    from headrace import telemetry
+    from headrace.worker import working
     from inference.release import mirror
     from inference.release.mlflow_store import MlflowStore
     from inference.release.registry_store import FolderStore
     from inference.release.settings import MirrorSettings
+    from runtime import environment
+    from runtime.watched import Watched
 
     run, settings = environment.current_run(), environment.settings_of(MirrorSettings)
     if not settings.models_mlflow:
@@ -49,9 +50,8 @@ def command(once: bool, adopt: bool) -> None:
     if once:
         click.echo(f"revision {follower.follow().revision} is in {settings.models}")
         return
-    telemetry.log_settings(settings)
-    registry = CollectorRegistry()
-    watch = mirror.MirrorWatch(follower, mirror.MirrorMetrics(registry))
-    is_stopping = stopping.on_signals()
-    telemetry.serve_metrics(run, "mirror", registry, settings.metrics_port)
-    watch.run(is_stopping, settings.look_ms / 1000)
+    with working("mirror", run, settings) as worker:
+        metrics = mirror.MirrorMetrics(worker.registry)
+        watch = mirror.MirrorWatch(follower, metrics, Watched("mirror", worker.health, metrics.watch))
+        worker.ready()
+        watch.run(worker.is_stopping, settings.look_ms / 1000)

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from headrace.groups import NearestGroup
+from headrace.printing import say, warn
 from headrace.release_commands import JSON, audit, line, promote, registry, retire, rollback, show_json
 
 EXAMPLE = """
@@ -15,7 +17,7 @@ Examples:
 """
 
 
-@click.group(name="models", epilog=EXAMPLE)
+@click.group(name="models", cls=NearestGroup, epilog=EXAMPLE)
 def command() -> None:
     """List, show, compare, promote and roll back the run's models; no server needs to run."""
 
@@ -32,9 +34,9 @@ def list_models(as_json: bool) -> None:
         show_json(entries)
         return
     for entry in entries:
-        click.echo(line(entry))
+        say(line(entry))
     if not entries:
-        click.echo("no models yet; `headrace train` makes one")
+        say("no models yet; `headrace train` makes one")
 
 
 @command.command()
@@ -52,7 +54,7 @@ def show(version_id: str, as_json: bool) -> None:
         show_json({"id": entry.id, "stage": entry.stage, "sha256": entry.sha256, "metrics": entry.metrics,
                 "name": entry.name, "version": entry.version, "manifest": manifest})  # fmt: skip
         return
-    click.echo(line(entry))
+    say(line(entry))
     for key in (
         "thresholds",
         "data",
@@ -62,10 +64,10 @@ def show(version_id: str, as_json: bool) -> None:
         "lock_hash",
         "data_hash",
     ):
-        click.echo(f"  {key}: {manifest.get(key)}")
+        say(f"  {key}: {manifest.get(key)}")
     for key, value in entry.metrics.items():
         if key != "reliability":
-            click.echo(f"  {key}: {value}")
+            say(f"  {key}: {value}")
 
 
 @command.command()
@@ -76,22 +78,22 @@ def reproduce(version_id: str, as_json: bool) -> None:
 
     Example: headrace models reproduce fraud/0002-1a2b3c4d
     """
-    from headrace.environment import current_run
     from headrace.training_data import profiles
-    from inference.lake.lake import Lake
     from inference.models.provenance import Provenance
-    from inference.training.reproduce import reproduce as train_again
+    from inference.offline.lake.lake import Lake
+    from inference.offline.training.reproduce import reproduce as train_again
+    from runtime.environment import current_run
 
     run, models = current_run(), registry()
     entry, lake = models.find(version_id), Lake(run.lake)
-    found = train_again(entry.id, models.manifest(entry), lake, profiles(run.home, lake), Provenance.of())
+    found = train_again(entry.id, models.manifest(entry), lake, profiles(run, lake), Provenance.of())
     if as_json:
         show_json(found)
     else:
         for name, equal in found.files.items():
-            click.echo(f"{name:18} {'equal' if equal else 'DIFFERS'}")
+            say(f"{name:18} {'equal' if equal else 'DIFFERS'}")
         for name, (then, now) in found.inputs.items():
-            click.echo(f"  {name}: {then or '(none)'} then, {now or '(none)'} now")
+            say(f"  {name}: {then or '(none)'} then, {now or '(none)'} now")
     sys.exit(0 if found.equal else 1)
 
 
@@ -105,25 +107,28 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
 
     Example: headrace models compare fraud/0002-1a2b3c4d champion
     """
-    from headrace.environment import current_run
     from headrace.training_data import profiles
-    from inference.lake.lake import Lake
+    from inference.offline.lake.lake import Lake
+    from inference.offline.training import compare as comparing
+    from inference.offline.training import training_set
     from inference.release.promotion import side
-    from inference.training import compare as comparing
-    from inference.training import training_set
+    from runtime.environment import current_run
 
     run, models = current_run(), registry()
     lake = Lake(run.lake)
     sides = [side(models, models.find(name)) for name in (version_id, other_id)]
-    data = training_set.build(lake, profiles(run.home, lake), training_set.newest_ms(lake))
+    data = training_set.build(lake, profiles(run, lake), training_set.newest_ms(lake))
     found = comparing.compare(data, sides[0], sides[1], from_ms)
     if as_json:
         show_json(found)
         return
     for name, figures in found.versions.items():
-        click.echo(f"{name}  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}")
+        say(f"{name}  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}")
+    for name, rows in found.learnt.items():
+        if rows:
+            warn(f"{name} has learnt {rows:,} of these payments: its figures flatter it")
     low, high = found.gain["gain_95_percent"]
-    click.echo(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} payments")
+    say(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} payments")
 
 
 for released in (promote, rollback, retire, audit):

@@ -1,19 +1,23 @@
 """`headrace policy`: check a decision policy, see what it would change, put it in force."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from headrace.groups import NearestGroup
+from headrace.printing import say, say_json
+from headrace.release_commands import WHY, change
+
 EXAMPLE = """
 \b
 Examples:
   headrace policy check policy.yaml
   headrace policy dry-run policy.yaml --from 2018-05-01T00:00:00Z
-  headrace policy thresholds --cards-a-day 50
-  headrace policy activate policy.yaml
+  headrace policy thresholds --cases-a-day 50
+  headrace policy activate policy.yaml --why "fewer reviews at night"
+  headrace policy rollback --why "too many reviews"
 """
 FILE = click.argument("file", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -21,7 +25,7 @@ FROM = click.option("--from", "begin", default="", help="Payments from this even
 TO = click.option("--to", "end", default="", help="Payments before this event time, RFC 3339.")
 
 
-@click.group(name="policy", epilog=EXAMPLE)
+@click.group(name="policy", cls=NearestGroup, epilog=EXAMPLE)
 def command() -> None:
     """Check, try and put in force the policy that turns scores and rules into decisions."""
 
@@ -38,10 +42,11 @@ def check(file: Path, as_json: bool) -> None:
     declared = read_policy(file)
     found = {"sha256": declared.sha256, "policy": msgspec.to_builtins(declared.policy)}
     if as_json:
-        _print_json(found)
+        say_json(found)
     else:
         policy = declared.policy
-        click.echo(f"{policy.name} version {policy.version} may be put in force; sha256 {declared.sha256}")
+        say(f"{policy.name} version {policy.version} may be put in force; sha256 {declared.sha256}")
+        say(*_rules(policy))
 
 
 @command.command(name="dry-run", epilog="Example: headrace policy dry-run policy.yaml --json")
@@ -56,23 +61,23 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
     """
     import msgspec
 
-    from headrace.environment import current_run
-    from inference.clock import SystemClock
-    from inference.lake.lake import Lake
+    from inference.offline.lake.lake import Lake
+    from inference.offline.replay.dry_run import DryRunner
     from inference.policy.policy import read_policy
     from inference.release.registry import Registry
-    from inference.replay.dry_run import DryRunner
+    from runtime.clock import SystemClock
+    from runtime.environment import current_run
 
     run, declared = current_run(), read_policy(file)
     runner = DryRunner(Lake(run.lake), Registry(run.models), declared, SystemClock())
     found = msgspec.to_builtins(runner.run(_epoch_ms(begin, "--from"), _epoch_ms(end, "--to")))
     if as_json:
-        _print_json(found)
+        say_json(found)
     else:
-        click.echo("\n".join(_lines(found)))
+        say(*_lines(found))
 
 
-@command.command(epilog="Example: headrace policy thresholds --cards-a-day 50 --review-cost-minor 500 --json")
+@command.command(epilog="Example: headrace policy thresholds --cases-a-day 50 --review-cost-minor 500 --json")
 @click.option(
     "--file",
     "file",
@@ -80,7 +85,7 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
     help="Costs of this policy (default: the one in force).",
 )
 @click.option(
-    "--cards-a-day", type=click.IntRange(min=0), help="How many payments people can look at in a day."
+    "--cases-a-day", type=click.IntRange(min=0), help="How many payments people can look at in a day."
 )
 @click.option("--review-cost-minor", type=click.IntRange(min=0), help="What one look costs.")
 @click.option("--decline-cost-minor", type=click.IntRange(min=0), help="What one wrong decline costs.")
@@ -91,7 +96,7 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
 @TO
 @JSON
 def thresholds(
-    file: Path | None, cards_a_day: int | None, review_cost_minor: int | None, decline_cost_minor: int | None,
+    file: Path | None, cases_a_day: int | None, review_cost_minor: int | None, decline_cost_minor: int | None,
     loss_share: float | None, begin: str, end: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Choose the thresholds that would have cost least, within what people can look at.
@@ -100,13 +105,14 @@ def thresholds(
     """
     import msgspec
 
-    from headrace.environment import current_run
-    from inference.lake.lake import Lake
+    from features.catalog import DECISIONS
+    from inference.offline.lake.lake import Lake
     from inference.policy.threshold_choice import choose, of_lake
+    from runtime.environment import current_run
 
     run = current_run()
     named = {
-        "cards_a_day": cards_a_day, "review_cost_minor": review_cost_minor,
+        "cases_a_day": cases_a_day, "review_cost_minor": review_cost_minor,
         "decline_cost_minor": decline_cost_minor, "loss_share": loss_share,
     }  # fmt: skip
     given: Any = {name: value for name, value in named.items() if value is not None}
@@ -114,44 +120,101 @@ def thresholds(
     scored = of_lake(Lake(run.lake), _epoch_ms(begin, "--from"), _epoch_ms(end, "--to"))
     chosen = msgspec.to_builtins(choose(scored, terms)) | {"terms": msgspec.to_builtins(terms)}
     if as_json:
-        _print_json(chosen)
+        say_json(chosen)
         return
-    click.echo(f"thresholds: {{review: {chosen['review']!r}, decline: {chosen['decline']!r}}}")
-    click.echo(
-        f"on {chosen['payments']:,} scored payments of {chosen['days']} days,"
-        f" {chosen['labelled']:,} with a label:"
+    queue, stop = (next(iter(sorted(names)), "") for names in (DECISIONS.queue, DECISIONS.stops))
+    say(f"thresholds: {{{queue}: {chosen['review']!r}, {stop}: {chosen['decline']!r}}}")
+    say(
+        f"on {chosen['events']:,} scored events of {chosen['days']} days,"
+        f" {chosen['labelled']:,} with a label, which alone count:"
         f" {chosen['reviews_a_day']:.1f} reviews and {chosen['declines_a_day']:.1f} declines a day,"
         f" cost {chosen['cost_minor']:,.0f} minor units,"
-        f" instead of {chosen['cost_of_approving_all_minor']:,.0f}"
+        f" instead of {chosen['cost_of_approving_all_minor']:,.0f};"
+        f" of all, labelled or not, {chosen['reviews_of_all']:.2%} reviewed"
+        f" and {chosen['declines_of_all']:.2%} declined"
     )
 
 
-@command.command(epilog="Example: headrace policy activate policy.yaml")
+@command.command(epilog='Example: headrace policy activate policy.yaml --why "fewer reviews at night"')
 @FILE
-def activate(file: Path) -> None:
+@WHY
+@JSON
+def activate(file: Path, why: str, as_json: bool) -> None:
     """Put a policy in force on this run: scorers take it up within a second, or keep theirs if it is refused.
 
     It becomes policy.yaml beside the models. Scorers that HEADRACE_POLICY_FILE points elsewhere stay there.
+    Who did it, when and why is kept; see `headrace policy show`.
     """
-    from headrace.environment import current_run
+    from inference.policy import activation
     from inference.policy.policy import read_policy
-    from inference.policy.store import POLICY_FILE, keep, write
+    from runtime.environment import current_run
 
-    run, declared = current_run(), read_policy(file)
-    keep(run.models, declared)
-    write(run.models / POLICY_FILE, declared.data)
-    click.echo(
-        f"{declared.policy.name} version {declared.policy.version} is in force; sha256 {declared.sha256}"
-    )
+    _in_force(activation.activate(current_run().models, read_policy(file), change(why)), as_json)
+
+
+@command.command(epilog='Example: headrace policy rollback --why "too many reviews"')
+@WHY
+@JSON
+def rollback(why: str, as_json: bool) -> None:
+    """Put the policy in force again that was before the present one."""
+    from inference.policy import activation
+    from runtime.environment import current_run
+
+    _in_force(activation.rollback(current_run().models, change(why)), as_json)
+
+
+@command.command(epilog="Example: headrace policy show --json")
+@JSON
+def show(as_json: bool) -> None:
+    """Show the policy in force on this run, and who put which one in force, when and why."""
+    import msgspec
+
+    from inference.policy import activation
+    from runtime.environment import current_run
+
+    declared, rows = _live(None), activation.audit(current_run().models)
+    if as_json:
+        found = {"sha256": declared.sha256, "where": declared.where}
+        say_json(found | {"policy": msgspec.to_builtins(declared.policy), "audit": msgspec.to_builtins(rows)})
+        return
+    policy = declared.policy
+    say(f"{policy.name} version {policy.version}; sha256 {declared.sha256}; {declared.where}")
+    say(*_rules(policy))
+    for row in rows:
+        moment = datetime.fromtimestamp(row.at_ms / 1000, UTC).isoformat(timespec="seconds")
+        say(f"  {moment}  {row.who}  {row.action}  {row.name} {row.version} {row.sha256[:16]}  {row.why}")
+    if rows and rows[-1].sha256 != declared.sha256:
+        say("  the policy in force is not the one of the last line: its file was changed by hand")
+
+
+def _in_force(row: Any, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        say_json(msgspec.to_builtins(row))
+        return
+    say(f"{row.name} version {row.version} is in force; sha256 {row.sha256}")
 
 
 def _live(file: Path | None) -> Any:
-    from headrace.environment import current_run, settings_of
     from inference.policy.policy import read_policy
     from inference.policy.settings import PolicySettings
     from inference.policy.store import place_of
+    from runtime.environment import current_run, settings_of
 
     return read_policy(file or place_of(current_run().models, settings_of(PolicySettings).file))
+
+
+def _rules(policy: Any) -> list[str]:
+    """Return a line a rule that is asked: what it asks for, and when."""
+    from features.catalog import DECISIONS
+    from features.expressions import describe
+    from inference.policy.rules import declared_rules
+
+    found = declared_rules(policy.rules)
+    return [
+        f"  {rule.id}: {DECISIONS.names[rule.severity]} when {describe(rule.condition)}" for rule in found
+    ]
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -190,9 +253,3 @@ def _epoch_ms(text: str, option: str) -> int | None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _print_json(document: Any) -> None:
-    import orjson
-
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")

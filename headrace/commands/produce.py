@@ -5,6 +5,10 @@ from pathlib import Path
 
 import click
 
+from headrace.printing import say, say_json, warn
+
+INTERRUPTED = 130
+ALL_REFUSED = 3
 EXAMPLE = """
 \b
 Examples:
@@ -26,21 +30,45 @@ def command(
 ) -> None:
     """Send FILE (Parquet or NDJSON in the contract's fields) to the run's topics.
 
-    As fast as Kafka takes it unless a rate or a speed is given. The file's order is the order sent.
-    """
-    import orjson
+    As fast as Kafka takes it unless a rate or a speed is given. The file's order is the order sent. It
+    ends well only when Kafka has acknowledged every record; how far it is, and a Kafka that is silent, is
+    told every few seconds. Ctrl-C says how far it came.
 
-    from headrace.environment import connections
-    from load.sending import Pace, send_file
+    What the contract will refuse is counted by code, and sent all the same: it ends in the dead letters
+    (`headrace dlq list`). The exit code is 3 when that is every record.
+    """
+    from contracts.errors import HeadraceError
+    from headrace.traffic.sending import Pace, Sending, refuse_unreachable
+    from runtime.environment import connections
 
     if rate is not None and speed is not None:
         raise click.UsageError("give --rate or --speed, not both")
     kafka, run = connections()
-    counts = send_file(kafka, run.topic_prefix, file, labels, Pace(rate=rate, speed=speed, limit=limit))
+    refuse_unreachable(kafka, run.topic_prefix)
+    pace = Pace(rate=rate, speed=speed, limit=limit)
+    sending = Sending(kafka, run.topic_prefix, file, labels, pace, warn)
+    try:
+        counts = sending.run()
+    except (KeyboardInterrupt, HeadraceError) as ended:
+        warn(f"not finished: {_words(sending.counts)}")
+        if isinstance(ended, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        raise
+    refused = {f"{topic} {code}": count for (topic, code), count in sorted(sending.refused.items())}
     if as_json:
-        sys.stdout.write(orjson.dumps(counts).decode() + "\n")
+        say_json({**counts, "refused": refused})
     else:
-        click.echo(
-            f"{counts['transactions']:,} payments and {counts['labels']:,} labels"
-            f" in {counts['seconds']:.1f} s ({counts['events_per_second']:,.0f} a second)"
-        )
+        say(_words(counts))
+        for what, count in refused.items():
+            say(f"  {count:,} will be refused: {what}; see `headrace dlq list`, `headrace code CODE`")
+    if refused and sum(refused.values()) == counts["transactions"] + counts["labels"]:
+        sys.exit(ALL_REFUSED)
+
+
+def _words(counts: dict[str, float]) -> str:
+    sent = counts["transactions"] + counts["labels"]
+    known = "" if counts["acknowledged"] == sent else f", {counts['acknowledged']:,} of them acknowledged"
+    return (
+        f"{counts['transactions']:,} payments and {counts['labels']:,} labels{known}"
+        f" in {counts['seconds']:.1f} s ({counts['events_per_second']:,.0f} a second)"
+    )

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from headrace.params import ENTITY
+
 EXAMPLE = """
 \b
 Examples:
@@ -16,7 +18,7 @@ Examples:
 
 
 @click.command(name="rebuild-store", epilog=EXAMPLE)
-@click.option("--entity", type=click.Choice(["customer", "terminal"]), help="Only its rows (default: all).")
+@click.option("--entity", type=ENTITY, help="Only its rows (default: all).")
 @click.option("--no-batch", is_flag=True, help="Leave the batch views as they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def command(entity: str | None, no_batch: bool, as_json: bool) -> None:
@@ -27,24 +29,24 @@ def command(entity: str | None, no_batch: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from headrace import environment
-    from streams.stage.definition import STAGES, StageDefinition
+    from features.project.running import project_of_process
+    from runtime import environment
+    from streams.stage.definition import StageDefinition, stage_of
     from streams.stage.rebuild import StoreRebuild
     from streams.stage.settings import StageSettings
 
     began_s, run = time.monotonic(), environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
-    stages = [name for name in STAGES if entity in (None, name)]
-    found = {}
+    project, found = project_of_process(), {}
+    stages = [name for name in project.pipeline.chain.names if entity in (None, name)]
     for name in stages:
-        definition = StageDefinition.of(name, settings)
+        definition = StageDefinition.of(stage_of(project, name), settings)
         found[name] = StoreRebuild(definition, settings, lambda text: click.echo(text, err=True)).run()
     report: dict[str, Any] = {name: msgspec.to_builtins(rebuilt) for name, rebuilt in found.items()}
     if not no_batch:
-        from feature_repo.materialize import rematerialize
-        from feature_repo.run_home import RunHome
+        from streams.store.feast.materialize import rematerialize
 
-        report["batch"] = rematerialize(RunHome(run.home))
+        report["batch"] = rematerialize(run)
     report["seconds"] = round(time.monotonic() - began_s, 3)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")

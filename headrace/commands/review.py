@@ -1,26 +1,28 @@
 """`headrace review`: what people should look at, what it is made of, and what they found."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from headrace.groups import NearestGroup
+from headrace.printing import say, say_json
 
 EXAMPLE = """
 \b
 Examples:
   headrace review list --by score
   headrace review show 1763719200-2-10482
-  headrace review decide 1763719200-2-10482 confirmed_fraud --who ana --why "card reported stolen"
+  headrace review decide 1763719200-2-10482 confirmed --who ana --why "the owner called"
 """
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 LAKE = click.option(
     "--lake", "from_lake", is_flag=True, help="Read the lake instead of Kafka; needs no server."
 )
-VERDICT = click.Choice(["confirmed_fraud", "false_positive", "valuable_alert"])
+VERDICT = click.Choice(["confirmed", "false_positive", "valuable_alert"])
 
 
-@click.group(name="review", epilog=EXAMPLE)
+@click.group(name="review", cls=NearestGroup, epilog=EXAMPLE)
 def command() -> None:
     """List, show and decide the cases that wait for people."""
 
@@ -42,36 +44,37 @@ def list_cases(by: str, every: bool, limit: int, from_lake: bool, as_json: bool)
     wanted = order([case for case in cases.values() if every or case.state == "open"], by)
     rows = [_row(case, clock) for case in wanted[:limit]]
     if as_json:
-        _print_json({"cases": rows, "of": len(wanted), "event_time": clock})
+        say_json({"cases": rows, "of": len(wanted), "event_time": clock})
         return
     for row in rows:
         score = "     -" if row["score"] is None else f"{row['score']:.4f}"
-        click.echo(
+        say(
             f"{row['case_id']:28} {row['state']:8} {score} {row['age_ms'] / 3_600_000:7.1f} h"
-            f" {row['amount_minor']:>10} {row['why']:9} {row['decision']:7} {', '.join(row['reasons'][:2])}"
+            f" {row['amount_minor'] or '-':>10} {row['why']:9} {row['decision']:9}"
+            f" {', '.join(row['reasons'][:2])}"
         )
-    click.echo(f"{len(rows)} of {len(wanted)} cases" if wanted else "no case is open")
+    say(f"{len(rows)} of {len(wanted)} cases" if wanted else "no case is open")
 
 
 @command.command(epilog="Example: headrace review show 1763719200-2-10482 --json")
-@click.argument("case_or_transaction_id")
+@click.argument("case_or_event_id")
 @LAKE
 @JSON
-def show(case_or_transaction_id: str, from_lake: bool, as_json: bool) -> None:
+def show(case_or_event_id: str, from_lake: bool, as_json: bool) -> None:
     """Show one case: verdicts so far, and the decision explained as `headrace explain` does."""
     import msgspec
 
     from contracts.errors import StateError
     from headrace.commands.explain import lines
-    from headrace.environment import current_run
-    from inference.lake.lake import Lake
+    from inference.offline.lake.lake import Lake
+    from inference.offline.replay.explain import explain
     from inference.release.registry import Registry
-    from inference.replay.explain import explain
     from inference.review.log import find
     from inference.review.queue import now_ms
+    from runtime.environment import current_run
 
     cases = _cases(from_lake)
-    case = find(cases, case_or_transaction_id)
+    case = find(cases, case_or_event_id)
     run = current_run()
     try:
         explained = msgspec.to_builtins(
@@ -82,22 +85,19 @@ def show(case_or_transaction_id: str, from_lake: bool, as_json: bool) -> None:
         explained, why = None, str(error)
     row = _row(case, now_ms(cases)) | {"explained": explained, "explained_why": why}
     if as_json:
-        _print_json(row)
+        say_json(row)
         return
-    click.echo(
-        f"case {row['case_id']}: {row['state']}, opened by {row['why']}, {row['amount_minor']} minor units"
-    )
+    worth = "" if row["amount_minor"] is None else f", {row['amount_minor']} minor units"
+    say(f"case {row['case_id']}: {row['state']}, opened by {row['why']}{worth}")
     for verdict in row["verdicts"]:
-        click.echo(
-            f"  {verdict['verdict']} by {verdict['who']} at {_time(verdict['decided_at'])}: {verdict['why']}"
-        )
-    click.echo("\n".join(lines(explained)) if explained else f"not explained: {why}")
+        say(f"  {verdict['verdict']} by {verdict['who']} at {_time(verdict['decided_at'])}: {verdict['why']}")
+    say(*(lines(explained) if explained else [f"not explained: {why}"]))
 
 
 @command.command(
     epilog='Example: headrace review decide 1763719200-2-10482 false_positive --who ana --why "called"'
 )
-@click.argument("case_or_transaction_id")
+@click.argument("case_or_event_id")
 @click.argument("verdict", type=VERDICT, metavar="VERDICT")
 @click.option("--who", required=True, help="The analyst.")
 @click.option("--why", required=True, help="What the verdict rests on.")
@@ -105,25 +105,30 @@ def show(case_or_transaction_id: str, from_lake: bool, as_json: bool) -> None:
     "--at", "at", default="", help="When it became known, RFC 3339 (default: the run's event time)."
 )
 @JSON
-def decide(case_or_transaction_id: str, verdict: str, who: str, why: str, at: str, as_json: bool) -> None:
-    """Give a verdict. It goes to `verdicts`, and to `labels` with source analyst.
+def decide(case_or_event_id: str, verdict: str, who: str, why: str, at: str, as_json: bool) -> None:
+    """Give a verdict. It goes to `verdicts`, and as a label to the project's labels.
 
-    VERDICT is confirmed_fraud, false_positive, or valuable_alert (legitimate, and right to look at).
+    VERDICT is confirmed, false_positive, or valuable_alert (no positive, and right to look at). Where a case
+    does not say all that a label needs, none is sent, and the answer says what is missing.
 
     The same verdict again changes nothing; another analyst's is kept beside yours.
     """
-    from headrace.environment import connections
     from inference.review.log import ReviewLog
+    from runtime.environment import connections
 
     kafka, run = connections()
     at_ms = _epoch_ms(at) if at else None
-    case, new = ReviewLog(kafka, run.topic_prefix).decide(case_or_transaction_id, verdict, who, why, at_ms)
-    row = _row(case, case.verdicts[-1].decided_at) | {"new": new}
+    case, new, unlabelled = ReviewLog(kafka, run.topic_prefix).decide(
+        case_or_event_id, verdict, who, why, at_ms
+    )
+    row = _row(case, case.verdicts[-1].decided_at) | {"new": new, "unlabelled": unlabelled}
     if as_json:
-        _print_json(row)
+        say_json(row)
         return
     told = "noted" if new else "was noted before"
-    click.echo(f"{verdict} of {case.opened.case_id} by {who} {told}; the case is {case.state}")
+    say(f"{verdict} of {case.opened.case_id} by {who} {told}; the case is {case.state}")
+    if unlabelled:
+        say(f"no label was sent: {unlabelled}")
 
 
 @command.command(epilog="Example: headrace review stats --json")
@@ -131,26 +136,26 @@ def decide(case_or_transaction_id: str, verdict: str, who: str, why: str, at: st
 @JSON
 def stats(from_lake: bool, as_json: bool) -> None:
     """Show how people keep up and agree: capacity, ageing, agreement, and what their verdicts were."""
-    from headrace.environment import current_run, settings_of
     from inference.policy.policy import read_policy
     from inference.policy.settings import PolicySettings
     from inference.policy.store import place_of
     from inference.review.queue import figures
+    from runtime.environment import current_run, settings_of
 
     run = current_run()
     policy = read_policy(place_of(run.models, settings_of(PolicySettings).file)).policy
     found = figures(_cases(from_lake), policy.review)
     if as_json:
-        _print_json(found)
+        say_json(found)
         return
     for name, value in found.items():
-        click.echo(f"{name:24} {value}")
+        say(f"{name:24} {value}")
 
 
 def _cases(from_lake: bool) -> Any:
-    from headrace.environment import connections, current_run
-    from inference.lake.lake import Lake
+    from inference.offline.lake.lake import Lake
     from inference.review.log import ReviewLog, cases_in
+    from runtime.environment import connections, current_run
 
     if from_lake:
         return cases_in(Lake(current_run().lake))
@@ -163,7 +168,7 @@ def _row(case: Any, clock_ms: int) -> dict[str, Any]:
 
     opened = msgspec.to_builtins(case.opened)
     return {
-        "score": None, "model": None, **opened, "state": case.state,
+        "score": None, "model": None, "amount_minor": None, **opened, "state": case.state,
         "age_ms": clock_ms - case.opened.event_time,
         "verdicts": [msgspec.to_builtins(verdict) for verdict in case.verdicts],
     }  # fmt: skip
@@ -181,9 +186,3 @@ def _epoch_ms(text: str) -> int:
 
 def _time(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds")
-
-
-def _print_json(document: Any) -> None:
-    import orjson
-
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -1,5 +1,7 @@
 """`headrace score`: turn feature rows into decisions."""
 
+import os
+
 import click
 
 EXAMPLE = """
@@ -13,29 +15,27 @@ Examples:
 
 @click.command(name="score", epilog=EXAMPLE)
 @click.option(
-    "--slot", type=click.IntRange(0, 999), help="Number of this worker; no two live workers share one."
+    "--slot",
+    type=click.IntRange(0, 999),
+    help="Number of this worker (default: HEADRACE_SCORER_SLOT, or the lowest that no live worker has).",
 )
 def command(slot: int | None) -> None:
     """Score every accepted payment once: champion model, rules, thresholds, reasons, drift.
 
     SIGTERM or Ctrl-C finishes the transaction under way and stops. Exit code 70-79: start again.
     """
-    from prometheus_client import CollectorRegistry
-
-    from headrace import environment, memory, stopping, telemetry
+    from headrace.worker import working
     from inference.scorer.metrics import ScorerMetrics
     from inference.scorer.settings import ScorerSettings
     from inference.scorer.worker import ScorerWorker
+    from runtime import environment, slots, standby
 
+    standby.await_turn()
     run = environment.current_run()
-    settings = environment.settings_of(ScorerSettings, **({} if slot is None else {"slot": slot}))
-    telemetry.configure(settings.worker, settings.log_level)
-    telemetry.log_settings(settings)
-    is_stopping = stopping.on_signals()
-    registry = CollectorRegistry()
-
-    def ready() -> None:
-        memory.settle()
-        telemetry.serve_metrics(run, settings.worker, registry, settings.metrics_port)
-
-    ScorerWorker(settings, ScorerMetrics(registry)).run(is_stopping, ready)
+    if slot is None and environment.variable(ScorerSettings, "slot") in os.environ:
+        slot = environment.settings_of(ScorerSettings).slot
+    taken = slots.take(run.home / "slots", "score", slot)  # held until this process ends
+    settings = environment.settings_of(ScorerSettings, slot=taken.number)
+    with working(settings.worker, run, settings, guard="score") as worker:
+        scorer = ScorerWorker(settings, ScorerMetrics(worker.registry), worker.health)
+        scorer.run(worker.is_stopping, worker.ready)

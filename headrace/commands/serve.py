@@ -25,13 +25,15 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
     SIGTERM or Ctrl-C finishes what is being answered and stops.
     """
     import msgspec
-    from prometheus_client import CollectorRegistry
 
-    from headrace import environment, memory, stopping, telemetry
+    from features.catalog import PIPELINE
     from headrace.door_note import note_door, token_of
+    from headrace.worker import working
     from inference.serve.metrics import ServeMetrics
     from inference.serve.settings import ServeSettings
-    from inference.serve.worker import ServeWorker
+    from inference.serve.worker import ServeWorker, refuse_unsafe
+    from runtime import environment
+    from runtime.personal_keys import keys_for
 
     run = environment.current_run()
     settings = environment.settings_of(
@@ -42,15 +44,14 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
     )
     if not settings.token:
         settings = msgspec.structs.replace(settings, token=token_of(run))
-    telemetry.configure("serve", settings.log_level)
-    telemetry.log_settings(settings)
-    is_stopping = stopping.on_signals()
-    registry = CollectorRegistry()
+    refuse_unsafe(settings)  # told to who starts it, before it is a worker
+    with working("serve", run, settings, guard="serve") as worker:
 
-    def ready(opened: int) -> None:
-        memory.settle()
-        note_door(run, settings.host, opened)
-        telemetry.serve_metrics(run, "serve", registry, settings.metrics_port)
-        click.echo(f"http://{settings.host}:{opened}", err=True)
+        def ready(opened: int) -> None:
+            note_door(run, settings.host, opened)
+            worker.ready()
+            click.echo(f"http://{settings.host}:{opened}", err=True)
 
-    ServeWorker(settings, ServeMetrics(registry)).run(is_stopping, ready)
+        keys = keys_for(PIPELINE, run)
+        server = ServeWorker(settings, ServeMetrics(worker.registry), worker.health, keys)
+        server.run(worker.is_stopping, ready)

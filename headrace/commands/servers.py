@@ -2,6 +2,8 @@
 
 import click
 
+from headrace.groups import NearestGroup
+
 EXAMPLE = """
 \b
 Examples:
@@ -12,7 +14,7 @@ Examples:
 """
 
 
-@click.group(name="servers", epilog=EXAMPLE)
+@click.group(name="servers", cls=NearestGroup, epilog=EXAMPLE)
 def command() -> None:
     """Start, stop and show the local Kafka and Redis."""
 
@@ -20,8 +22,8 @@ def command() -> None:
 @command.command(epilog="Example: headrace servers start")
 def start() -> None:
     """Start Kafka and Redis, or say where they run already; they stay until they are stopped."""
-    from headrace import environment
     from headrace.servers import LocalServers
+    from runtime import environment
 
     environment.check_names()
     local = LocalServers(environment.root())
@@ -33,8 +35,8 @@ def start() -> None:
 @command.command(epilog="Example: headrace servers stop")
 def stop() -> None:
     """Stop Kafka and Redis; what Kafka stored stays, Redis starts empty."""
-    from headrace import environment
     from headrace.servers import LocalServers
+    from runtime import environment
 
     local = LocalServers(environment.root())
     told = "stopped" if any(status.running for status in local.status()) else "nothing was running"
@@ -48,8 +50,8 @@ def status(as_json: bool) -> None:
     """Show what runs, where, and where its log is."""
     import msgspec
 
-    from headrace import environment
     from headrace.servers import LocalServers
+    from runtime import environment
 
     rows = LocalServers(environment.root()).status()
     if as_json:
@@ -73,8 +75,8 @@ def tool(name: str, arguments: tuple[str, ...]) -> None:
     """
     import os
 
-    from headrace import environment
     from headrace.servers import LocalServers
+    from runtime import environment
 
     local = LocalServers(environment.root())
     bootstrap = environment.kafka_connection().bootstrap_servers

@@ -31,28 +31,27 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
     no server needs to run.
     """
-    from headrace.environment import current_run, settings_of
     from headrace.release_commands import registry as models
     from headrace.training_data import profiles
-    from inference.lake.lake import Lake
     from inference.models.provenance import Provenance
+    from inference.offline.lake.lake import Lake
+    from inference.offline.training import training_set
+    from inference.offline.training.settings import TrainSettings
+    from inference.offline.training.train import train
     from inference.release.registry import Change
-    from inference.training import training_set
-    from inference.training.settings import TrainSettings
-    from inference.training.train import train
+    from runtime.environment import current_run, settings_of
 
     run = current_run()
     lake = Lake(run.lake)
     began = time.monotonic()
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
     _tell(as_json, f"reading payments and the labels known by {moment_ms}")
-    data = training_set.build(lake, profiles(run.home, lake), moment_ms)
+    data = training_set.build(lake, profiles(run, lake), moment_ms)
     _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
-        predict, learnt_ms = _champion(registry)
-        trained = train(data, settings, Provenance.of(), predict, tell, learnt_ms)
+        trained = train(data, settings, Provenance.of(), _champion(registry), tell)
     change = Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why="headrace train")
     entry = registry.add(name, trained.files, trained.manifest, change)
     if promote:
@@ -85,22 +84,24 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def _champion(registry: Any) -> tuple[Any, int]:
-    """Return the champion's scoring, None where there is none for these features, and its moment."""
+def _champion(registry: Any) -> Any:
+    """Return the champion to compare with, None where there is none for these features."""
     from contracts.errors import ModelError
     from features.catalog import DEFINITIONS_HASH, SERVICE
     from inference.models.manifest import read_champion
+    from inference.offline.training.train import Rival
     from inference.release.champion import Definitions, load_champion
 
     pointer = read_champion(registry.models)
     if pointer is None:
-        return None, 0
+        return None
     try:
         model = load_champion(registry.models, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns))
     except ModelError as error:
         click.echo(f"not compared with the champion: {error}", err=True)
-        return None, 0
-    return model.predict, registry.manifest(registry.find("champion")).get("data", {}).get("until_ms", 0)
+        return None
+    about = registry.manifest(registry.find("champion")).get("data", {})
+    return Rival(pointer.id, model.predict, int(about.get("until_ms", 0)))
 
 
 def _tell(as_json: bool, text: str) -> None:
@@ -124,7 +125,20 @@ def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) 
         f"  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}"
         f" on {figures['rows']:,} later payments with {figures['frauds']:,} frauds"
     )
+    against = figures.get("comparison", {}).get("champion")
+    if against is not None:
+        click.echo(f"  {_compared(against)}")
     if not manifest["data"]["embargo"]:
         click.echo("  the history is shorter than the label delay: these figures have no embargo")
     if entry.stage != "champion":
         click.echo(f"  next: headrace models promote {entry.id}")
+
+
+def _compared(against: dict[str, Any]) -> str:
+    if against["gain"] is None:
+        return f"{against['code']}: {against['why']} ({against['against']} has learnt the rest)"
+    return (
+        f"{against['gain']:+.4f} average precision over {against['against']},"
+        f" on {against['rows']:,} payments that neither has learnt"
+        f" ({against['rows_it_has_learnt']:,} that it has are left out)"
+    )

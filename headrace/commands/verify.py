@@ -17,6 +17,7 @@ Examples:
   headrace verify --watch 60 --metrics-port 9109 again and again, figures for Prometheus
 """
 EXIT_MISMATCH = 1
+EXIT_HOLES = 8  # nothing differs, and the run is known to have lost records
 
 
 @click.command(name="verify", epilog=EXAMPLE)
@@ -44,10 +45,11 @@ def command(
     Samples whole keys. Compared are the feature log, by feature and day, and the online store when Redis
     answers: at the place that a stored row is stamped with (a difference is a fault) and at its key's newest
     place (what differs only there is lag). Rows too new to be judged are left out and counted. Exits with 1
-    when more rows are wrong than both --mismatches-max and --threshold allow; with --watch at its end.
+    when more rows are wrong than both --mismatches-max and --threshold allow; with --watch at its end. Exits
+    with 8 when nothing is wrong but records were lost, as somebody has accepted (`headrace offsets show`).
     """
-    from headrace.environment import current_run
-    from headrace.stopping import on_signals
+    from runtime.environment import current_run
+    from runtime.stopping import on_signals
 
     run = current_run()
     show = _shown(run, metrics_port) if watch_s is not None or metrics_port is not None else None
@@ -57,7 +59,7 @@ def command(
         report = _verified(run, rows, json_file, show)
         is_past |= report.mismatches > mismatches_max and report.share > threshold
         if _waited(watch_s or 0.0, stopping):
-            sys.exit(EXIT_MISMATCH if is_past else 0)
+            sys.exit(EXIT_MISMATCH if is_past else EXIT_HOLES if report.holes else 0)
 
 
 def _waited(seconds: float, stopping: Callable[[], bool]) -> bool:
@@ -72,8 +74,8 @@ def _verified(run: Any, rows: int, json_file: Path | None, show: Any) -> Any:
     import msgspec
     import orjson
 
-    from inference.lake.lake import FixedLake
-    from inference.verify.verify import verify
+    from inference.offline.lake.lake import FixedLake
+    from inference.offline.verify.verify import verify
 
     reader = _reader(run)
     try:
@@ -100,7 +102,7 @@ def _shown(run: Any, port: int | None) -> Any:
     from prometheus_client import CollectorRegistry
 
     from headrace import telemetry
-    from inference.verify.metrics import VerifyMetrics
+    from inference.offline.verify.metrics import VerifyMetrics
 
     registry = CollectorRegistry()
     metrics = VerifyMetrics(registry)
@@ -112,9 +114,9 @@ def _shown(run: Any, port: int | None) -> Any:
 def _reader(run: Any) -> Any:
     """Return a patient reader of the run's Redis, None when no server is known."""
     from contracts.errors import ConfigError
-    from headrace.environment import redis_connection
     from inference.reading.online_reader import RedisFeatureReader
     from inference.reading.settings import ReaderSettings
+    from runtime.environment import redis_connection
 
     try:
         redis = redis_connection(run)
@@ -126,8 +128,7 @@ def _reader(run: Any) -> Any:
 
 def _lines(report: dict[str, Any]) -> list[str]:
     lines = []
-    for entity in ("customer", "terminal"):
-        part = report[entity]
+    for entity, part in report["entities"].items():
         lines.append(
             f"{entity}: {part['rows']:,} rows of {part['keys']:,} keys recomputed,"
             f" {part['rows_wrong']:,} differ, {part['late_flags_wrong']:,} late flags differ"
@@ -135,11 +136,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
         lines += [f"  {name}: {_brief(counts)}" for name, counts in part["features"].items()]
         lines += [f"  e.g. {example}" for example in part["examples"]]
     lines.append(f"rows too new to be judged: {report['under_way']:,}")
-    lines.append(f"raw payments without an answer: {report['raw_unanswered']:,}")
-    lines.append(f"log rows without a raw payment: {report['log_unfounded']:,}")
+    lines.append(f"raw records without an answer: {report['raw_unanswered']:,}")
+    lines.append(f"log rows without a raw record: {report['log_unfounded']:,}")
     lines.append(
-        f"labels before older payments (leak tripwire): {report['label_early']:,} of {report['labels']:,}"
+        f"labels before older events (leak tripwire): {report['label_early']:,} of {report['labels']:,}"
     )
+    lines.append(f"labels that name other keys than their event: {report['label_mismatched']:,}")
     if report["store"] is None:
         lines.append(f"online store not compared: {report['store_why']}")
     else:
@@ -148,6 +150,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
             lines.append(f"online store, {entity}: {counts}")
             lines += [f"  lag, {name}: {_brief(found)}" for name, found in part["at_newest"].items()]
             lines += [f"  FAULT, {name}: {_brief(found)}" for name, found in part["at_own_place"].items()]
+    lines += [f"HOLE {hole}" for hole in report["holes"]]
+    if report["holes"]:
+        lines.append(
+            f"known to be lost: {report['lost']:,} archived records never came out of the stream;"
+            f" {report['unarchived']:,} rows have no raw record left"
+        )
     lines.append("no mismatch" if not report["mismatches"] else f"{report['mismatches']:,} MISMATCHES")
     return lines
 

@@ -1,5 +1,6 @@
 """The last page of a demo: counts, quality, latency, one explained decision, and what to try next."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -38,7 +39,8 @@ def _counts(summary: dict[str, Any]) -> Table:
     table.add_row("decisions", _pairs(summary["decisions"]))
     table.add_row("decided by", _pairs(summary["decided_by"]))
     table.add_row("degraded", f"{summary['degraded']:,} {_pairs(summary['degraded_why'])}")
-    table.add_row("drift alerts", f"{summary['drift_alerts']:,}")
+    drift = f"{summary['drift_incidents']:,} of {summary['drift_alerts']:,} alerts"
+    table.add_row("drift incidents", drift)
     return table
 
 
@@ -65,11 +67,13 @@ def _latency(summary: dict[str, Any]) -> str:
 
 
 def _next(summary: dict[str, Any]) -> str:
+    name = Path(summary["run"]).name
     return (
         "\nWhat to try next (no server needs to run):\n"
-        f"  headrace explain {summary['explained'].get('prediction_id', 'PREDICTION_ID')}\n"
-        "  headrace models list\n"
-        "  headrace demo --hostile 0.05 --redis-outage 20 --kafka-restart\n"
+        f"  headrace --run {name} explain {summary['explained'].get('prediction_id', 'PREDICTION_ID')}\n"
+        f"  headrace --run {name} models list\n"
+        f"  headrace runs use {name}   then commands act on this demo's run without --run\n"
+        "  headrace demo --malformed 0.05 --redis-outage 20 --kafka-restart\n"
         f"  {summary['run']}/lake holds every event, feature, label and prediction as Parquet"
     )
 

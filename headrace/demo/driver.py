@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.errors import ClusterError
-from headrace.demo.deployment import CommandFailed, Deployment
-from headrace.demo.faults import reports, striking
+from headrace.demo.faults import injected_faults, reports
 from headrace.demo.input import DemoInput
 from headrace.demo.plan import DemoPlan, parts, refreshes
 from headrace.demo.progress import Progress
 from headrace.demo.quality import live_quality, truth_by_slot
+from headrace.demo.stack import CommandFailed, DemoStack
 from headrace.demo.summary import Facts, summarise
 from headrace.demo.view import View
-from load.observed import Observed
-from load.pacing import at_rate
-from load.producer import Outbox
-from load.replay import Replay
-from load.sending import replay_topics
-from load.watcher import Watcher
+from headrace.traffic.observed import DECISIONS, Observed
+from headrace.traffic.pacing import at_rate
+from headrace.traffic.producer import RecordProducer
+from headrace.traffic.replay import Replay
+from headrace.traffic.result_reader import ResultReader
+from headrace.traffic.sending import replay_topics
 
 STALL_SECONDS = 90.0
 TOO_LITTLE_TO_LEARN = ("E_TRAIN_FRAUDS", "E_LAKE_EMPTY")
@@ -29,29 +29,29 @@ IN_FLIGHT_MAX = 12_000
 
 
 class Driver:
-    """Runs one demo on a deployment that is up; `run` returns the summary."""
+    """Runs one demo on a stack that is up; `run` returns the summary."""
 
     def __init__(
-        self, plan: DemoPlan, given: DemoInput, deployment: Deployment, view: View, progress: Progress
+        self, plan: DemoPlan, given: DemoInput, stack: DemoStack, view: View, progress: Progress
     ) -> None:
-        self._plan, self._given, self._deployment = plan, given, deployment
+        self._plan, self._given, self._stack = plan, given, stack
         self._view, self._progress = view, progress
         self._observed = Observed.of(given.ids)
         self._facts = Facts(parts(given.payments.moment_ms, plan))
-        self._facts.run = str(deployment.run.home)
-        prefix = deployment.run.topic_prefix
-        self._outbox = Outbox(deployment.kafka)
+        self._facts.run = str(stack.run.home)
+        prefix = stack.run.topic_prefix
+        self._producer = RecordProducer(stack.kafka)
         self._replay = Replay(
-            self._outbox, replay_topics(prefix), given.payments, given.labels, self._through
+            self._producer, replay_topics(prefix), given.payments, given.labels, self._through
         )
-        self._watcher = Watcher(deployment.kafka, prefix, self._observed)
+        self._reader = ResultReader(stack.kafka, prefix, self._observed)
         self._moved: tuple[int, float] = (-1, time.monotonic())
 
     def run(self) -> dict[str, Any]:
         """Send, train, send again, count; a stall ends the sending and shows in the summary."""
         progress, at = self._progress, self._facts.parts
         progress.observed, progress.total, progress.paced_from = self._observed, at.end, at.paced
-        self._watcher.start()
+        self._reader.start()
         try:
             self._history()
             self._learn()
@@ -61,7 +61,7 @@ class Driver:
                 raise
             self._view.say(f"[red]{error}[/red]")
         except BaseException:
-            self._watcher.stop()  # before the servers end, or it would complain of them
+            self._reader.stop()  # before the servers end, or it would complain of them
             raise
         self._close()
         return summarise(self._observed, self._facts)
@@ -82,7 +82,7 @@ class Driver:
         self._view.phase("train", "training the first model on the feature log and the labels known by now")
         try:
             with self._timed("train"):
-                version = self._deployment.train()
+                version = self._stack.train()
         except CommandFailed as error:
             if error.reason not in TOO_LITTLE_TO_LEARN:
                 raise
@@ -92,7 +92,7 @@ class Driver:
             )
             return
         with self._timed("load model"):
-            self._deployment.await_model(version)
+            self._stack.await_model(version)
         self._progress.model_version = version
         self._view.say(f"the scorer serves {version}")
 
@@ -110,32 +110,28 @@ class Driver:
         self._view.phase("paced", f"paced: {at.end - at.paced:,} payments at {rate:,.0f} a second, open loop")
         with self._timed("paced", at.end - at.paced):
             self._paced(at.paced, at.end, rate)
-        self._send_due_labels()
+        self._producer.flush()
 
     def _refresh(self, row: int) -> None:
         """Fill the batch view from the payments before `row`, as a nightly job would."""
-        self._send_due_labels()
+        self._producer.flush()
         self._view.phase("lake", f"the archive writes {row:,} payments to the lake")
         with self._timed("archive"):
             self._await_lake()
         self._view.phase("materialize", "feast materialize: the customer profile, from the lake to Redis")
         with self._timed("materialize"):
-            self._deployment.materialize(int(self._given.event_ms[:row].max()))
+            self._stack.materialize(int(self._given.event_ms[:row].max()))
         self._progress.phase = "live"
-
-    def _send_due_labels(self) -> None:
-        self._replay.release_labels()
-        self._outbox.flush()
 
     def _under_faults(self) -> None:
         at, plan = self._facts.parts, self._plan
         rate = (at.paced - at.faults) / plan.faults.server_seconds
         self._view.phase("faults", f"faults strike while {at.paced - at.faults:,} payments come")
         with self._timed("faults", at.paced - at.faults):
-            with striking(plan.faults, self._deployment, self._view) as strikes:
+            with injected_faults(plan.faults, self._stack, self._view) as injected:
                 self._replay.pace(at.faults, at.paced, at_rate(at.paced - at.faults, rate))
             self._await_through(at.paced)
-        self._facts.faults = reports(strikes, self._observed)
+        self._facts.faults = reports(injected, self._observed)
 
     def _paced(self, start: int, stop: int, rate: float) -> None:
         due_s = at_rate(stop - start, rate)
@@ -153,17 +149,16 @@ class Driver:
             self._moved = (seen, now_s)
         if now_s - self._moved[1] > STALL_SECONDS:
             what = f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through"
-            where = str(self._deployment.run.logs)
+            where = str(self._stack.run.logs)
             raise ClusterError("E_DEMO_STALLED", what, where, "read the workers' logs there")
-        if self._watcher.failure is not None:
-            raise self._watcher.failure
-        self._deployment.check()
+        if self._reader.failure is not None:
+            raise self._reader.failure
+        self._stack.check()
         return through
 
     def _await_through(self, row: int) -> None:
         while self._through() < row:
-            self._replay.release_labels()
-            self._outbox.poll()
+            self._producer.poll()
             time.sleep(POLL_SECONDS)
 
     def _await_lake(self) -> None:
@@ -173,8 +168,8 @@ class Driver:
         predicted = int((self._observed.outcomes.count > 0).sum())
         _wait(
             lambda: (
-                self._deployment.lake_rows("features") >= predicted
-                and self._deployment.lake_rows("label_log") >= labels
+                self._stack.lake_rows("features") >= predicted
+                and self._stack.lake_rows("label_log") >= labels
             ),
             STALL_SECONDS,
             f"the lake to hold {predicted:,} feature rows and {labels:,} labels",
@@ -183,18 +178,18 @@ class Driver:
     def _close(self) -> None:
         """Let late seconds show themselves: a duplicate would come after its first."""
         time.sleep(1.0)
-        self._watcher.stop()
-        self._outbox.close()
+        self._reader.stop()
+        self._producer.close()
         facts, given, observed = self._facts, self._given, self._observed
         facts.payments_sent, facts.labels_sent = self._replay.payments_sent, self._replay.labels_sent
-        if given.hostile is not None:
-            facts.hostile = given.hostile.expected
+        if given.malformed is not None:
+            facts.malformed = given.malformed.expected
         truth = truth_by_slot(observed, given.label_ids, given.label_fraud)
         facts.model = live_quality(observed, truth, facts.parts.live, given.customer, given.event_ms)
         facts.model["version"] = self._progress.model_version
         if facts.no_model:
             facts.model["why_none"] = facts.no_model
-        shown = (observed.examples.get(decision) for decision in ("decline", "review", "approve"))
+        shown = (observed.examples.get(decision) for decision in reversed(DECISIONS))
         facts.example = next((prediction_id for prediction_id in shown if prediction_id), "")
 
     @contextmanager

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
 from contracts.frame import strings
+from feature_repo.generate import workload
+from feature_repo.generator.payments import generate
 from headrace.demo.plan import DemoPlan
-from load.generator import generate
-from load.hostile import HostileMix
-from load.source import Records, TableRecords, open_labels, open_transactions
-from load.workloads import workload
+from headrace.traffic.input_files import Records, TableRecords, open_labels, open_transactions, read_table
+from headrace.traffic.malformed import MalformedMix
 
 
 @dataclass(slots=True)
@@ -23,7 +22,7 @@ class DemoInput:
 
     payments: Records
     labels: Records | None
-    hostile: HostileMix | None
+    malformed: MalformedMix | None
     ids: list[str]
     customer: NDArray[np.bytes_]
     event_ms: NDArray[np.int64]
@@ -44,12 +43,12 @@ def load_input(plan: DemoPlan) -> DemoInput:
             "E_DEMO_EVENTS", f"{len(ids)} payments are too few for history and a live part",
             str(plan.input_file or plan.workload), "give at least 100; a model needs some thousands",
         )  # fmt: skip
-    ratio = plan.faults.hostile_ratio
-    hostile = HostileMix(payments, ratio, plan.seed) if ratio else None
+    ratio = plan.faults.malformed_ratio
+    malformed = MalformedMix(payments, ratio, plan.seed) if ratio else None
     return DemoInput(
-        payments=hostile or payments,
+        payments=malformed or payments,
         labels=labels,
-        hostile=hostile,
+        malformed=malformed,
         ids=ids,
         customer=strings(payment_table["customer_id"].to_pylist()),
         event_ms=np.asarray(payment_table["event_time"]),
@@ -81,10 +80,12 @@ def _given(plan: DemoPlan) -> tuple[Records, Records | None, pa.Table, pa.Table 
             "E_DEMO_INPUT", "the demo reads Parquet", str(path), "send NDJSON with `headrace produce`"
         )
     payments = open_transactions(path, plan.events)
-    table = pq.read_table(path).slice(0, len(payments.moment_ms))
+    table = read_table(path, "customer_id", "event_time").slice(0, len(payments.moment_ms))
     if plan.labels_file is None:
         return payments, None, table, None
-    labels = pq.read_table(plan.labels_file)
+    labels = read_table(plan.labels_file, "transaction_id", "label_time")
+    if "label" not in labels.column_names:
+        raise ConfigError("E_INPUT_FIELDS", "label is missing", str(plan.labels_file), "say fraud or genuine")
     labels = labels.take(pc.sort_indices(labels, [("label_time", "ascending")]))
     return payments, open_labels(plan.labels_file), table, labels
 

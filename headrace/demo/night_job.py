@@ -1,23 +1,10 @@
 """The job that fills the batch view, as a process that stays: importing Feast costs more than the work."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 from contracts.errors import ClusterError
-
-CODE = Path(__file__).resolve().parents[2]
-LOOP = """
-import sys
-from pathlib import Path
-from headrace.run import Run
-from headrace.commands.materialize import materialize
-answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print goes to the log
-run = Run.load(Path(sys.argv[1]))
-for line in sys.stdin:
-    materialize(run, int(line))
-    print("done", file=answers, flush=True)
-"""
+from runtime import launch
 
 
 class NightJob:
@@ -27,8 +14,8 @@ class NightJob:
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", LOOP, str(home)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=CODE,
+                launch.command("headrace.demo.night_loop", str(home)),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
 
     def materialize(self, end_ms: int) -> None:

@@ -14,9 +14,9 @@ FAULT_MARGIN_S = 12.0  # live traffic before and after a fault, together
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What is struck while live payments come; nothing by default."""
+    """What is injected while live payments come; nothing by default."""
 
-    hostile_ratio: float = 0.0
+    malformed_ratio: float = 0.0
     redis_outage_s: float = 0.0
     redis_flush: bool = False
     kafka_restart: bool = False

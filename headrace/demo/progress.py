@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from load.latency import latencies_ms, percentiles_ms
-from load.observed import DECISIONS, Observed
+from headrace.traffic.latency import latencies_ms, percentiles_ms
+from headrace.traffic.observed import DECISIONS, Observed
 
 RATE_WINDOW_S = 3.0
 RECENT_EVENTS = 2_000

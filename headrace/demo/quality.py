@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.demo.summary import MODEL
-from inference.training.metrics_offline import Judged, summary
-from load.observed import DECISIONS, Observed
+from headrace.traffic.observed import DECISIONS, Observed
+from inference.offline.training.metrics_offline import Judged, summary
 
 
 def truth_by_slot(observed: Observed, ids: list[str], fraud: NDArray[np.bool_]) -> NDArray[np.float64]:

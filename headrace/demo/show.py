@@ -1,4 +1,4 @@
-"""The whole of a demo: input, deployment, view, driver, closing words; and a clean end whatever happens."""
+"""The whole of a demo: input, stack, view, driver, closing words; and a clean end whatever happens."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ from types import FrameType
 import orjson
 from rich.console import Console
 
-from headrace import environment
 from headrace.demo.closing import closing_words
-from headrace.demo.deployment import Deployment
 from headrace.demo.driver import Driver
 from headrace.demo.input import load_input
 from headrace.demo.plan import DemoPlan
 from headrace.demo.progress import Progress
+from headrace.demo.stack import DemoStack
 from headrace.demo.view import View
+from runtime import environment
 
 INTERRUPTED = 130
 
@@ -35,12 +35,12 @@ def show(plan: DemoPlan, json_file: Path | None) -> int:
             given = load_input(plan)
             name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
             view.phase("servers", f"Kafka, Redis and the workers of run {name}")
-            with Deployment(environment.root(), name, plan.partitions) as deployment:
-                view.say(f"up in {time.monotonic() - progress.began_s:.1f} s; logs in {deployment.run.logs}")
-                summary = Driver(plan, given, deployment, view, progress).run()
+            with DemoStack(environment.root(), name, plan.partitions) as stack:
+                view.say(f"up in {time.monotonic() - progress.began_s:.1f} s; logs in {stack.run.logs}")
+                summary = Driver(plan, given, stack, view, progress).run()
                 view.phase("stopping", "stopping the workers; the archive writes what is left")
-                deployment.stop_workers()
-                summary["explained"] = deployment.explain(summary["explained"])
+                stack.stop_workers()
+                summary["explained"] = stack.explain(summary["explained"])
         except KeyboardInterrupt:
             console.print("\ninterrupted: nothing runs any more; .headrace/ is kept")
             return INTERRUPTED

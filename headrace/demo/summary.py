@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.demo.plan import Parts
-from load.hostile import Expected
-from load.latency import latencies_ms, percentiles_ms
-from load.observed import DECIDERS, DECISIONS, Observed
+from headrace.traffic.latency import latencies_ms, percentiles_ms
+from headrace.traffic.malformed import Expected
+from headrace.traffic.observed import DECIDERS, DECISIONS, Observed
 
 MODEL = DECIDERS.index("model")
 
@@ -25,7 +25,7 @@ class Facts:
     parts: Parts
     payments_sent: int = 0
     labels_sent: int = 0
-    hostile: Counter[Expected] = field(default_factory=Counter)
+    malformed: Counter[Expected] = field(default_factory=Counter)
     scheduled_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     phase_seconds: dict[str, float] = field(default_factory=dict)
     phase_events: dict[str, int] = field(default_factory=dict)
@@ -48,6 +48,7 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
         "decided_by": _decided_by(observed),
         "degraded": int(observed.outcomes.degraded.sum()),
         "degraded_why": dict(observed.degraded_why),
+        "drift_incidents": observed.drift_incidents,
         "drift_alerts": observed.drift_alerts,
         "history_events": facts.parts.live,
         "live_events": facts.parts.end - facts.parts.live,
@@ -65,22 +66,22 @@ def _counts(observed: Observed, facts: Facts) -> dict[str, Any]:
     """Count in and out. A repeat is a row whose id was sent before; it gets no prediction of its own."""
     letters = [letter for letter in observed.dead_letters.values() if letter.topic == "transactions"]
     known = observed.slots[observed.slots >= 0]
-    refused_repeats = sum(1 for letter in letters if _predicted(observed, letter.transaction_id))
-    hostile = sum(facts.hostile.values())
+    refused_repeats = sum(1 for letter in letters if _predicted(observed, letter.event_id))
+    malformed = sum(facts.malformed.values())
     return {
-        "events_in": facts.payments_sent + hostile,
+        "events_in": facts.payments_sent + malformed,
         "predictions": int(observed.outcomes.count.sum()) + observed.strangers,
         "dead_letters": len(observed.dead_letters),
         "dead_letters_by_code": dict(Counter(letter.code for letter in observed.dead_letters.values())),
         "duplicates": int((observed.outcomes.count > 1).sum()),
         "repeats_ignored": len(known) - len(observed.slot_of) - refused_repeats,
         "missing": len(np.unique(observed.slots[observed.missing_rows()])),
-        "hostile_in": hostile,
+        "malformed_in": malformed,
     }
 
 
-def _predicted(observed: Observed, transaction_id: str) -> bool:
-    slot = observed.slot_of.get(transaction_id)
+def _predicted(observed: Observed, event_id: str) -> bool:
+    slot = observed.slot_of.get(event_id)
     return slot is not None and bool(observed.outcomes.count[slot])
 
 
@@ -100,27 +101,27 @@ def problems(summary: dict[str, Any], observed: Observed, facts: Facts) -> list[
     accounted = summary["predictions"] + refused + summary["repeats_ignored"]
     if accounted != summary["events_in"]:
         found.append(f"{summary['events_in']} payments went in, {accounted} are accounted for")
-    found += _hostile_problems(observed, facts.hostile)
+    found += _malformed_problems(observed, facts.malformed)
     return found + [
         f"{name}: {fault['problem']}" for name, fault in facts.faults.items() if "problem" in fault
     ]
 
 
-def _hostile_problems(observed: Observed, expected: Counter[Expected]) -> list[str]:
-    """Compare hostile records with the dead letters they became: bytes and code, one for one."""
+def _malformed_problems(observed: Observed, expected: Counter[Expected]) -> list[str]:
+    """Compare malformed records with the dead letters they became: bytes and code, one for one."""
     if not expected:
         return []
-    hostile = {(key, value) for key, value, _ in expected}
+    malformed = {(key, value) for key, value, _ in expected}
     came = Counter(
         (letter.key, letter.value, letter.code)
         for letter in observed.dead_letters.values()
-        if (letter.key, letter.value) in hostile
+        if (letter.key, letter.value) in malformed
     )
     found = []
     for key, value, code in (expected - came).elements():
         others = [c for k, v, c in came if (k, v) == (key, value)]
-        found.append(f"a hostile record awaited {code}, came out as {others or 'nothing'}: {value!r:.120}")
-    return [*found[:5], *([f"and {len(found) - 5} more hostile records"] if len(found) > 5 else [])]
+        found.append(f"a malformed record awaited {code}, came out as {others or 'nothing'}: {value!r:.120}")
+    return [*found[:5], *([f"and {len(found) - 5} more malformed records"] if len(found) > 5 else [])]
 
 
 def _latency(observed: Observed, facts: Facts) -> dict[str, float]:

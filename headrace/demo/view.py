@@ -79,7 +79,7 @@ class View:
             rows.append(("latency ms", "  ".join(f"{name} {value:.0f}" for name, value in latency.items())))
         if seen.observed is not None:
             rows.append(("dead letters", f"{len(seen.observed.dead_letters):,}"))
-            rows.append(("drift alerts", f"{seen.observed.drift_alerts:,}"))
+            rows.append(("drift incidents", f"{seen.observed.drift_incidents:,}"))
         return rows
 
     def _print_lines(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.errors import ClusterError
+from runtime.atomic_file import move_into_place
 
 LOCK = Path(__file__).parent / "kafka.lock"
 THREADS = 8
@@ -92,7 +93,7 @@ def _fetch(jar: Jar, fresh: Path, folder: Path) -> None:
             "E_JAR_CHECKSUM", "a jar is not the one that the lock names", jar.file_name,
             "try again; if it stays so, distrust the repository or mirror it came from",
         )  # fmt: skip
-    path.replace(folder / jar.file_name)
+    move_into_place(path, folder / jar.file_name)
 
 
 def _resolve(artifact: object, jar: Jar, fresh: Path) -> Path:

@@ -15,9 +15,15 @@ def find() -> str:
     """Return the path of a java that runs Kafka.
 
     Raises:
-        ClusterError: E_JAVA, there is none.
+        ClusterError: E_JAVA, there is none, or the one that HEADRACE_JAVA names is none.
     """
-    for candidate in _candidates():
+    named = os.environ.get("HEADRACE_JAVA")
+    if named and (major_version(named) or 0) < OLDEST:
+        raise ClusterError(
+            "E_JAVA", f"it is no Java of version {OLDEST} or newer that runs", f"HEADRACE_JAVA={named}",
+            "name the `java` program itself, or unset HEADRACE_JAVA",
+        )  # fmt: skip
+    for candidate in [named] if named else _candidates():
         if candidate and Path(candidate).exists() and (major_version(candidate) or 0) >= OLDEST:
             return candidate
     raise ClusterError(
@@ -47,9 +53,6 @@ def parse_version(text: str) -> int | None:
 
 def _candidates() -> list[str | None]:
     home = os.environ.get("JAVA_HOME")
-    named = os.environ.get("HEADRACE_JAVA")
-    if named:
-        return [named]
     return [f"{home}/bin/java" if home else None, shutil.which("java"), _from_wheel()]
 
 

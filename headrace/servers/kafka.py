@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
+from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError
 from headrace.last_words import last_words
 from headrace.servers import jars, java
 from headrace.servers.server import Server, listens
+from runtime.kafka_clients import new_admin
 
 VERSION = "4.1.0"
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"  # any 16 bytes in base64; one node needs no other
@@ -129,7 +130,7 @@ def broker_answers(port: int) -> bool:
     """Return whether a broker of this machine is in its own metadata."""
     if not listens(port):
         return False
-    client = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
+    client = new_admin(KafkaConnection(bootstrap_servers=f"127.0.0.1:{port}"), "servers")
     try:
         return bool(client.list_topics(timeout=1.0).brokers)
     except KafkaException:

@@ -1,6 +1,5 @@
 """Kafka and Redis on this machine, without Docker: started together, reused when they run."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -8,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from headrace import environment
-from headrace.run import FOLDER
 from headrace.servers.kafka import Kafka
 from headrace.servers.ports import free, from_environment, is_free
 from headrace.servers.redis import Redis
 from headrace.servers.server import Running, Server
+from runtime import environment
+from runtime.atomic_file import replace_file
+from runtime.file_lock import locked
+from runtime.run import FOLDER
 
 PORT_WAIT_S = 5.0  # a process that was killed may hold its port for a moment after it is gone
 
@@ -73,6 +74,12 @@ class LocalServers:
             self.redis.stop()
             self.kafka.stop()
             (self.folder / "servers.json").unlink(missing_ok=True)
+
+    def end_starts(self) -> None:
+        """End servers whose start another thread waits for, so that `stop` need not wait for it."""
+        for server in (self.redis, self.kafka):
+            if (running := server.alive) and not server.answers(running.ports[0]):
+                server.stop()
 
     def status(self) -> list[Status]:
         """Return what runs and where."""
@@ -136,17 +143,13 @@ class LocalServers:
             pids={name: running.process.pid for name, running in known.items() if running},
             ports=ports,
         )
-        fresh = self.folder / "servers.new"
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(servers)))
-        fresh.replace(self.folder / "servers.json")
+        replace_file(self.folder / "servers.json", msgspec.json.format(msgspec.json.encode(servers)))
         return servers
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep a second command from starting or stopping the same servers at the same moment."""
-        (self.folder / "servers").mkdir(parents=True, exist_ok=True)
-        with (self.folder / "servers" / "lock").open("w") as door:
-            fcntl.flock(door, fcntl.LOCK_EX)
+        with locked(self.folder / "servers" / "lock"):
             yield
 
 

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 
+from contracts.connections import RedisConnection
 from contracts.errors import ClusterError
-from headrace.run import DATABASES
 from headrace.servers.server import Server
+from runtime.redis_socket import RedisSocket, StoreDown
+from runtime.run import DATABASES
 
 
 class Redis(Server):
@@ -42,10 +43,9 @@ class Redis(Server):
 def redis_answers(port: int) -> bool:
     """Return whether a Redis of this machine says PONG."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as line:
-            line.sendall(b"PING\r\n")
-            return line.recv(16).startswith(b"+PONG")
-    except OSError:
+        with RedisSocket(RedisConnection(host="127.0.0.1", port=port), 1.0, 1.0) as line:
+            return bool(line.command("PING") == b"PONG")
+    except StoreDown:
         return False
 
 
@@ -53,11 +53,16 @@ def find() -> str:
     """Return the path of redis-server: the machine's, or the one that came as a wheel.
 
     Raises:
-        ClusterError: E_REDIS_SERVER, there is none.
+        ClusterError: E_REDIS_SERVER, there is none, or the one that HEADRACE_REDIS_SERVER names is none.
     """
+    named = os.environ.get("HEADRACE_REDIS_SERVER")
+    if named and not (Path(named).is_file() and os.access(named, os.X_OK)):
+        raise ClusterError(
+            "E_REDIS_SERVER", "it is no program that runs", f"HEADRACE_REDIS_SERVER={named}",
+            "name the `redis-server` program itself, or unset HEADRACE_REDIS_SERVER",
+        )  # fmt: skip
     beside = Path(sys.executable).parent / "redis-server"
-    candidates = [os.environ.get("HEADRACE_REDIS_SERVER"), shutil.which("redis-server"), str(beside)]
-    for candidate in candidates:
+    for candidate in (named, shutil.which("redis-server"), str(beside)):
         if candidate and os.access(candidate, os.X_OK):
             return candidate
     raise ClusterError(

@@ -12,8 +12,10 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import ClusterError
+from headrace import log_files
 from headrace.last_words import last_words
 from headrace.processes import Process, reap, spawn
+from runtime.atomic_file import replace_file
 
 POLL_S = 0.05
 
@@ -63,14 +65,23 @@ class Server(ABC):
         known = self.known
         return known if known and known.process.alive() else None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped on purpose, and so is not to be started by who only watches it."""
+        return self._stopped.exists()
+
+    @property
+    def _stopped(self) -> Path:
+        return self.folder / "stopped"
+
     def launch(self, ports: tuple[int, ...]) -> Running:
         """Start the process, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._stopped.unlink(missing_ok=True)
+        log_files.rotate(self.log)
         process = spawn(self.command(ports), self.log, os.environ, tethered=self.tethered)
         running = Running(process, ports, time.time())
-        fresh = self.folder / "process.new"
-        fresh.write_bytes(msgspec.json.encode(running))
-        fresh.replace(self.folder / "process.json")
+        replace_file(self.folder / "process.json", msgspec.json.encode(running))
         return running
 
     def await_ready(self, running: Running) -> None:
@@ -85,12 +96,15 @@ class Server(ABC):
                 reap(running.process)
                 raise self._failure("E_SERVER_ENDED", "ended while it started")
             if time.monotonic() > deadline_s:
-                self.stop()
+                running.process.stop(self.stop_patience_s)
+                reap(running.process)
                 raise self._failure("E_SERVER_SLOW", f"was not ready after {self.ready_timeout_s:.0f} s")
             time.sleep(POLL_S)
 
     def stop(self) -> None:
         """Stop it, and wait until it has ended."""
+        if self.folder.exists():
+            self._stopped.touch()
         if running := self.alive:
             running.process.stop(self.stop_patience_s)
             reap(running.process)

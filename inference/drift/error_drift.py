@@ -6,6 +6,7 @@ import numpy as np
 
 from inference.drift.alarms import Alarms
 from inference.drift.events import DriftEvent, Place, restarted
+from inference.drift.incidents import Incidents
 from inference.drift.mean_watch import MeanWatch, as_it_is, told
 from inference.drift.sample import Floats, Ints
 from inference.drift.settings import DriftSettings, words
@@ -26,8 +27,11 @@ class ErrorDrift:
     >>> drift = ErrorDrift(DriftSettings(), model="fraud/1")
     >>> quiet = [event for at in range(2000) for event in drift.feed(at, 0)]
     >>> events = [event for at in range(2000, 2400) for event in drift.feed(at, 1)]
-    >>> quiet, events[0].kind, events[0].what, events[0].from_mean, 1900 < events[0].since < 2040
-    ([], 'alert', 'error', 0.0, True)
+    >>> quiet, [event.kind for event in events[:2]]
+    ([], ['incident', 'alert'])
+    >>> alert = events[1]
+    >>> alert.what, alert.from_mean, 1900 < alert.since < 2040, alert.incident == events[0].incident
+    ('error', 0.0, True, True)
     """
 
     def __init__(
@@ -49,8 +53,10 @@ class ErrorDrift:
 
     def feed_many(self, event_ms: Ints | Sequence[int], errors: Floats) -> list[DriftEvent]:
         """Return what n more errors, in order, made sure."""
-        found = self._watch.feed(np.asarray(errors, np.float64), np.asarray(event_ms, np.int64))
-        return told(found, self._name, "error", self._place, self._alarms)
+        times = np.asarray(event_ms, np.int64)
+        found = self._watch.feed(np.asarray(errors, np.float64), times)
+        events = told(found, self._name, "error", self._place, self._alarms)
+        return self._incidents.grouped(events, int(times[-1])) if len(times) else []
 
     def restart(self, why: str, model: str | None = None) -> DriftEvent:
         """Begin anew, after a take-over or with another model, and return the record that says so."""
@@ -63,3 +69,4 @@ class ErrorDrift:
     def _begin(self) -> None:
         self._watch = MeanWatch(self._name, words(self._settings.shares), as_it_is)
         self._alarms = Alarms(self._settings.cooldown_ms)
+        self._incidents = Incidents(self._place, self._settings.incident_ms)

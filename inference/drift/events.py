@@ -22,7 +22,7 @@ _WHAT_TO_DO: dict[str, str] = {
     " judge by labels as they mature before the thresholds are moved",
     "decision": "look at which rules hit and at the scores since then; if reviewers cannot keep up, move the"
     " thresholds or roll the model back (`headrace models rollback`)",
-    "error": "train on the newest labels (`headrace train`) and compare with the champion on equal payments"
+    "error": "train on the newest labels (`headrace train`) and compare with the champion on equal events"
     " (`headrace models compare`)",
 }
 
@@ -70,7 +70,7 @@ def restarted(place: Place, why: str, against: str) -> DriftEvent:
     """Return the record that says that the detectors of a partition began anew."""
     return DriftEvent(
         kind="restart", what=ALL, detector=ALL, feature=ALL, partition=place.partition, model=place.model,
-        what_to_do=f"nothing: {why}; a change before now may go unseen", against=against,
+        what_to_do=f"nothing: {why}; a change before now may go unseen, open incidents end", against=against,
     )  # fmt: skip
 
 

@@ -28,6 +28,8 @@ class Found(NamedTuple):
 class MeanWatch:
     """Detectors over one value; what is not finite is passed over and counted in `skipped`.
 
+    A change of less than `least` is not told: so far two days of training may be apart.
+
     >>> watch = MeanWatch("error", ("adwin",), as_it_is)
     >>> _ = watch.feed(np.array([0.0] * 384 + [np.nan]), np.arange(385))
     >>> found = watch.feed(np.ones(300), np.arange(300))
@@ -35,9 +37,9 @@ class MeanWatch:
     ('adwin', 1.0, 1)
     """
 
-    def __init__(self, feature: str, detectors: Sequence[str], bring: Bring) -> None:
+    def __init__(self, feature: str, detectors: Sequence[str], bring: Bring, least: float = 0.0) -> None:
         self.feature, self.skipped = feature, 0
-        self._bring = bring
+        self._bring, self._least = bring, least
         self._detectors = [StreamDetector(name) for name in detectors]
 
     def feed(self, values: Floats, event_ms: Ints, slot: Ints | None = None) -> list[Found]:
@@ -56,6 +58,7 @@ class MeanWatch:
             Found(detector.name, change)
             for detector in self._detectors
             for change in detector.feed(brought, event_ms, raw)
+            if change.apart >= self._least
         ]
 
 

@@ -12,6 +12,7 @@ from inference.drift.season import SLOTS
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+UNSEEN_ROWS = 3.0  # the rule of three
 SLOT_PRIOR_ROWS = 50.0  # a slot of fewer rows leans on the whole week
 
 
@@ -53,11 +54,14 @@ class Expected(NamedTuple):
 class Reference:
     """What k columns of a baseline are expected to hold.
 
+    `bins` (k,) counts bins for the limits of chance, `one_way` (k,) says of which columns training knew
+    only null values or none; the spreads (k,) are the columns'.
+
     >>> from inference.drift.baseline import measure
     >>> values = np.arange(1000.0)[:, None]
     >>> reference = Reference(measure(["a"], values, np.zeros(1000, np.int64)).columns)
     >>> reference.count(values[:500], np.zeros(500, np.int64)).bins[0].tolist()
-    [100, 100, 100, 100, 100, 0, 0, 0, 0, 0]
+    [0, 10, 40, 50, 100, 100, 100, 100, 0, 0, 0, 0, 0, 0, 0, 0]
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
@@ -70,16 +74,26 @@ class Reference:
             self.edges[i, : len(column.edges)] = column.edges
             counts[:, i, : len(column.edges) + 1] = column.counts
             nulls[:, i], rows[:, i] = column.nulls, column.rows
-        self.bins = np.array([len(column.edges) + 1 for column in columns], np.int64)
-        self._there = np.arange(width + 1) < self.bins[:, None]
-        whole = self._smoothed(counts.sum(axis=0))
+        self._bins = np.array([len(column.edges) + 1 for column in columns], np.int64)
+        self._there = np.arange(width + 1) < self._bins[:, None]
+        seen = counts.sum(axis=0) > 0
+        self.bins = seen.sum(axis=1) + 1  # those that training never saw count as one
+        self.one_way = (nulls.sum(axis=0) == 0) | (nulls.sum(axis=0) == rows.sum(axis=0))
+        self.spread = np.array([column.spread for column in columns], np.float64)
+        self.null_spread = np.array([column.null_spread for column in columns], np.float64)
+        self.mean_spread = np.array([column.mean_spread for column in columns], np.float64)
+        whole = self._smoothed(counts.sum(axis=0), seen)
         known = counts.sum(axis=2, keepdims=True)
-        self._shares = (counts + SLOT_PRIOR_ROWS * whole) / (known + SLOT_PRIOR_ROWS)
+        rare = np.where(self._there, whole, 1.0).min(axis=1, keepdims=True)  # no slot makes a bin rarer still
+        shares = np.maximum(
+            (counts + SLOT_PRIOR_ROWS * whole) / (known + SLOT_PRIOR_ROWS), self._there * rare
+        )
+        self._shares = shares / shares.sum(axis=2, keepdims=True)
         null = nulls.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
         self._slot_rows, self._slot_rows_all = known[:, :, 0] + SLOT_PRIOR_ROWS, rows + SLOT_PRIOR_ROWS
         self._nulls = (nulls + SLOT_PRIOR_ROWS * null) / (rows + SLOT_PRIOR_ROWS)
-        self._middles = np.cumsum(whole, axis=1) - whole / 2
-        self._usual = (self._shares * self._middles).sum(axis=2)  # mean rank by slot and column
+        self.middles = np.cumsum(whole, axis=1) - whole / 2  # a bin's mean rank
+        self._usual = (self._shares * self.middles).sum(axis=2)  # mean rank by slot and column
 
     def count(self, matrix: Floats, slot: Ints) -> Counts:
         """Return rows (m, k) as counts; what is not finite is null."""
@@ -98,9 +112,14 @@ class Reference:
             Counts(cells[i, :, :-1], cells[i, :, -1], hours[i], int(hours[i].sum())) for i in range(groups)
         ]
 
-    def observed(self, counts: Counts) -> Floats:
-        """Return a window's shares of bins, (k, bins), with half a row in every bin."""
-        return self._smoothed(counts.bins.astype(np.float64))
+    def observed(self, counts: Counts, expected: Floats) -> Floats:
+        """Return a window's shares of bins, (k, bins), with some rows as expected among them.
+
+        They are half a row a bin. Dealt out evenly they would look like a change where a bin is expected to
+        be empty.
+        """
+        more = 0.5 * self.bins[:, None]
+        return np.asarray((counts.bins + more * expected) / (counts.bins.sum(axis=1, keepdims=True) + more))
 
     def expected(self, counts: Counts) -> "Expected":
         """Return what rows of these hours should hold."""
@@ -119,13 +138,18 @@ class Reference:
 
         Ranks know no unit, no outlier and no hour of the day; a value has that of the middle of its bin.
         """
-        edges = self.edges[column, : self.bins[column] - 1]
+        edges = self.edges[column, : self._bins[column] - 1]
         at = np.searchsorted(edges, values, side="right")
-        return np.asarray(self._middles[column][at] - self._usual[slot, column] + 0.5)
+        return np.asarray(self.middles[column][at] - self._usual[slot, column] + 0.5)
 
-    def _smoothed(self, counts: Floats) -> Floats:
-        shares = (counts + 0.5) / (counts.sum(axis=1, keepdims=True) + 0.5 * self.bins[:, None])
-        return np.where(self._there, shares, 0.0)
+    def _smoothed(self, counts: Floats, seen: NDArray[np.bool_]) -> Floats:
+        """Return training's shares: half a row more in each bin that it saw, three in all others together.
+
+        What n rows never showed has a share of at most 3 / n, with 95 % certainty.
+        """
+        others = self._there & ~seen
+        more = np.where(seen, 0.5, others * UNSEEN_ROWS / np.maximum(others.sum(axis=1, keepdims=True), 1))
+        return np.asarray((counts + more) / (counts.sum(axis=1) + more.sum(axis=1))[:, None])
 
 
 def against(baseline: Baseline, names: Sequence[str]) -> Reference:

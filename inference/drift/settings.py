@@ -10,7 +10,16 @@ from contracts.errors import ConfigError
 HOUR_MS = 3_600_000
 DETECTORS = ("adwin", "page_hinkley", "kswin", "ddm", "eddm", "hddm_a", "hddm_w")
 BINARY = ("ddm", "eddm", "hddm_a", "hddm_w")  # for 0 and 1 alone
-_SIZES = ("sample_every", "chunk_rows", "window_ms", "pane_ms", "rows_min", "look_rows", "first_rows")
+_SIZES = (
+    "sample_every",
+    "chunk_rows",
+    "window_ms",
+    "pane_ms",
+    "rows_min",
+    "look_rows",
+    "first_rows",
+    "first_ms",
+)
 STATISTICS = ("psi", "ks", "chi2", "kl", "js")
 
 
@@ -18,11 +27,11 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the scorer and the learner watch for change.
 
     Every `sample_every`-th row of a partition, in log order, is looked at, in chunks of `chunk_rows`. Means
-    of `watched` features and of the score are watched by the detectors of `numbers`; the shares of null
-    values, refused payments and errors by those of `shares`. All features' distributions over the last
-    `window_ms` of event time, kept in panes of `pane_ms`, are held against the training baseline by the
-    `statistics`, each `look_rows` sampled rows; a window reaches further back where it would hold fewer than
-    `rows_min`. Lists are separated by commas.
+    of `watched` features (the project's where it is empty) and of the score are watched by the detectors of
+    `numbers`; the shares of null values, of decisions but the mildest and of errors by those of `shares`.
+    All features' distributions over the last `window_ms` of event time, kept in panes of `pane_ms`, are held
+    against the training baseline by the `statistics`, each `look_rows` sampled rows; a window reaches further
+    back where it would hold fewer than `rows_min`. Lists are separated by commas.
 
     A statistic alarms from `effect_min` on (as PSI; the others' limits are equivalent, see
     `inference.drift.statistics`), a null share from `null_share_min` away from what is expected, and neither
@@ -37,7 +46,7 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     sample_every: int = 4
     chunk_rows: int = 256
-    watched: str = "amount_minor,customer_count_24h,terminal_fraud_ratio_7d"
+    watched: str = ""
     numbers: str = "adwin"
     shares: str = "adwin"
     statistics: str = "psi"
@@ -46,10 +55,12 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True):
     rows_min: int = 1000
     look_rows: int = 512
     first_rows: int = 2000
+    first_ms: int = 7 * 24 * HOUR_MS
     effect_min: float = 0.05
     null_share_min: float = 0.03
     chance_max: float = 1e-6
     cooldown_ms: int = 24 * HOUR_MS
+    incident_ms: int = 72 * HOUR_MS
 
     def __post_init__(self) -> None:
         for name, known in (("numbers", DETECTORS), ("shares", DETECTORS), ("statistics", STATISTICS)):

@@ -59,8 +59,9 @@ _OF_PSI = {"psi": 1.0, "chi2": 1.0, "kl": 0.5, "js": 0.125}
 
 
 def limits(
-    name: str, effect: float, chance: float, rows: Floats | Ints, reference_rows: Floats, bins: Ints
-) -> Floats:
+    name: str, effect: float, chance: float, rows: Floats | Ints, reference_rows: Floats, bins: Ints,
+    spread: Floats | float = 0.0,
+) -> Floats:  # fmt: skip
     """Return from where on a statistic tells of a change, shape (k,).
 
     Args:
@@ -68,23 +69,39 @@ def limits(
             root: a normal that moves by m deviations has a PSI of m^2 and a D of 0.4 m.
         chance: how likely a larger value may be where nothing has changed.
         rows, reference_rows, bins: (k,) rows in the window and in what is expected that are not null, bins.
+        spread: (k,) by how much two windows differ beyond chance, as if both were so much smaller: rows of
+            one customer are not independent (the random effect of a cluster, Rao and Scott 1981).
 
     >>> limits("psi", 0.1, 1e-6, np.array([1e9]), np.array([1e9]), np.array([10]))
     array([0.1])
     """
-    inverse = 1.0 / np.maximum(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
+    inverse = 1.0 / np.maximum(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0) + spread
     if name == "ks":
         return np.asarray(np.maximum(np.sqrt(effect) / 3, kolmogi(chance) * np.sqrt(inverse)))
     noise = chdtri(np.maximum(bins - 1, 1), chance) * inverse
     return np.asarray(_OF_PSI[name] * np.maximum(effect, noise))
 
 
-def share_limits(least: float, chance: float, rows: float, reference_rows: Floats, share: Floats) -> Floats:
+def share_limits(
+    least: float | Floats, chance: float, rows: float, reference_rows: Floats, share: Floats,
+    spread: Floats | float = 0.0,
+) -> Floats:  # fmt: skip
     """Return from where on a share has moved, shape (k,): `least`, or what chance explains if that is more.
 
-    The normal bound of a difference of two shares, with half a row of continuity.
+    The normal bound of a difference of two shares, with half a row of continuity; `spread` is the variance
+    that days have beyond chance.
     """
     inverse = 1.0 / max(rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
     smoothed = (share * rows + 0.5) / (rows + 1.0)
-    noise = np.sqrt(chdtri(1, chance) * smoothed * (1 - smoothed) * inverse) + 0.5 / max(rows, 1.0)
+    variance = smoothed * (1 - smoothed) * inverse + spread
+    noise = np.sqrt(chdtri(1, chance) * variance) + 0.5 / max(rows, 1.0)
     return np.asarray(np.maximum(least, noise))
+
+
+def distance(chance: float, variance: float) -> float:
+    """Return how far a normal number of that variance is from its mean, but for that chance.
+
+    >>> round(distance(0.05, 1.0), 2)
+    1.96
+    """
+    return float(np.sqrt(chdtri(1, chance) * variance))

@@ -18,7 +18,8 @@ class Change(NamedTuple):
     """A change of the mean; means are of the raw values, to the nearest mark of `CLOCK_ROWS` rows.
 
     `statistic` and `limit` are the detector's own: of ADWIN how far apart the means of the watched values
-    are and the bound of its cut at these sizes (Bifet and Gavaldà 2007, theorem 3.1).
+    are and the bound of its cut at these sizes (Bifet and Gavaldà 2007, theorem 3.1). `apart` is how far
+    those means are apart, of every detector.
     """
 
     at_ms: int
@@ -29,6 +30,7 @@ class Change(NamedTuple):
     to_mean: float
     statistic: float
     limit: float
+    apart: float
 
 
 class _Mark(NamedTuple):
@@ -101,11 +103,12 @@ class StreamDetector:
         mark = self._likeliest(now)
         before, since = mark.fed - self._begin.fed, now.fed - mark.fed
         reading = self._kind.reading
-        statistic, limit = self._cut(now, mark, squares) if reading is None else reading(self._detector)
+        apart, bound = self._cut(now, mark, squares)
+        statistic, limit = (apart, bound) if reading is None else reading(self._detector)
         return Change(
             at_ms=now.event_ms, since_ms=mark.event_ms, rows=since, rows_before=before,
             from_mean=(mark.raw - self._begin.raw) / max(1, before), to_mean=(now.raw - mark.raw) / since,
-            statistic=statistic, limit=limit,
+            statistic=statistic, limit=limit, apart=apart,
         )  # fmt: skip
 
     def _likeliest(self, now: _Mark) -> _Mark:

@@ -7,12 +7,15 @@ when the model changes, and each start is told on the topic, so that a silence c
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
+from features.catalog import PROJECT
 from inference.drift.baseline import Baseline
 from inference.drift.events import DriftEvent, Place, restarted
+from inference.drift.full_windows import LONG_AGO, Began
 from inference.drift.partition_watch import PartitionWatch
 from inference.drift.settings import DriftSettings, words
 
@@ -25,6 +28,7 @@ class DriftWatch:
 
     Args:
         columns: the names of the vectors' columns.
+        watched: those whose mean is watched where the settings name none.
 
     Raises:
         ConfigError: E_CONFIG_DRIFT, a feature is to be watched that is no column.
@@ -34,8 +38,14 @@ class DriftWatch:
     ['restart']
     """
 
-    def __init__(self, columns: Sequence[str], settings: DriftSettings | None = None) -> None:
-        self._columns, self._settings = tuple(columns), settings or DriftSettings()
+    def __init__(
+        self, columns: Sequence[str], settings: DriftSettings | None = None,
+        watched: Sequence[str] = PROJECT.watched,
+    ) -> None:  # fmt: skip
+        settings = settings or DriftSettings()
+        if not settings.watched:
+            settings = msgspec.structs.replace(settings, watched=",".join(watched))
+        self._columns, self._settings = tuple(columns), settings
         unknown = [name for name in words(self._settings.watched) if name not in self._columns]
         if unknown:
             raise ConfigError(
@@ -43,8 +53,16 @@ class DriftWatch:
                 "name columns of the service (docs/reference/features.md)",
             )  # fmt: skip
         self._of: dict[int, PartitionWatch] = {}
+        self._began: dict[int, Began] = {}
         self._model = ""
         self._baseline: Baseline | None = None
+
+    def began_at(self, partition: int, began: Began) -> None:
+        """Take note of when a partition's stream began, before its rows are fed."""
+        if self._began.get(partition) != began:
+            self._began[partition] = began
+            if partition in self._of:
+                self._of[partition].began_at(began)
 
     def restart(self, partitions: Sequence[int], why: str) -> list[DriftEvent]:
         """Begin anew on these partitions, and say so."""
@@ -54,6 +72,7 @@ class DriftWatch:
         """Forget partitions that went to another worker."""
         for partition in partitions:
             self._of.pop(partition, None)
+            self._began.pop(partition, None)
 
     def model_is(self, model: str, baseline: Baseline | None = None) -> list[DriftEvent]:
         """Take note of the model; another one has another baseline, so all detectors begin anew."""
@@ -69,7 +88,7 @@ class DriftWatch:
         """Return what n rows in log order made sure; vectors are (n, f), the others (n,).
 
         Args:
-            decisions: 0 approve, 1 review, 2 decline.
+            decisions: their codes, 0 the mildest.
         """
         events: list[DriftEvent] = []
         for partition in np.unique(partitions).tolist():
@@ -100,5 +119,7 @@ class DriftWatch:
 
     def _begin(self, partition: int, why: str) -> DriftEvent:
         place = Place(partition, self._model)
-        watch = self._of[partition] = PartitionWatch(self._columns, self._settings, place, self._baseline)
+        watch = self._of[partition] = PartitionWatch(
+            self._columns, self._settings, place, self._baseline, self._began.get(partition, LONG_AGO)
+        )
         return restarted(place, why, watch.against)

@@ -16,6 +16,7 @@ Ints = NDArray[np.int64]
 
 NULLS = "null_rate"  # the detector's name where the share of null values has moved
 PANE_CHANCE = 0.05  # a pane of a window that is over its limit is believed sooner
+ONE_WAY = 1 / 3  # so much of the smallest change of a null share where training knew no null, or nothing else
 KEEP_LEVEL = 0.8  # an alert is cleared under so much of its limit, so that it does not flicker
 
 
@@ -36,7 +37,9 @@ class Finding(NamedTuple):
 
 
 class ReferenceWindow:
-    """Columns over the newest `window_ms` of event time, further back where that holds too few rows.
+    """Columns over the newest `window_ms` of event time, or over as many of them as hold enough rows.
+
+    Nothing is said of a column before its oldest row here is from `full_from_ms` (k,) or later.
 
     >>> from inference.drift.baseline import measure
     >>> chance, hours = np.random.default_rng(1), np.arange(4000) * 60_000
@@ -50,8 +53,11 @@ class ReferenceWindow:
     [('psi', True)]
     """
 
-    def __init__(self, reference: Reference, settings: DriftSettings) -> None:
+    def __init__(
+        self, reference: Reference, settings: DriftSettings, full_from_ms: Ints | None = None
+    ) -> None:
         self.reference, self._settings = reference, settings
+        self.full_from_ms = np.zeros(len(reference.names), np.int64) if full_from_ms is None else full_from_ms
         self._names = words(settings.statistics)
         self._panes: dict[int, Counts] = {}
         self._total = self._empty()
@@ -81,26 +87,35 @@ class ReferenceWindow:
 
     @property
     def due(self) -> bool:
-        """Return whether enough rows have come since the last look, and for a look at all."""
-        return self._since_look >= self._settings.look_rows and self._total.rows >= self._settings.rows_min
+        """Return whether enough rows have come since the last look, and for a look at all.
+
+        A part of a day differs from a day by its hours, so nothing is said before a window is full.
+        """
+        settings = self._settings
+        whole = len(self._panes) and self._newest - min(self._panes) + 1 >= self._panes_of(1)
+        return bool(
+            whole and self._since_look >= settings.look_rows and self._total.rows >= settings.rows_min
+        )
 
     def look(self, open_alerts: Collection[tuple[str, str]] = ()) -> list[Finding]:
         """Return what is over its limit now, and which (detector, feature) asked for are back under it."""
         self._since_look = 0
         settings, reference, total = self._settings, self.reference, self._total
-        observed, expected = reference.observed(total), reference.expected(total)
+        expected = reference.expected(total)
+        observed = reference.observed(total, expected.shares)
         nothing = np.full(len(reference.names), np.nan)
         found: list[Finding] = []
         for name in self._names:
             statistic = STATISTICS[name](observed, expected.shares)
             limit = limits(
                 name, settings.effect_min, settings.chance_max, total.rows - total.nulls, expected.rows,
-                reference.bins,
+                reference.bins, reference.spread,
             )  # fmt: skip
             found += self._findings(name, (statistic, limit, nothing, nothing), open_alerts)
         share, usual = total.nulls / max(1, total.rows), expected.nulls
+        least = settings.null_share_min * np.where(reference.one_way, ONE_WAY, 1.0)
         limit = share_limits(
-            settings.null_share_min, settings.chance_max, total.rows, expected.rows_all, usual
+            least, settings.chance_max, total.rows, expected.rows_all, usual, reference.null_spread
         )
         return found + self._findings(NULLS, (np.abs(share - usual), limit, usual, share), open_alerts)
 
@@ -109,7 +124,8 @@ class ReferenceWindow:
     ) -> list[Finding]:
         """Make findings of statistic, limit, expected and observed, (k,) each, where there is one."""
         statistic, limit, expected, observed = figures
-        over, back = statistic > limit, statistic < KEEP_LEVEL * limit
+        full = self.full_from_ms <= min(self._panes) * self._settings.pane_ms
+        over, back = full & (statistic > limit), full & (statistic < KEEP_LEVEL * limit)
         names = self.reference.names
         return [
             Finding(
@@ -141,22 +157,34 @@ class ReferenceWindow:
         expected, some = self.reference.expected(pane), slice(column, column + 1)
         if name == NULLS:
             moved = abs(pane.nulls[column] / max(1, pane.rows) - expected.nulls[column])
-            return bool(moved > self._settings.null_share_min)
-        statistic = STATISTICS[name](self.reference.observed(pane)[column], expected.shares[column])
+            least = ONE_WAY if self.reference.one_way[column] else 1.0
+            return bool(moved > self._settings.null_share_min * least)
+        observed = self.reference.observed(pane, expected.shares)
+        statistic = STATISTICS[name](observed[column], expected.shares[column])
         limit = limits(
             name, self._settings.effect_min, PANE_CHANCE, pane.rows - pane.nulls[some], expected.rows[some],
-            self.reference.bins[some],
+            self.reference.bins[some], self.reference.spread[some],
         )  # fmt: skip
         return bool(statistic > limit[0])
 
     def _drop_old(self) -> None:
-        panes = -(-self._settings.window_ms // self._settings.pane_ms)
-        for number in sorted(self._panes):
-            old = self._panes[number]
-            if number > self._newest - panes or self._total.rows - old.rows < self._settings.rows_min:
+        """Drop what no window needs: as many whole windows are kept as hold enough rows."""
+        numbers = sorted(self._panes)
+        rows, times = 0, 1
+        for number in reversed(numbers):
+            if number <= self._newest - self._panes_of(times):
+                if rows >= self._settings.rows_min:
+                    break
+                times = -(-(self._newest - number + 1) // self._panes_of(1))
+            rows += self._panes[number].rows
+        for number in numbers:
+            if number > self._newest - self._panes_of(times):
                 return
-            self._total.add(old, -1)
-            del self._panes[number]
+            self._total.add(self._panes.pop(number), -1)
+
+    def _panes_of(self, times: int) -> int:
+        """Return how many panes so many windows are."""
+        return -(-times * self._settings.window_ms // self._settings.pane_ms)
 
     def _empty(self) -> Counts:
         return Counts.none(len(self.reference.names), self.reference.edges.shape[1] + 1)

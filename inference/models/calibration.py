@@ -3,9 +3,13 @@
 Isotonic regression by pooling adjacent violators (Ayer et al. 1955; Zadrozny and Elkan 2002), then a straight
 line between the pools' middles. A plain isotonic step function gives whole ranges of scores one probability
 and so loses their order; the lines keep it, since both coordinates of the breakpoints rise strictly.
+
+A pool of one outcome alone is a pool as well: without a positive its probability is about 0, with nothing
+but positives about 1, as near as half an event among so many (Jeffreys' half count), up to its end.
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,6 +20,7 @@ from contracts.errors import ModelError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 POOL_ROWS_MIN = 50  # a probability told from fewer rows is chance
+EDGE = 2.0**-50  # a pool at a score of 0 or 1 stands so far inside
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,27 +45,26 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         return np.asarray(np.interp(scores, self.raw, self.probability), dtype=np.float64)
 
 
-def fit(fraud: Ints, score: Floats) -> Calibration:
-    """Return the calibration of scored payments whose outcome is known.
+def fit(positive: Ints, score: Floats) -> Calibration:
+    """Return the calibration of scored events whose outcome is known.
 
     Args:
-        fraud: shape (n,), 0 or 1.
+        positive: shape (n,), 0 or 1.
         score: shape (n,), raw scores in 0..1.
 
-    >>> fraud = np.array([0] * 100 + [1, 0] * 50)
+    >>> positive = np.array([0] * 100 + [1, 0] * 50)
     >>> score = np.array([0.1] * 100 + [0.8] * 100)
-    >>> fit(fraud, score).apply(np.array([0.8])).round(3).tolist()
+    >>> fit(positive, score).apply(np.array([0.8])).round(3).tolist()
     [0.5]
     """
-    if not len(fraud):
+    if not len(positive):
         return Calibration(raw=[0.0, 1.0], probability=[0.0, 1.0])
-    middles, shares = _pools(fraud, score)
-    points = [(0.0, 0.0)]
-    for middle, share in zip(middles, shares, strict=True):
-        if points[-1][0] < middle < 1.0 and points[-1][1] < share < 1.0:
-            points.append((middle, share))
-    points.append((1.0, 1.0))
-    return Calibration(raw=[raw for raw, _ in points], probability=[share for _, share in points])
+    points = [(0.0, 0.0), *_points(_pools(positive, score)), (1.0, 1.0)]
+    rising = points[:1]
+    for point in points[1:]:
+        if rising[-1][0] < point[0] and rising[-1][1] < point[1]:
+            rising.append(point)
+    return Calibration(raw=[raw for raw, _ in rising], probability=[share for _, share in rising])
 
 
 def decode(data: bytes, where: str) -> Calibration:
@@ -71,28 +75,65 @@ def decode(data: bytes, where: str) -> Calibration:
     """
     try:
         return msgspec.json.decode(data, type=Calibration)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ModelError("E_MODEL_CALIBRATION", str(error), where, "train the model again") from error
 
 
-def _pools(fraud: Ints, score: Floats) -> tuple[list[float], list[float]]:
-    """Return each pool's mean score and its share of frauds, shares rising."""
+class _Pool(NamedTuple):
+    """Events that get one probability: how many, how many positives, the scores' sum, lowest and highest."""
+
+    rows: float
+    positives: float
+    total: float
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.positives / self.rows
+
+    def plus(self, other: "_Pool") -> "_Pool":
+        sums = (self.rows + other.rows, self.positives + other.positives, self.total + other.total)
+        return _Pool(*sums, self.low, other.high)
+
+
+def _pools(positive: Ints, score: Floats) -> list[_Pool]:
+    """Return the pools by score, their shares of positives rising."""
     order = np.argsort(score, kind="stable")
-    _, first = np.unique(score[order], return_index=True)
+    each, first = np.unique(score[order], return_index=True)
     weight = np.diff(np.append(first, len(order))).astype(np.float64)
-    frauds = np.add.reduceat(fraud[order].astype(np.float64), first)
-    scores = score[order][first] * weight
-    stack: list[tuple[float, float, float]] = []  # rows, frauds, sum of scores
-    for pool in zip(weight.tolist(), frauds.tolist(), scores.tolist(), strict=True):
+    positives = np.add.reduceat(positive[order].astype(np.float64), first)
+    columns = (weight, positives, each * weight, each, each)
+    stack: list[_Pool] = []
+    for pool in map(_Pool, *(column.tolist() for column in columns)):
         stack.append(pool)
         while len(stack) > 1 and _violates(stack[-2], stack[-1]):
-            (rows, bad, total), (more_rows, more_bad, more_total) = stack[-2], stack[-1]
-            stack[-2:] = [(rows + more_rows, bad + more_bad, total + more_total)]
-    return [total / rows for rows, _, total in stack], [bad / rows for rows, bad, _ in stack]
+            stack[-2:] = [stack[-2].plus(stack[-1])]
+    return stack
 
 
-def _violates(left: tuple[float, float, float], right: tuple[float, float, float]) -> bool:
-    return left[1] / left[0] >= right[1] / right[0] or left[0] < POOL_ROWS_MIN
+def _points(pools: list[_Pool]) -> list[tuple[float, float]]:
+    """Return a breakpoint a pool: its mean score and share, strictly within 0 and 1.
+
+    The half count of a pool of one outcome is kept on its side of the pool beside it.
+    """
+    points = []
+    for at, pool in enumerate(pools):
+        half = 0.5 / (pool.rows + 1.0)
+        if pool.positives == 0:
+            above = pools[at + 1].share if at + 1 < len(pools) else 1.0
+            raw, share = pool.high, min(half, above / 2)
+        elif pool.positives == pool.rows:
+            below = pools[at - 1].share if at else 0.0
+            raw, share = pool.low, max(1.0 - half, (1.0 + below) / 2)
+        else:
+            raw, share = pool.total / pool.rows, pool.share
+        points.append((min(max(raw, EDGE), 1.0 - EDGE), share))
+    return points
+
+
+def _violates(left: _Pool, right: _Pool) -> bool:
+    return left.share >= right.share or left.rows < POOL_ROWS_MIN
 
 
 def _rises(line: list[float]) -> bool:

@@ -11,13 +11,17 @@ The pointer vouches for the manifest and the manifest for every other file, so o
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from contracts.errors import ModelError
+from features.catalog import DECISIONS
 
 MODEL_FILE = "model.txt"
 GOLDEN_FILE = "golden.json"
@@ -29,30 +33,90 @@ MANIFEST_FILE = "manifest.json"
 CHAMPION_FILE = "champion.json"
 RELEASE_FILE = "release.json"
 BYTES_MAX = 256 << 20
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what bytes of others can raise
+NEVER = 1.0  # a threshold that no score reaches, not even a score of 1
+BETWEEN = (0.5, 0.9)  # the thresholds of a model that names none
+Limits = tuple[float, ...]  # one a decision above the mildest
+RowLimits = Sequence[float | NDArray[np.float64]]  # the same, or (n,) each of who decides the row
 _T = TypeVar("_T")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
 
 
-class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
-    """Scores from which a payment is reviewed and declined.
+class Thresholds(dict[str, float]):
+    """Scores from which an event is decided so, by decision; 1 (`NEVER`) is reached by none.
 
-    >>> Thresholds(review=0.9, decline=0.5)
+    >>> Thresholds(challenge=0.4, deny=0.9).limits(("allow", "challenge", "deny"))
+    (0.4, 0.9)
+    >>> Thresholds(deny=0.9).limits(("allow", "challenge", "deny")), Thresholds().limits(("no", "yes"))
+    ((0.9, 0.9), (0.5,))
+    >>> Thresholds(challenge=0.9, deny=0.5).limits(("allow", "challenge", "deny"))
     Traceback (most recent call last):
-    ValueError: thresholds need 0 <= review <= decline <= 1, not 0.9 and 0.5
+    ValueError: thresholds need 0 <= challenge <= deny <= 1, not 0.9, 0.5
     """
 
-    review: float = 0.5
-    decline: float = 0.9
+    def limits(self, decisions: Sequence[str]) -> Limits:
+        """Return the score from which each decision above the mildest holds, in their order.
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.review <= self.decline <= 1:
-            raise ValueError(
-                f"thresholds need 0 <= review <= decline <= 1, not {self.review} and {self.decline}"
-            )
+        A decision that is not named is never reached by a score alone; of a model that names none, the
+        thresholds lie between 0.5 and 0.9.
+
+        Args:
+            decisions: the mildest first.
+
+        Raises:
+            ValueError: they are not in order, or name a decision that there is not.
+        """
+        severer = tuple(decisions[1:])
+        unknown = sorted(self.keys() - set(severer))
+        if unknown:
+            raise ValueError(f"there is no decision {unknown[0]!r} above {decisions[0]!r}")
+        if not self:
+            return tuple(map(float, np.linspace(*BETWEEN, len(severer))))
+        found, upper = list[float](), NEVER
+        for name in reversed(severer):
+            upper = self.get(name, upper)
+            found.insert(0, upper)
+        if any(not 0 <= a <= b <= 1 for a, b in pairwise([0.0, *found, 1.0])):
+            names, said = " <= ".join(severer), ", ".join(map(str, found))
+            raise ValueError(f"thresholds need 0 <= {names} <= 1, not {said}")
+        return tuple(found)
+
+
+def reached(scores: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell of each score (n,) whether it reaches the threshold, one or (n,); no score is NaN's or `NEVER`'s.
+
+    >>> reached(np.array([0.2, 0.5, 1.0, np.nan]), 0.5).tolist(), reached(np.array([1.0]), NEVER).tolist()
+    ([False, True, True, False], [False])
+    """
+    return np.asarray((scores >= threshold) & (np.asarray(threshold) < NEVER))
+
+
+def from_score(score: float) -> float:
+    """Return the threshold that a score reaches: itself, or the highest there is where it is 1.
+
+    >>> from_score(0.5), reached(np.array([1.0]), from_score(1.0)).tolist()
+    (0.5, [True])
+    """
+    return min(float(score), float(np.nextafter(NEVER, 0.0)))
+
+
+def bands(scores: NDArray[np.float64], limits: RowLimits) -> NDArray[np.uint8]:
+    """Return the code of the decision that thresholds alone come to, for scores (n,): 0 is the mildest.
+
+    >>> bands(np.array([0.1, 0.6, 1.0]), (0.5, NEVER)).tolist()
+    [0, 1, 1]
+    """
+    found = np.zeros(len(scores), np.uint8)
+    for limit in limits:
+        found += reached(scores, limit)
+    return found
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scorer must know of a model; training adds more fields, which a scorer passes over."""
+    """What a scorer must know of a model; training adds more fields, which a scorer passes over.
+
+    `categories` are the values, by feature, whose codes the model learnt: the first is 1, and 0 is any other.
+    """
 
     name: str
     version: str
@@ -60,7 +124,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     features: list[str]
     feature_hashes: dict[str, str] = {}
     sha256: dict[str, str]
-    thresholds: Thresholds = Thresholds()
+    thresholds: dict[str, float] = {}
+    categories: dict[str, list[str]] = {}
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,9 +241,11 @@ def _manifest(data: bytes, sha256: str, where: str) -> Manifest:
     if digest(data) != sha256:
         raise ModelError("E_MODEL_HASH", "is not what the release names", where, "promote a version again")
     try:
-        return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        manifest = msgspec.json.decode(data, type=Manifest)
+        Thresholds(manifest.thresholds).limits(DECISIONS.names)
+    except (*NOT_JSON, ValueError) as error:
         raise ModelError("E_MODEL_MANIFEST", str(error), where, "train the model again") from error
+    return manifest
 
 
 def _files(read: Callable[[str], bytes], manifest: Manifest, where: str) -> dict[str, bytes]:
@@ -213,5 +280,5 @@ def read_champion(models: Path) -> Champion | None:
 def _decoded(path: Path, kind: type[_T], code: str) -> _T:
     try:
         return msgspec.json.decode(read_file(path), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ModelError(code, str(error), str(path), "promote a version again") from error

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
+from features.catalog import SERVICE
+from features.project.service import Service
 from inference.drift.baseline import Baseline
 from inference.models.bare_lightgbm import lightgbm
 from inference.models.calibration import Calibration
@@ -39,7 +41,7 @@ class Model(Protocol):
 
     @property
     def thresholds(self) -> Thresholds:
-        """From which scores a payment is reviewed or declined."""
+        """From which scores an event is decided how."""
 
     def predict(self, vectors: Floats) -> Floats:
         """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
@@ -56,12 +58,13 @@ class LightGbmModel:
     Args:
         columns: where its features stand in the vectors it is given; None when they are its features.
         baseline: what inputs and scores looked like in training; None of versions from before there was one.
+        service: what the vectors hold; a category whose list has changed since is given its code of training.
     """
 
     def __init__(
         self, text: str, manifest: Manifest, stage: str = "champion",
         calibration: Calibration | None = None, columns: Sequence[int] | None = None,
-        baseline: Baseline | None = None,
+        baseline: Baseline | None = None, service: Service = SERVICE,
     ) -> None:  # fmt: skip
         self._columns = None if columns is None else np.array(columns, np.intp)
         try:
@@ -69,12 +72,13 @@ class LightGbmModel:
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise ModelError("E_MODEL_LOAD", str(error), MODEL_FILE, "promote another version") from error
         self._identity = ModelName(manifest.name, manifest.version, stage, manifest.sha256[MODEL_FILE])
-        self._thresholds = manifest.thresholds
+        self._thresholds = Thresholds(manifest.thresholds)
         self._calibration = calibration
         self._trees: Trees | None = None
         sigmoid = _BINARY.search(text[:HEADER_CHARS])
         self._sigmoid = float(sigmoid[1]) if sigmoid else None
         self.baseline = baseline
+        self._recoded = _recoded(manifest, service)
 
     @property
     def identity(self) -> ModelName:
@@ -83,7 +87,7 @@ class LightGbmModel:
 
     @property
     def thresholds(self) -> Thresholds:
-        """From which scores a payment is reviewed or declined."""
+        """From which scores an event is decided how."""
         return self._thresholds
 
     def predict(self, vectors: Floats) -> Floats:
@@ -130,9 +134,25 @@ class LightGbmModel:
         return other
 
     def _run(self, vectors: Floats, **what: Any) -> Floats:
+        if self._recoded:
+            vectors = vectors.copy()
+            for column, codes in self._recoded.items():
+                vectors[:, column] = codes[np.nan_to_num(vectors[:, column]).astype(np.intp)]
         if self._columns is not None:
             vectors = vectors[:, self._columns]
         return np.asarray(self._booster.predict(vectors, num_threads=1, **what), dtype=np.float64)
+
+
+def _recoded(manifest: Manifest, service: Service) -> dict[int, Floats]:
+    """Return, by column of the vectors, a model's own code of each code there, where the two differ."""
+    found = {}
+    for name, learnt in manifest.categories.items():
+        now = service.categories.get(name, ())
+        if name in service.columns and tuple(learnt) != tuple(now):
+            own = {value: code for code, value in enumerate(learnt, 1)}
+            codes = [0, *(own.get(value, 0) for value in now)]
+            found[service.columns.index(name)] = np.array(codes, np.float64)
+    return found
 
 
 def baseline_of(model: Model) -> Baseline | None:

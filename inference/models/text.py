@@ -2,11 +2,12 @@
 
 A damaged text makes LightGBM abort or crash the process, walk a cycle for ever, or score with fewer trees
 and say nothing. So the text is read here first, by a parser that knows only what a binary model of plain
-numeric splits may hold, and refuses everything else.
+numeric and categorical splits may hold, and refuses everything else.
 """
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NoReturn
 
 from contracts.errors import ModelError
@@ -22,8 +23,12 @@ _HEADER = frozenset(
 _NODE_INTS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count")
 _NODE_FLOATS = ("split_gain", "threshold", "internal_value", "internal_weight")
 _SCALARS = ("num_leaves", "num_cat", "is_linear", "shrinkage")
-_TREE = frozenset((*_NODE_INTS, *_NODE_FLOATS, *_SCALARS, "leaf_value", "leaf_weight", "leaf_count"))
+_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
+_TREE = frozenset((*_NODE_INTS, *_NODE_FLOATS, *_SCALARS, *_LEAVES, "cat_boundaries", "cat_threshold"))
 _DECISION_TYPES = (0, 2, 4, 6, 8, 10)  # numeric split; bit 1 default left, bits 2-3 how nulls are seen
+_CATEGORICAL = (1, 9)  # bit 0: the threshold is the number of a set of codes
+_CATEGORIES = ("cat_boundaries", "cat_threshold")  # where each set begins, and 32 codes a word
+_WORDS_MAX = 64  # of one set: codes up to 2047
 _NUMBER_CHARACTERS = frozenset("0123456789+-.e infa")
 _END = "end of trees\n"
 
@@ -152,8 +157,8 @@ def _check_tree(block: str, number: int, features: int) -> None:
     (leaves,) = _integers(_need(fields, "num_leaves", where), "num_leaves", where) or [0]
     if not 1 <= leaves <= LEAVES_MAX:
         _refuse(f"{leaves} leaves", where)
-    if _need(fields, "num_cat", where) != "0" or _need(fields, "is_linear", where) != "0":
-        _refuse("categorical splits and linear leaves are not served", where)
+    if _need(fields, "is_linear", where) != "0":
+        _refuse("linear leaves are not served", where)
     _exactly(_floats(_need(fields, "shrinkage", where), "shrinkage", where), 1, "shrinkage", where)
     nodes = leaves - 1
     for name in _NODE_FLOATS:  # a split of nulls from all the rest has the threshold inf
@@ -169,9 +174,31 @@ def _check_tree(block: str, number: int, features: int) -> None:
             _exactly(several, leaves, name, where)
     if any(not 0 <= feature < features for feature in ints["split_feature"]):
         _refuse("split_feature out of range", where)
-    if any(kind not in _DECISION_TYPES for kind in ints["decision_type"]):
-        _refuse("decision_type is no numeric split", where)
+    if any(kind not in (*_DECISION_TYPES, *_CATEGORICAL) for kind in ints["decision_type"]):
+        _refuse("decision_type is no numeric and no categorical split", where)
+    _check_categories(fields, ints["decision_type"], where)
     _check_shape(ints["left_child"], ints["right_child"], where)
+
+
+def _check_categories(fields: Fields, kinds: list[int], where: str) -> None:
+    """Every categorical split names one of the sets, and the sets lie one behind the other."""
+    (count,) = _integers(_need(fields, "num_cat", where), "num_cat", where) or [0]
+    if (not count and any(name in fields for name in _CATEGORIES)) or count < 0:
+        _refuse("categories where there are none", where)
+    thresholds = _floats(fields["threshold"], "threshold", where, finite=False)
+    sets = [at for kind, at in zip(kinds, thresholds, strict=True) if kind in _CATEGORICAL]
+    if sorted(sets) != list(range(count)):
+        _refuse(f"{len(sets)} categorical splits and {count} sets of codes", where)
+    if not count:
+        return
+    bounds = _integers(_need(fields, "cat_boundaries", where), "cat_boundaries", where)
+    words = _integers(_need(fields, "cat_threshold", where), "cat_threshold", where)
+    _exactly(bounds, count + 1, "cat_boundaries", where)
+    steps = [after - before for before, after in pairwise(bounds)]
+    if bounds[0] != 0 or bounds[-1] != len(words) or any(not 0 < step <= _WORDS_MAX for step in steps):
+        _refuse("cat_boundaries do not fit cat_threshold", where)
+    if any(not 0 <= word < 1 << 32 for word in words):
+        _refuse("cat_threshold holds no words of 32 bits", where)
 
 
 def _exactly(items: list[float] | list[int], count: int, name: str, where: str) -> None:

@@ -1,7 +1,7 @@
 """A model's trees as arrays: the thresholds at which a feature turns, and the highest score within bounds.
 
-Only numeric splits are served (`model_text` refuses others), so a split sends a value at or below its
-threshold to the left, and a null where the split says.
+A numeric split sends a value at or below its threshold to the left, and a null where the split says. A
+categorical one sends a set of codes to the left: it has no threshold, and bounds say nothing of it.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,8 @@ class Trees:
         while stack:
             node = stack.pop()
             if "split_feature" in node:
-                found[node["split_feature"]].add(float(node["threshold"]))
+                if not _is_categorical(node):
+                    found[node["split_feature"]].add(float(node["threshold"]))
                 stack += [node["left_child"], node["right_child"]]
         self.thresholds: list[Floats] = [np.array(sorted(values)) for values in found]
 
@@ -59,6 +60,10 @@ class Trees:
         return float(sum(_highest(root, box) for root in self._roots))
 
 
+def _is_categorical(node: Mapping[str, Any]) -> bool:
+    return node.get("decision_type") == "=="
+
+
 def _highest(node: Mapping[str, Any], box: Box) -> float:
     if "split_feature" not in node:
         return float(node["leaf_value"])
@@ -68,6 +73,8 @@ def _highest(node: Mapping[str, Any], box: Box) -> float:
 
 def _sides(node: Mapping[str, Any], box: Box) -> list[str]:
     """Return the children that some value in the box is sent to; both where that is not certain."""
+    if _is_categorical(node):
+        return ["left_child", "right_child"]
     at, threshold = node["split_feature"], float(node["threshold"])
     low, high, nullable = float(box.low[at]), float(box.high[at]), bool(box.nullable[at])
     zero_is_missing = node["missing_type"] == "Zero" and low <= _ZERO and high >= -_ZERO

@@ -1,9 +1,9 @@
 """Try a model in a process that may die: load it, score its golden rows, compare.
 
 LightGBM ends the process on some texts and loops on others, so the serving process never sees a text that
-has not been through this. Run as `python -m inference.models.trial`: the text and the golden rows come in
-on stdin (the very bytes that were checked, not a path that may change), a line of JSON for each trial, and
-a line goes out for it.
+has not been through this. Run as a process of its own (`runtime/launch.py`): the text and the golden rows
+come in on stdin (the very bytes that were checked, not a path that may change), a line of JSON for each
+trial, and a line goes out for it.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ import resource
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import msgspec
 
 from contracts.errors import ModelError
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE, Golden
+from runtime import launch
 
 TRIAL_S = 60
 CPU_S = 30
@@ -72,7 +72,13 @@ class Sandbox:
             ModelError: E_MODEL_CRASH, E_MODEL_TIMEOUT, E_MODEL_LOAD or E_MODEL_GOLDEN.
         """
         line = self._answer(msgspec.json.encode(Trial(text, golden)) + b"\n", timeout_s)
-        outcome = msgspec.json.decode(line, type=Outcome)
+        try:
+            outcome = msgspec.json.decode(line, type=Outcome)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._end()
+            raise _refused(
+                "E_MODEL_CRASH", f"the trial process answered what is no answer: {error}"
+            ) from error
         if outcome.error or outcome.difference is None:
             raise _refused("E_MODEL_LOAD", outcome.error)
         if not outcome.difference <= SCORE_TOLERANCE:
@@ -111,15 +117,13 @@ class Sandbox:
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:
             self._end()
-            command = [sys.executable, "-m", "inference.models.trial"]
-            here = str(Path(__file__).resolve().parents[2])
+            command = launch.command("inference.models.trial")
             try:
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    cwd=here,
                 )
             except OSError as error:
                 raise _refused("E_MODEL_TRIAL", f"no trial process: {error.strerror}", command[0]) from error

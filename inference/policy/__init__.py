@@ -1,8 +1,9 @@
 """The decision policy: rules, gatekeeper, thresholds, people and reasons, out of a declared file.
 
-`default.yaml` comes with the code and decides where no other file is named.
+The project's own `policy.yaml` decides where no other file is named; without one each model's thresholds do.
 """
 
-from pathlib import Path
+from features.catalog import PROJECT
+from features.project.policy_file import FILE
 
-DEFAULT = Path(__file__).parent / "default.yaml"
+DEFAULT = PROJECT.folder / FILE

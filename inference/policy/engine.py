@@ -8,22 +8,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.events import PolicyUsed, Reason
+from contracts.events import Reason
 from contracts.frame import Columns
-from features.catalog import SERVICE
-from inference.models.manifest import Thresholds
+from features.catalog import PROJECT
+from features.project.running import RunningProject
+from inference.models.manifest import Limits, RowLimits, Thresholds
 from inference.models.model import Model
-from inference.policy.decision import FALLBACK, NOT_ASSESSED, RULE, Decided, decide
+from inference.policy.decision import FALLBACK, GATEKEEPER, NOT_ASSESSED, Decided, decide
 from inference.policy.gatekeeper import Gatekeeper
 from inference.policy.ladder import Rung, rungs
 from inference.policy.people import People, reason_of
 from inference.policy.policy import DeclaredPolicy
 from inference.policy.prediction import Judged
 from inference.policy.reasons import SCORE_MISSING, Reasoner
-from inference.policy.rules import Outcomes, RuleBook, Severity, declared_rules
+from inference.policy.rules import Outcomes, RuleBook, declared_rules
+from inference.policy.store import texts_of
 from inference.reading.missing import SCORE_FAILED, missing
-from inference.reading.served import Served, Status
-from inference.release.arms import RowThresholds
+from inference.reading.served import Served
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -36,29 +37,34 @@ class PolicyEngine:
 
     Args:
         declared: the policy.
-        columns: the vectors', in order.
+        project: whose events are decided.
     """
 
-    def __init__(self, declared: DeclaredPolicy, columns: tuple[str, ...] = SERVICE.columns) -> None:
-        self.declared, self.policy = declared, declared.policy
-        policy = declared.policy
-        self.rules = declared_rules(policy.rules)
-        self.used = PolicyUsed(name=policy.name, version=policy.version, sha256=declared.sha256)
-        self.book = RuleBook(self.rules, columns)
+    def __init__(self, declared: DeclaredPolicy, project: RunningProject = PROJECT) -> None:
+        self.declared, self.policy, self.decisions = declared, declared.policy, project.decisions
+        policy, columns = declared.policy, project.service.columns
+        self.rules = declared_rules(policy.rules, project)
+        self.used = declared.used
+        self.book = RuleBook(self.rules, columns, project)
         self.gatekeeper = Gatekeeper(policy.gatekeeper, columns)
-        self._people = People(policy.overrides, policy.snoozes, self.rules)
-        self._reasoner = Reasoner(columns, self.rules, policy.reasons.a_row, policy.reasons.rows_max)
-        self._fallback = Severity[policy.fallback.upper()]
+        self._people = People(policy.overrides, policy.snoozes, self.rules, project)
+        self._reasoner = Reasoner(columns, self.rules, policy.reasons, texts_of(declared, project))
+        self._fallback = self.decisions.code(policy.fallback) if declared.used else 0
+        self._own = policy.own_limits(self.decisions.names)
 
-    def thresholds_of(self, model: Model | None) -> Thresholds:
-        """Return the thresholds in force over a model's scores."""
-        return self.policy.thresholds_over(limits_of(model))
+    def thresholds_of(self, model: Model | None) -> Limits:
+        """Return the thresholds in force over a model's scores: one a decision above the mildest."""
+        return self._own or limits_of(model, self.decisions.names)
+
+    def thresholds_over(self, limits: RowLimits) -> RowLimits:
+        """Return the thresholds in force over scores whose models have these."""
+        return self._own or limits
 
     def clears(self, vectors: Floats, outcomes: Outcomes, model: Model | None) -> Mask | None:
         """Return the rows that the model need not score; None when it scores all."""
         if self.gatekeeper.mode == "disabled":
             return None
-        suspicious = self.book.severity(outcomes) > Severity.APPROVE
+        suspicious = self.book.severity(outcomes) > 0
         return self.gatekeeper.clears(vectors, suspicious, model, self.thresholds_of(model))
 
     def judge(
@@ -69,32 +75,32 @@ class PolicyEngine:
         outcomes: Outcomes,
         scores: Floats | None,
         cleared: Mask | None,
-        limits: Thresholds | RowThresholds,
+        limits: RowLimits,
     ) -> Judged:
         """Return everything that is decided about n rows, without reasons.
 
-        A row without its customer's or terminal's values (a pending payment while the store is away; an
-        event brings its own) is not for the model or the gatekeeper to judge: its score is left out.
+        A row without an entity's values because the store is away (a pending event; one in the log brings its
+        own) is not for the model or the gatekeeper to judge: its score is left out.
 
         Args:
-            rows: customer_id, terminal_id and event_time, (n,) each.
+            rows: the events' fields, (n,) each.
             scores: (n,), NaN where there is none; None without a model.
             cleared: (n,), or None when the gatekeeper is off.
             limits: of the model, or by row of whoever decides; the policy's own go before them.
         """
-        blind = (served.customer_status == Status.DEFAULT) | (served.terminal_status == Status.DEFAULT)
+        blind = served.blind
         if blind.any():
             scores = None if scores is None else np.where(blind, np.nan, scores)
             cleared = None if cleared is None else cleared & ~blind
         heard = self.book.severity(self._people.heard(rows, outcomes))
-        decided = decide(scores, self.policy.thresholds_over(limits), heard, self._fallback)
+        decided = decide(scores, self.thresholds_over(limits), heard, self._fallback)
         scored = np.zeros(len(vectors), np.bool_) if scores is None else ~np.isnan(scores)
         if cleared is not None:
-            _approve(decided, cleared)
+            _clear(decided, cleared)
         answered = np.ones(len(vectors), np.bool_) if scored.all() else self.book.answered(vectors, outcomes)
         rung = rungs(served, scored, answered, cleared)
         unassessed = ~scored & ~answered
-        if scores is None and unassessed.any():
+        if scores is None and self.used is not None and unassessed.any():
             decided = _fall_back(decided, unassessed, self._fallback)
         decided, settled = self._people.settle(rows, decided)
         lacking = missing(served, scores)
@@ -103,12 +109,12 @@ class PolicyEngine:
         return Judged(vectors, served, scores, outcomes, decided, lacking, {}, rung, settled, cleared)
 
     def reasons(self, rows: Columns, judged: Judged, deciding: Deciding) -> dict[int, list[Reason]]:
-        """Return the reasons of the rows that are not approved.
+        """Return the reasons of the rows that are not decided mildest.
 
         Args:
             deciding: returns, for row numbers, the models that decide them and the places of each among them.
         """
-        refused = np.flatnonzero(judged.decided.decision != Severity.APPROVE)
+        refused = np.flatnonzero(judged.decided.decision > 0)
         if not len(refused):
             return {}
         heard = self._people.heard(rows, judged.outcomes)
@@ -133,17 +139,17 @@ def by_one(model: Model | None) -> Deciding:
     return lambda rows: [(model, np.arange(len(rows)))]
 
 
-def limits_of(model: Model | None) -> Thresholds:
+def limits_of(model: Model | None, decisions: Sequence[str]) -> Limits:
     """Return a model's own thresholds."""
-    return NO_MODEL if model is None else model.thresholds
+    return (NO_MODEL if model is None else model.thresholds).limits(decisions)
 
 
-def _approve(decided: Decided, cleared: Mask) -> None:
-    decided.decision[cleared], decided.decided_by[cleared] = Severity.APPROVE, RULE
+def _clear(decided: Decided, cleared: Mask) -> None:
+    decided.decision[cleared], decided.decided_by[cleared] = 0, GATEKEEPER
     decided.risk_band[cleared] = NOT_ASSESSED
 
 
-def _fall_back(decided: Decided, which: Mask, fallback: Severity) -> Decided:
+def _fall_back(decided: Decided, which: Mask, fallback: int) -> Decided:
     """Return the decisions with the fallback where no rule could answer either; `by_rules` may be shared."""
     decision, decided_by = decided.decision.copy(), decided.decided_by.copy()
     decision[which], decided_by[which] = fallback, FALLBACK

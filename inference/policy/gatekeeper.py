@@ -1,7 +1,7 @@
-"""The first tier: payments that are clear by a few bounds are approved without asking the model.
+"""The first tier: events that are clear by a few bounds are decided mildest without asking the model.
 
 `proven` clears only while the live model could not have decided otherwise: the highest score that its trees
-give to anything inside the bounds lies below the review threshold. `declared` clears as it is told.
+give to anything inside the bounds lies below the lowest threshold. `declared` clears as it is told.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from inference.models.manifest import Thresholds
+from inference.models.manifest import NEVER, Limits
 from inference.models.model import Model, ModelName
 from inference.models.trees import Box
 from inference.policy.policy import GatekeeperTerms
@@ -47,11 +47,9 @@ class Gatekeeper:
         self._low = np.array([-np.inf if b.at_least is None else b.at_least for b in bounds])
         self._high = np.array([np.inf if b.at_most is None else b.at_most for b in bounds])
         self._width = len(columns)
-        self._proofs: dict[tuple[ModelName, Thresholds], bool] = {}
+        self._proofs: dict[tuple[ModelName, Limits], bool] = {}
 
-    def clears(
-        self, vectors: Floats, suspicious: Mask, model: Model | None, limits: Thresholds
-    ) -> Mask | None:
+    def clears(self, vectors: Floats, suspicious: Mask, model: Model | None, limits: Limits) -> Mask | None:
         """Return the rows that the model need not see; None when it must see all.
 
         Args:
@@ -75,12 +73,12 @@ class Gatekeeper:
         box.low[self._at], box.high[self._at], box.nullable[self._at] = self._low, self._high, False
         return box
 
-    def proven(self, model: Model, limits: Thresholds) -> bool:
-        """Return whether nothing inside the bounds can reach the review threshold of this model."""
-        about = (model.identity, limits)
+    def proven(self, model: Model, limits: Limits) -> bool:
+        """Return whether nothing inside the bounds can reach the lowest threshold of this model."""
+        about, lowest = (model.identity, limits), min(limits, default=NEVER)
         if about not in self._proofs:
             highest = model.ceiling(self.box()) if isinstance(model, Bounded) else 1.0
-            proven = highest < limits.review
-            log.info("gatekeeper_proof", proven=proven, highest=highest, review=limits.review)
+            proven = highest < lowest or lowest >= NEVER
+            log.info("gatekeeper_proof", proven=proven, highest=highest, threshold=lowest)
             self._proofs[about] = proven
         return self._proofs[about]

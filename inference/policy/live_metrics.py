@@ -5,6 +5,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from contracts.errors import ConfigError, ModelError
 from inference.models.model import ModelName
 from inference.policy.policy import DeclaredPolicy
+from runtime.metric_labels import NewestLabels
+from runtime.watched import WatchMetrics
+
+SHOWN = 16  # models and policies that were live lately
 
 
 class LiveMetrics:
@@ -23,8 +27,11 @@ class LiveMetrics:
 
         self.refused_models = refused("models", "models that failed a check")
         self.refused_policies = refused("policies", "policy files that failed a check")
-        self.model = live("model", "1 for the model that scores", "name", "version")
-        self.policy = live("policy", "1 for the policy that decides", "name", "version", "sha256")
+        self.model = NewestLabels(live("model", "1 for the model that scores", "name", "version"), SHOWN)
+        self.policy = NewestLabels(
+            live("policy", "1 for the policy that decides", "name", "version", "sha256"), SHOWN
+        )
+        self.watch = WatchMetrics(registry, part)
         self._live: tuple[str, str] | None = None
         self._policy: tuple[str, str, str] | None = None
 

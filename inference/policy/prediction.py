@@ -6,24 +6,26 @@ numbers and ids. A test holds every byte against the Struct's own encoding.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from contracts.events import TERMS, FeatureGroup, PolicyUsed, Reason, RuleOutcome
+from contracts.contract_version import ContractVersion
+from contracts.events import FeatureGroup, PolicyUsed, Reason, RuleOutcome
 from contracts.frame import Columns, length
-from contracts.terms import Terms
-from contracts.topics import TRANSACTIONS
+from features.catalog import PROJECT
+from features.project.running import RunningProject
 from inference.models.model import Model
-from inference.policy.decision import DECIDED_BY, DECISIONS, NOT_ASSESSED, RISK_BANDS, Decided
+from inference.policy.decision import DECIDED_BY, NOT_ASSESSED, RISK_BANDS, Decided
 from inference.policy.ladder import RUNG_NAMES
 from inference.policy.policy import Override
-from inference.policy.rules import Outcome, Outcomes, Rule
+from inference.policy.rule import Rule
+from inference.policy.rules import Outcome, Outcomes
 from inference.reading.missing import WORDS
-from inference.reading.served import NO_AGE, STATUS_NAMES, Served
+from inference.reading.served import NO_AGE, STATUS_NAMES, Served, Status
 from inference.release.arms import Arms
 from inference.release.shadow import ReleaseWriter
 
@@ -33,9 +35,9 @@ _encode = msgspec.json.Encoder().encode
 _OUTCOME_NAMES = tuple(outcome.name.lower() for outcome in Outcome)
 _TRACEPARENT_CHARS = 55
 _ROW = (
-    b'{"prediction_id":"%b-%d-%d","transaction_id":"%b","customer_id":"%b","terminal_id":"%b",'
+    b'{"prediction_id":"%b-%d-%d","event_id":"%b","keys":{%b},'
     b'"event_time":%d,"scored_at":%b%b,"reasons":%b%b%b%b],"groups":%b,'
-    b'"source":{"topic":"' + TRANSACTIONS.name.encode() + b'","partition":%d,"offset":%d}'
+    b'"source":{"topic":"%b","partition":%d,"offset":%d}'
     b'%b"latency_ms":{"total":%b,"stage":%b%b}'
 )
 
@@ -73,16 +75,24 @@ class PredictionWriter:
     Args:
         epoch: the run's; part of every prediction_id.
         rules: the rules in force, in the order of the outcomes' columns.
-        policy: the policy in force.
+        policy: the policy in force; None where nothing was declared.
+        project: whose events are decided.
     """
 
-    def __init__(self, epoch: int, rules: tuple[Rule, ...], policy: PolicyUsed) -> None:
-        self._epoch, self._rules, self._policy = b"%d" % epoch, rules, policy
+    def __init__(
+        self, epoch: int, rules: tuple[Rule, ...], policy: PolicyUsed | None,
+        project: RunningProject = PROJECT,
+    ) -> None:  # fmt: skip
+        self._epoch, self._rules = b"%d" % epoch, rules
+        self._policy: dict[str, Any] = {} if policy is None else {"policy": policy}
+        self._named, self._decisions = project.event, project.decisions
+        self._topic = project.pipeline.scored.topic.encode()
+        self._has_profile = bool(project.batch_views)
         self._answers: dict[bytes, bytes] = {}
         self._groups: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
         self._verdicts: dict[tuple[int, int, int], bytes] = {}
         self._release = ReleaseWriter()
-        self._contracts = tuple(terms for terms in TERMS if terms.topic == TRANSACTIONS.name)
+        self._contracts = project.pipeline.scored.versions
 
     def write(
         self, rows: Columns, judged: Judged, model: Model | None, timing: Timing, arms: Arms | None = None
@@ -93,16 +103,26 @@ class PredictionWriter:
         total, stage = _latencies(rows["appended_ms"], timing)
         written = zip(
             [self._epoch] * count, partitions, offsets,
-            _texts(rows["transaction_id"]), _texts(rows["customer_id"]), _texts(rows["terminal_id"]),
-            rows["event_time"].tolist(), [b"%d" % timing.scored_at_ms] * count,
+            _texts(self._named.ids_of(rows)), self._keys(rows),
+            rows[self._named.time].tolist(), [b"%d" % timing.scored_at_ms] * count,
             self._decided(judged), _reasons(judged.reasons, count),
             self._rule_answers(judged.outcomes), self._release.write(model, arms, count),
             _numbers(judged.vectors),
-            self._origins(judged.served), partitions, offsets,
+            self._origins(judged.served), [self._topic] * count, partitions, offsets,
             self._circumstances(rows["appended_ms"], judged), total, stage,
             _ends(rows["traceparent"], timing), strict=True,
         )  # fmt: skip
         return [_ROW % row for row in written]
+
+    def _keys(self, rows: Columns) -> list[bytes]:
+        """Return the inside of each row's `keys`; a key that is missing is null."""
+        columns = self._named.keys_of(rows)
+        texts = [_texts(column) for column in columns]
+        quotes = b'"%b":"%%b"'
+        if not all((column != b"").all() for column in columns):
+            quotes, texts = b'"%b":%%b', list(map(_quoted, texts))
+        form = b",".join(quotes % name.encode() for name in self._named.chain.names)
+        return [form % row for row in zip(*texts, strict=True)]
 
     def _decided(self, judged: Judged) -> list[bytes]:
         """Return `,"score":…,"risk_band":…,"decision":…,"decided_by":…` of each row."""
@@ -115,7 +135,9 @@ class PredictionWriter:
         )  # fmt: skip
         for code in set(codes) - pieces.keys():
             pieces[code] = _members(
-                risk_band=RISK_BANDS[code[2]], decision=DECISIONS[code[0]], decided_by=DECIDED_BY[code[1]]
+                risk_band=RISK_BANDS[code[2]],
+                decision=self._decisions.names[code[0]],
+                decided_by=DECIDED_BY[code[1]],
             )
         if judged.scores is None:
             return [b"," + pieces[code] for code in codes]
@@ -140,16 +162,27 @@ class PredictionWriter:
         groups = self._groups
         codes = list(
             zip(
-                served.customer_status.tolist(), served.terminal_status.tolist(),
-                _profile_codes(served), strict=True,
+                *(status.tolist() for status in served.statuses), _profile_codes(served), strict=True,
             )
         )  # fmt: skip
         for code in set(codes) - groups.keys():
-            groups[code] = _group_pieces(*code)
+            groups[code] = self._group_pieces(*code)
         return [
-            groups[code][0] if code[2] < 0 else b"%b%d%b" % (groups[code][0], age, groups[code][1])
+            groups[code][0] if code[-1] < 0 else b"%b%d%b" % (groups[code][0], age, groups[code][1])
             for code, age in zip(codes, served.profile_age_ms.tolist(), strict=True)
         ]
+
+    def _group_pieces(self, *codes: int) -> tuple[bytes, bytes]:
+        """Return the text of the groups before and behind the profile's age; no profile has none (-1)."""
+        *statuses, profile = codes
+        groups = {
+            name: _group(status) for name, status in zip(self._named.chain.names, statuses, strict=True)
+        }
+        if not self._has_profile:
+            return _encode(groups) + b"}", b""
+        if profile < 0:
+            return _encode({**groups, "profile": FeatureGroup(status="default")}) + b"}", b""
+        return _encode({**groups, "profile": _group(profile)})[:-3], b"}}}"
 
     def _circumstances(self, appended_ms: NDArray[np.int64], judged: Judged) -> list[bytes]:
         """Return `,"contract":…,"degraded":…,"degraded_why":…,"rung":…,"policy":…,` of each row.
@@ -162,15 +195,15 @@ class PredictionWriter:
         pieces = {
             code: b",%b," % _members(
                 contract=self._label(code[0]), degraded=bool(WORDS[code[1]]), degraded_why=WORDS[code[1]],
-                rung=RUNG_NAMES[code[2]], policy=self._policy,
+                rung=RUNG_NAMES[code[2]], **self._policy,
             )
             for code in set(codes)
         }  # fmt: skip
         return [pieces[code] for code in codes]
 
     def _label(self, at: int) -> str:
-        terms: Terms | None = self._contracts[at] if at >= 0 else None
-        return terms.label if terms else f"{TRANSACTIONS.name}/unknown"
+        version: ContractVersion | None = self._contracts[at] if at >= 0 else None
+        return version.label if version else f"{self._topic.decode()}/unknown"
 
 
 def _members(**fields: object) -> bytes:
@@ -182,24 +215,18 @@ def _members(**fields: object) -> bytes:
     return _encode(fields)[1:-1]
 
 
+def _group(status: int) -> FeatureGroup:
+    """Return a group as of the event itself; one whose key is missing is of no age."""
+    age_ms = msgspec.UNSET if status == Status.NO_KEY else 0
+    return FeatureGroup(status=STATUS_NAMES[status], age_ms=age_ms)  # type: ignore[arg-type]  # the contract's words
+
+
 def _profile_codes(served: Served) -> list[int]:
     """Return each profile's status, -1 where there is none."""
     codes: list[int] = np.where(
         served.profile_age_ms == NO_AGE, -1, served.profile_status.astype(np.int64)
     ).tolist()
     return codes
-
-
-def _group_pieces(customer: int, terminal: int, profile: int) -> tuple[bytes, bytes]:
-    """Return the text of the groups before and behind the profile's age; no profile has none (-1)."""
-    streamed = {
-        name: FeatureGroup(status=STATUS_NAMES[status], age_ms=0)  # type: ignore[arg-type]
-        for name, status in (("customer", customer), ("terminal", terminal))
-    }
-    if profile < 0:
-        return _encode({**streamed, "profile": FeatureGroup(status="default")}) + b"}", b""
-    group = FeatureGroup(status=STATUS_NAMES[profile], age_ms=0)  # type: ignore[arg-type]
-    return _encode({**streamed, "profile": group})[:-3], b"}}}"
 
 
 def _reasons(reasons: dict[int, list[Reason]], count: int) -> list[bytes]:
@@ -218,6 +245,10 @@ def _texts(column: NDArray[np.bytes_]) -> list[bytes]:
     for row in np.flatnonzero(special.any(axis=1)).tolist():
         texts[row] = _encode(texts[row].decode())[1:-1]
     return texts
+
+
+def _quoted(texts: list[bytes]) -> list[bytes]:
+    return [b'"%b"' % text if text else b"null" for text in texts]
 
 
 def _numbers(values: Floats) -> list[bytes]:

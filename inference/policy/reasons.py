@@ -1,60 +1,45 @@
-"""Why a payment was not approved: rules that hit, then what raised the score most, as codes and sentences."""
+"""Why an event was not decided mildest: rules that hit, then what raised the score most, as codes and texts.
 
-from collections.abc import Sequence
+A sentence says the value that it is about. No reason stands twice in a list: features that mean the same to a
+person are a family, which is named once, by the one of them that raised the score most.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.events import Reason
 from inference.models.model import Model
-from inference.policy.rules import Outcome, Outcomes, Rule
+from inference.policy.policy import ReasonTerms, ReasonText
+from inference.policy.rule import Rule
+from inference.policy.rules import Outcome, Outcomes
 
 Floats = NDArray[np.float64]
 
-# A feature belongs to the first family whose beginning it has. Codes are for programs and never change.
-FAMILIES: tuple[tuple[str, str, str], ...] = (
-    ("amount_minor", "AMOUNT", "The amount itself."),
-    ("hour_of_day", "TIME_OF_DAY", "The time of day."),
-    ("is_night", "TIME_OF_DAY", "The time of day."),
-    ("is_weekend", "DAY_OF_WEEK", "The day of the week."),
-    ("customer_amount_zscore", "CUSTOMER_AMOUNT_UNUSUAL", "The amount is unusual for this customer."),
-    ("customer_amount_ratio", "CUSTOMER_AMOUNT_UNUSUAL", "The amount is unusual for this customer."),
-    ("customer_amount", "CUSTOMER_AMOUNTS", "What this customer paid lately."),
-    ("customer_last_amount", "CUSTOMER_AMOUNTS", "What this customer paid lately."),
-    ("customer_count", "CUSTOMER_FREQUENCY", "How often this customer paid lately."),
-    ("customer_frequency", "CUSTOMER_FREQUENCY", "How often this customer paid lately."),
-    ("customer_ms_since_last", "CUSTOMER_FREQUENCY", "How soon this payment followed the one before."),
-    ("customer_terminals", "CUSTOMER_TERMINALS", "At how many terminals this customer paid lately."),
-    ("terminal_fraud_ratio", "TERMINAL_FRAUDS", "Frauds among this terminal's judged payments."),
-    ("terminal_frauds", "TERMINAL_FRAUDS", "Frauds among this terminal's judged payments."),
-    ("terminal_labels", "TERMINAL_FRAUDS", "How many of this terminal's payments were judged lately."),
-    ("terminal_amount", "TERMINAL_AMOUNTS", "The amounts paid at this terminal lately."),
-    ("terminal_count", "TERMINAL_FREQUENCY", "How often this terminal was used lately."),
-    ("terminal_frequency", "TERMINAL_FREQUENCY", "How often this terminal was used lately."),
-    ("terminal_customers", "TERMINAL_CUSTOMERS", "How many customers used this terminal lately."),
-    ("profile_", "CUSTOMER_PROFILE", "The customer's long-term habits."),
-)
+OTHER = "OTHER"  # of a feature without a family, each a reason of its own
 NOT_EXPLAINED = Reason(
     code="NOT_EXPLAINED",
-    text="More payments needed reasons than are computed at once; `headrace explain` gives them.",
+    text="More events needed reasons than are computed at once; `headrace explain` gives them.",
 )
 SCORE_MISSING = Reason(code="SCORE_MISSING", text="The model gave no usable score; a person should look.")
 
 
-def family(feature: str) -> tuple[str, str]:
-    """Return a feature's reason code and sentence.
+def family(feature: str, texts: Mapping[str, ReasonText]) -> tuple[str, str]:
+    """Return a feature's reason code and sentence: those of the first beginning that its name has.
 
-    >>> family("terminal_fraud_ratio_7d")[0]
-    'TERMINAL_FRAUDS'
+    >>> texts = {"ip_": ReasonText(code="ADDRESS", text="What came from this address.")}
+    >>> family("ip_logins_count_1h", texts)[0], family("failed_count_1h", texts)
+    ('ADDRESS', ('OTHER', 'Failed count 1h.'))
     """
-    for begin, code, text in FAMILIES:
+    for begin, said in texts.items():
         if feature.startswith(begin):
-            return code, text
-    return "OTHER", f"{feature.replace('_', ' ').capitalize()}."
+            return said.code, said.text
+    return OTHER, f"{feature.replace('_', ' ').capitalize()}."
 
 
 class Reasoner:
-    """Gives reasons for the rows of a batch that were not approved.
+    """Gives reasons for the rows of a batch that were not decided mildest.
 
     Contributions are LightGBM's own SHAP values: with the expected value they add up to the raw score.
     They cost about half a millisecond a row, so at most `rows_max` of a batch get them, highest scores
@@ -62,12 +47,15 @@ class Reasoner:
     """
 
     def __init__(
-        self, columns: Sequence[str], rules: Sequence[Rule], top: int = 3, rows_max: int = 64
-    ) -> None:
+        self, columns: Sequence[str], rules: Sequence[Rule], terms: ReasonTerms,
+        texts: Mapping[str, ReasonText],
+    ) -> None:  # fmt: skip
         self._columns, self._rules = tuple(columns), tuple(rules)
-        self._families = [family(name) for name in columns]
-        self._top, self._rows_max = top, rows_max
-        self._by_rule = [(rule, rule.feature, self._columns.index(rule.feature)) for rule in self._rules]
+        self._families = [family(name, texts) for name in columns]
+        self._top, self._rows_max = terms.a_row, terms.rows_max
+        self._by_rule = [
+            (rule, self._columns.index(rule.feature) if rule.feature else -1) for rule in self._rules
+        ]
 
     def explain(
         self,
@@ -96,23 +84,48 @@ class Reasoner:
 
     def _of_rules(self, row: int, vectors: Floats, outcomes: Outcomes) -> list[Reason]:
         return [
-            Reason(
-                code=f"RULE_{rule.id.upper()}", feature=name, value=_known(vectors[row, at]), text=rule.text
-            )
-            for column, (rule, name, at) in enumerate(self._by_rule)
+            _of_rule(rule, float(vectors[row, at]))
+            for column, (rule, at) in enumerate(self._by_rule)
             if outcomes[row, column] == Outcome.HIT
         ]
 
     def _of_model(self, vector: Floats, added: Floats) -> list[Reason]:
-        """Return what raised the score most; what lowered it is no reason for not approving."""
-        strongest = np.argsort(-added, kind="stable")[: self._top]
+        """Return what raised the score most; what lowered it is no reason for being severe."""
+        raised = np.argsort(-added, kind="stable")[: int((added > 0).sum())]
+        strongest: dict[str, int] = {}
+        for at in raised.tolist():
+            code = self._families[at][0]
+            strongest.setdefault(self._columns[at] if code == OTHER else code, at)
         return [
             Reason(
                 code=self._families[at][0], feature=self._columns[at], value=_known(vector[at]),
-                contribution=float(added[at]), text=self._families[at][1],
+                contribution=float(added[at]),
+                text=_with_value(self._families[at][1], self._columns[at], vector[at]),
             )
-            for at in strongest.tolist() if added[at] > 0
+            for at in list(strongest.values())[: self._top]
         ]  # fmt: skip
+
+
+def _of_rule(rule: Rule, value: float) -> Reason:
+    """Return a hit's reason, with the value of the feature that the rule is about, if it is about one."""
+    code = f"RULE_{rule.id.upper()}"
+    if not rule.feature:
+        return Reason(code=code, text=rule.text)
+    text = _with_value(rule.text, rule.feature, value)
+    return Reason(code=code, feature=rule.feature, value=_known(value), text=text)
+
+
+def _with_value(text: str, feature: str, value: float) -> str:
+    """Return a sentence with the value that it is about.
+
+    >>> _with_value("The amount itself.", "amount_minor", 1000001.0)
+    'The amount itself: amount_minor is 1000001.'
+    >>> _with_value("The amount itself.", "amount_minor", float("nan"))
+    'The amount itself: amount_minor is not known.'
+    """
+    if not np.isfinite(value):
+        return f"{text.rstrip('.')}: {feature} is not known."
+    return f"{text.rstrip('.')}: {feature} is {value:{'.4g' if value % 1 else '.0f'}}."
 
 
 def _known(value: float) -> float | None:

@@ -1,18 +1,23 @@
-"""Declared rules: what must be looked at whatever a model says, and all there is while no model decides.
+"""Declared rules over batches: what must be looked at whatever a model says, and all there is without one.
 
-A rule reads columns of the vector, all rows of a batch at once. A null input is no hit: nothing known is
-no ground for suspicion. An input that is not finite, or a rule that fails, is an `error` and is said so.
+All conditions are evaluated together over the rows of a batch. A rule hits where its condition is true: by
+SQL's logic what depends on a null is no hit, since nothing known is no ground for suspicion. An input that is
+not finite, or a rule that fails, is an `error` and is said so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from inference.policy.policy import Rules, RuleTerms
+from contracts.frame import Columns
+from features.catalog import PROJECT
+from features.expressions import Nullable, Program, number
+from features.project.running import RunningProject
+from inference.policy.rule import Rule, RuleTerms, rule_of, schema_for
 
 Floats = NDArray[np.float64]
 Outcomes = NDArray[np.uint8]
@@ -28,129 +33,103 @@ class Outcome(IntEnum):
     ERROR = 2
 
 
-class Severity(IntEnum):
-    """Decisions, mildest first."""
-
-    APPROVE = 0
-    REVIEW = 1
-    DECLINE = 2
-
-
-class Rule(NamedTuple):
-    """One declared rule; a change of what it does needs a new version.
-
-    `hits` gets the columns that `inputs` names, each (n,), and returns (n,) bools; `feature` is the input
-    that a reason shows. `figures` are the inputs' values at which the answer turns.
-    """
-
-    id: str
-    version: str
-    severity: Severity
-    feature: str
-    inputs: tuple[str, ...]
-    text: str
-    hits: Callable[..., NDArray[Any]]
-    figures: tuple[tuple[str, float], ...] = ()
-
-
-def declared_rules(terms: Rules) -> tuple[Rule, ...]:
-    """Return the rules that are asked under these terms, in the order in which predictions list them.
+def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject = PROJECT) -> tuple[Rule, ...]:
+    """Return the rules that are asked, in the order of the file, in which predictions list them.
 
     >>> from inference.policy import DEFAULT
     >>> from inference.policy.policy import read_policy
     >>> [rule.id for rule in declared_rules(read_policy(DEFAULT).policy.rules)]
     ['amount_limit', 'customer_velocity', 'amount_jump', 'terminal_frauds']
     """
-    limit, velocity, jump, frauds = (
-        terms.amount_limit, terms.customer_velocity, terms.amount_jump, terms.terminal_frauds
-    )  # fmt: skip
-    rules = (
-        Rule(
-            id="amount_limit", version="1", severity=_severity(limit), feature="amount_minor",
-            inputs=("amount_minor",), text="The amount is above the limit for one payment.",
-            hits=lambda amount: amount > limit.amount_minor,
-            figures=(("amount_minor", limit.amount_minor),),
-        ),
-        Rule(
-            id="customer_velocity", version="1", severity=_severity(velocity), feature="customer_count_1h",
-            inputs=("customer_count_1h",), text="The customer paid unusually often within one hour.",
-            hits=lambda count: count > velocity.payments_1h,
-            figures=(("customer_count_1h", velocity.payments_1h),),
-        ),
-        Rule(
-            id="amount_jump", version="1", severity=_severity(jump), feature="customer_amount_ratio_30d",
-            inputs=("amount_minor", "customer_amount_ratio_30d"),
-            text="The amount is many times what this customer usually pays.",
-            hits=lambda amount, ratio: (
-                (ratio > jump.amount_times_usual) & (amount > jump.amount_usual_minor)
-            ),
-            figures=(
-                ("amount_minor", jump.amount_usual_minor),
-                ("customer_amount_ratio_30d", jump.amount_times_usual),
-            ),
-        ),
-        Rule(
-            id="terminal_frauds", version="1", severity=_severity(frauds), feature="terminal_fraud_ratio_7d",
-            inputs=("terminal_fraud_ratio_7d", "terminal_labels_7d"),
-            text="A large share of this terminal's judged payments of the last 7 days were frauds.",
-            hits=lambda ratio, labels: (
-                (ratio >= frauds.terminal_fraud_ratio_7d) & (labels >= frauds.terminal_labels_7d)
-            ),
-            figures=(
-                ("terminal_fraud_ratio_7d", frauds.terminal_fraud_ratio_7d),
-                ("terminal_labels_7d", frauds.terminal_labels_7d),
-            ),
-        ),
-    )  # fmt: skip
-    return tuple(rule for rule in rules if getattr(terms, rule.id).enabled)
-
-
-def _severity(terms: RuleTerms) -> Severity:
-    return Severity[terms.severity.upper()]
+    return tuple(rule_of(name, terms, project) for name, terms in rules.items() if terms.enabled)
 
 
 class RuleBook:
     """The rules in force over a vector of named columns.
 
-    >>> above = Rule("limit", "1", Severity.REVIEW, "amount", ("amount",), "", lambda amount: amount > 100)
+    >>> from features.expressions import parse
+    >>> above = Rule("limit", "1", 1, "amount", parse("amount > 100"), "")
     >>> amounts = np.array([[100.0], [101.0], [np.nan], [np.inf]])
-    >>> RuleBook([above], ("amount",)).judge(amounts).ravel().tolist()
+    >>> RuleBook([above], ("amount",)).judge(amounts, {}).ravel().tolist()
     [0, 1, 0, 2]
     """
 
-    def __init__(self, rules: Sequence[Rule], columns: Sequence[str]) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], columns: Sequence[str], project: RunningProject = PROJECT
+    ) -> None:
         self.rules = tuple(rules)
-        at = {name: index for index, name in enumerate(columns)}
-        self._inputs: Mapping[str, list[int]] = {
-            rule.id: [at[name] for name in rule.inputs] for rule in self.rules
-        }
+        texts = project.service.categories
+        at = {name: index for index, name in enumerate(columns) if name not in texts}
+        self._schema = {**schema_for(project), **dict.fromkeys(at, number())}
+        self._features = {rule.id: [at[name] for name in rule.inputs if name in at] for rule in self.rules}
+        self._program = self._compiled(*self.rules)
+        self._names = [name for name in self._program.inputs if name in at]
+        self._used = [at[name] for name in self._names]
+        self._fields = [name for name in self._program.inputs if name not in at]
         self._severity = np.array([rule.severity for rule in self.rules], np.uint8)
 
-    def judge(self, vectors: Floats) -> Outcomes:
-        """Return each rule's `Outcome` for each row; vectors (n, f), result (n, rules)."""
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the event that rules read."""
+        return tuple(self._fields)
+
+    def judge(self, vectors: Floats, rows: Columns) -> Outcomes:
+        """Return each rule's `Outcome` for each row.
+
+        Args:
+            vectors: (n, f). rows: the fields of the events that some rule names, (n,) each.
+
+        Returns:
+            Shape (n, rules).
+        """
         outcomes = np.zeros((len(vectors), len(self.rules)), np.uint8)
+        if not self.rules:
+            return outcomes
+        used = vectors[:, self._used]  # side by side: a vector's columns lie far apart
+        columns = self._columns(used, rows)
+        try:
+            found = self._program.evaluate(columns)
+        except Exception:  # one rule's fault is no other's: they are asked again, each alone
+            log.exception("rules_failed_together")
+            found = {rule.id: self._alone(rule, columns, len(vectors)) for rule in self.rules}
         for column, rule in enumerate(self.rules):
-            inputs = [vectors[:, at] for at in self._inputs[rule.id]]
-            try:
-                outcomes[rule.hits(*inputs), column] = Outcome.HIT
-                outcomes[np.logical_or.reduce([np.isinf(values) for values in inputs]), column] = (
-                    Outcome.ERROR
-                )
-            except Exception:  # a rule's fault is that rule's answer, in every prediction it was asked for
-                log.exception("rule_failed", rule=rule.id, version=rule.version)
-                outcomes[:, column] = Outcome.ERROR
-        return outcomes
+            outcomes[:, column] = found[rule.id].values
+        return self._marked(vectors, outcomes) if np.isinf(used).any() else outcomes
 
     def answered(self, vectors: Floats, outcomes: Outcomes) -> NDArray[np.bool_]:
-        """Tell of each row whether some rule knew enough: its inputs are there and it did not fail."""
-        found = np.zeros(len(vectors), np.bool_)
+        """Return at which rows some rule knew enough: it hit, or has its inputs and did not fail."""
+        found = (outcomes == Outcome.HIT).any(axis=1)
         for column, rule in enumerate(self.rules):
-            known = np.isfinite(vectors[:, self._inputs[rule.id]]).all(axis=1)
+            known = np.isfinite(vectors[:, self._features[rule.id]]).all(axis=1)
             found |= known & (outcomes[:, column] != Outcome.ERROR)
-        return found
+        return np.asarray(found, np.bool_)
 
     def severity(self, outcomes: Outcomes) -> NDArray[np.uint8]:
-        """Return the severest decision that the hits ask for; (n,), APPROVE where nothing hit."""
+        """Return the severest decision that the hits ask for; (n,) codes, 0 where nothing hit."""
         if not self.rules:
             return np.zeros(len(outcomes), np.uint8)
         return np.asarray(((outcomes == Outcome.HIT) * self._severity).max(axis=1), dtype=np.uint8)
+
+    def _compiled(self, *rules: Rule) -> Program:
+        return Program({rule.id: rule.condition for rule in rules}, self._schema, truth_only=True)
+
+    def _columns(self, used: Floats, rows: Columns) -> dict[str, Any]:
+        """Return the columns that rules read; of a rule that reads none, one to know the rows by."""
+        found: dict[str, Any] = {name: used[:, at] for at, name in enumerate(self._names)}
+        found |= {name: rows[name] for name in self._fields if name in rows}
+        return found or {"": np.empty(len(used))}
+
+    def _alone(self, rule: Rule, columns: dict[str, Any], count: int) -> Nullable:
+        """Return one rule's answers; its fault is its answer in every prediction it was asked for."""
+        try:
+            return self._compiled(rule).evaluate(columns)[rule.id]
+        except Exception:
+            log.exception("rule_failed", rule=rule.id, version=rule.version)
+            return Nullable(np.full(count, Outcome.ERROR, np.uint8))
+
+    def _marked(self, vectors: Floats, outcomes: Outcomes) -> Outcomes:
+        """Mark as errors what rules answered about numbers that are not finite."""
+        for column, rule in enumerate(self.rules):
+            endless = np.isinf(vectors[:, self._features[rule.id]]).any(axis=1)
+            outcomes[endless, column] = Outcome.ERROR
+        return outcomes

@@ -5,17 +5,22 @@
 <models>/.policies/live          the digest of the last one
 """
 
-import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.errors import ConfigError, StateError
+from features.project.running import RunningProject
 from inference.models.manifest import digest
 from inference.policy import DEFAULT
-from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
+from inference.policy.policy import DeclaredPolicy, ReasonText, policy_of, read_policy
+from runtime.atomic_file import replace_file
 
 FOLDER = ".policies"
 LIVE_FILE = "live"
 POLICY_FILE = "policy.yaml"
+_DIGEST = re.compile("[0-9a-f]{64}")
+_NAME_BYTES_MAX = 128
 
 
 def place_of(models: Path, named: Path | None) -> Path:
@@ -26,19 +31,30 @@ def place_of(models: Path, named: Path | None) -> Path:
     return own if own.exists() else DEFAULT
 
 
+def texts_of(declared: DeclaredPolicy, project: RunningProject) -> Mapping[str, ReasonText]:
+    """Return a policy's reason texts; of one that has none, those of the project's own policy.
+
+    Raises:
+        ConfigError: as `read_policy`.
+    """
+    own, file = declared.policy.reasons.texts, project.policy_file
+    if own or file is None or declared.where == str(file):
+        return own
+    return read_policy(file, project).policy.reasons.texts
+
+
 def keep(models: Path, declared: DeclaredPolicy) -> None:
-    """Keep a policy for replays, before it decides anything.
+    """Keep a policy for replays, before it decides anything; there is nothing to keep of none.
 
     Raises:
         ConfigError: E_POLICY_STORE, the folder cannot be written.
     """
+    if declared.used is None:
+        return
     folder = models / FOLDER
-    path = folder / f"{declared.sha256}.yaml"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            write(path, declared.data)
-        write(folder / LIVE_FILE, declared.sha256.encode())
+        copy(folder, declared)
+        replace_file(folder / LIVE_FILE, declared.sha256.encode())
     except OSError as error:
         raise ConfigError(
             "E_POLICY_STORE", f"a policy that goes live must be kept: {error.strerror}", str(folder),
@@ -46,10 +62,23 @@ def keep(models: Path, declared: DeclaredPolicy) -> None:
         ) from error  # fmt: skip
 
 
+def copy(folder: Path, declared: DeclaredPolicy) -> None:
+    """Write a policy's bytes under its digest, once.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{declared.sha256}.yaml"
+    if not path.exists():
+        replace_file(path, declared.data)
+
+
 def last_live(models: Path) -> DeclaredPolicy | None:
     """Return the policy that was last live here; None where none was, or it cannot be read."""
     try:
-        return find(models, (models / FOLDER / LIVE_FILE).read_text().strip())
+        named = (models / FOLDER / LIVE_FILE).read_bytes()[:_NAME_BYTES_MAX].decode(errors="replace").strip()
+        return find(models, named) if _DIGEST.fullmatch(named) else None
     except (OSError, StateError):
         return None
 
@@ -79,13 +108,3 @@ def find(models: Path, sha256: str) -> DeclaredPolicy:
             "E_POLICY_UNKNOWN", f"this code cannot read it: {error.what}", str(path),
             "use the code that was live with it",
         ) from error  # fmt: skip
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("wb") as sink:
-        sink.write(data)
-        sink.flush()
-        os.fsync(sink.fileno())
-    part.replace(path)

@@ -1,6 +1,7 @@
 """The policy in force, watched: a new file is checked off the event path and taken up at a batch boundary.
 
-Whatever is wrong with a new file, the present policy stays and the refusal is told and counted.
+Whatever is wrong with a new file, or with reading it, the present policy stays, the refusal is logged and
+counted, and the next good file is taken up.
 """
 
 import threading
@@ -13,6 +14,7 @@ from contracts.errors import ConfigError
 from inference.policy import DEFAULT
 from inference.policy.policy import DeclaredPolicy, read_policy
 from inference.policy.store import keep, last_live, place_of
+from runtime.watched import Watched
 
 log = structlog.get_logger(__name__)
 
@@ -56,13 +58,14 @@ class PolicyWatch:
         models: the registry's folder, in which live policies are kept.
         file: the policy's file; None means the registry's own, or the default.
         keeping: whether a policy is kept for replays before it decides; not where nothing is recorded.
+        watched: the watch's health and counts.
     """
 
     def __init__(
         self, models: Path, file: Path | None, listener: PolicyListener, interval_s: float = 1.0,
-        keeping: bool = True,
+        keeping: bool = True, watched: Watched | None = None,
     ) -> None:  # fmt: skip
-        self._keeping = keeping
+        self._keeping, self._watched = keeping, watched or Watched("policy-watch")
         self._models, self._file, self._listener = models, file, listener
         self._interval_s = interval_s
         self._declared: DeclaredPolicy | None = None
@@ -98,27 +101,35 @@ class PolicyWatch:
         """Take up the file if it changed; return why it was refused."""
         try:
             declared = read_policy(place_of(self._models, self._file))
-            if self._declared is not None and declared.sha256 == self._declared.sha256:
-                self._refused = ""
-                return None
-            if self._keeping:
+            is_new = self._declared is None or declared.sha256 != self._declared.sha256
+            if is_new and self._keeping:
                 keep(self._models, declared)
         except ConfigError as error:
-            self._refuse(error)
-            return error
-        self._declared, self._refused = declared, ""
+            return self._refuse(error)
+        except OSError as error:
+            return self._refuse(
+                ConfigError("E_POLICY_FILE", f"cannot be read: {error.strerror}", str(error.filename))
+            )
+        self._refused = ""
+        self._watched.succeeded()
+        if is_new:
+            self._take_up(declared)
+        return None
+
+    def _take_up(self, declared: DeclaredPolicy) -> None:
+        self._declared = declared
         self._listener.policy_live(declared)
         log.info(
             "policy_live", name=declared.policy.name, version=declared.policy.version, sha256=declared.sha256
         )
-        return None
 
-    def _refuse(self, error: ConfigError) -> None:
-        if self._refused == str(error):
-            return
-        self._refused = str(error)
-        log.error("policy_refused", code=error.code, error=str(error))
-        self._listener.policy_refused(error)
+    def _refuse(self, error: ConfigError) -> ConfigError:
+        self._watched.failed(error)
+        if self._refused != str(error):
+            self._refused = str(error)
+            log.error("policy_refused", code=error.code, error=str(error))
+            self._listener.policy_refused(error)
+        return error
 
     def _watch(self) -> None:
         while not self._ended.wait(self._interval_s):

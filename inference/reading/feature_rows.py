@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from contracts.errors import StateError
 from contracts.frame import Columns, length
 from contracts.meaning import Meaning, Meanings, unchanged
-from features.catalog import ENTITIES
+from features.catalog import CHAIN, ENTITIES, PIPELINE
 from features.meaning import meaning_of
 
-COLUMNS = (
-    "raw_partition", "raw_offset", "appended_ms", "transaction_id", "customer_id", "terminal_id",
-    "event_time", "amount_minor", "traceparent", "customer_pos", "customer_values", "terminal_partition",
-    "terminal_pos", "terminal_values",
-)  # fmt: skip
+COLUMNS = tuple(dict.fromkeys([
+    "raw_partition", "raw_offset", "appended_ms", "traceparent", CHAIN.last.partition,
+    *PIPELINE.scored.names,
+    *(name for link in CHAIN.links for name in (link.position, link.values)),
+]))  # fmt: skip
 OWN = Meanings(tuple(meaning_of(entity) for entity in ENTITIES))
 
 

@@ -5,7 +5,7 @@ tiles, its packed state, from which the stream's own kernel computes what holds 
 is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, TERMINAL
+from features.catalog import ENTITIES, PROFILE, PROFILED
 from features.definition import Entity
 from features.feast_row import RowsRead
 from features.finalise import Finalised, Finaliser
@@ -37,23 +37,23 @@ class Held(NamedTuple):
     the stages are filling the store: all its values are null then.
     """
 
+    keys: Keys
     packed: list[bytes]
     newest_ms: Ints
     uncertain: Flags
 
 
 class Profiles(NamedTuple):
-    """The profiles of n customers: values (n, k), and as of when, -1 where there is none."""
+    """The profiles of n keys: values (n, k), and as of when, -1 where there is none."""
 
     values: Floats
     time_ms: Ints
 
 
 class Stored(NamedTuple):
-    """One read of the store, by the order of the keys that were asked for."""
+    """One read of the store: by entity of the chain, each in the order of its keys that were asked for."""
 
-    customer: Held
-    terminal: Held
+    held: dict[str, Held]
     profile: Profiles
 
 
@@ -76,12 +76,19 @@ class MomentReader:
         reader: one that reads tiles too.
         whole: tells whether the store has all rows; asked only when a key is not there.
         epoch: the run's; a row of another one was written for another log.
+        refill: asks the stage of an entity to write the rows of these keys again.
     """
 
     def __init__(
-        self, reader: FeatureReader, breaker: Breaker, whole: Callable[[], bool], epoch: int
+        self,
+        reader: FeatureReader,
+        breaker: Breaker,
+        whole: Callable[[], bool],
+        epoch: int,
+        refill: Callable[[str, Keys], None] = lambda _entity, _keys: None,
     ) -> None:
         self._reader, self._breaker, self._whole, self._epoch = reader, breaker, whole, epoch
+        self._refill = refill
         self._finalisers = {entity.name: Finaliser(entity) for entity in ENTITIES}
 
     @property
@@ -89,25 +96,23 @@ class MomentReader:
         """Whether the store answered when it was last asked."""
         return not self._breaker.open
 
-    def read(self, customers: Keys, terminals: Keys, elapsed_ms: float) -> Stored | None:
+    def read(self, keys: Sequence[Keys], elapsed_ms: float) -> Stored | None:
         """Return what the store holds of keys, which may repeat; None when it is away.
 
         Args:
-            customers: (n,).
-            terminals: (m,).
+            keys: of each entity of the chain, (n,) each; their numbers may differ.
             elapsed_ms: a time that never goes back, by which an absent store is tried again.
         """
-        customer_keys, customer_of = np.unique(customers, return_inverse=True)
-        terminal_keys, terminal_of = np.unique(terminals, return_inverse=True)
-        read = read_store(self._reader, self._breaker, customer_keys, terminal_keys, elapsed_ms)
+        found = [np.unique(some, return_inverse=True) for some in keys]
+        read = read_store(self._reader, self._breaker, [once for once, _ in found], elapsed_ms)
         if read is None:
             return None
-        customer, terminal = read
-        return Stored(
-            self._held(CUSTOMER, customer, customer_of),
-            self._held(TERMINAL, terminal, terminal_of),
-            _profiles(customer, customer_of),
-        )
+        held = {
+            entity.name: self._held(entity, rows, some, of)
+            for entity, rows, some, (_, of) in zip(ENTITIES, read, keys, found, strict=True)
+        }
+        profiled = ENTITIES.index(PROFILED)
+        return Stored(held, _profiles(read[profiled], found[profiled][1]))
 
     def at(self, entity: Entity, held: Held, now_ms: Ints) -> AsOf:
         """Return the values of n keys as of the moments (n,), every event so far counted.
@@ -115,7 +120,7 @@ class MomentReader:
         Windows end at the moment, or at the key's newest event when that is later.
         """
         finalised, until_ms = self._finalisers[entity.name].at_until(held.packed, now_ms)
-        values, uncertain = _certain(entity, finalised, held)
+        values, uncertain = self._certain(entity, finalised, held)
         return AsOf(values, uncertain, held.newest_ms, until_ms)
 
     def with_pending(self, entity: Entity, held: Held, rows: Columns) -> tuple[Floats, Flags]:
@@ -123,10 +128,10 @@ class MomentReader:
 
         The second is (n,), the keys of which that cannot be told; their values are null.
         """
-        finalised = self._finalisers[entity.name].with_pending(held.packed, rows, Kind.PAYMENT)
-        return _certain(entity, finalised, held)
+        finalised = self._finalisers[entity.name].with_pending(held.packed, rows, Kind.SCORED)
+        return self._certain(entity, finalised, held)
 
-    def _held(self, entity: Entity, stored: RowsRead, of: NDArray[np.intp]) -> Held:
+    def _held(self, entity: Entity, stored: RowsRead, keys: Keys, of: NDArray[np.intp]) -> Held:
         views = len(entity.views)
         mine = stored.present & (stored.epochs == self._epoch)
         there = mine[:, :views].all(axis=1)
@@ -139,21 +144,28 @@ class MomentReader:
         usable = whole & ~uncertain
         newest_ms = np.where(usable, stored.event_time_ms[:, 0], -1)
         packed = [stored.packed[at] if usable[at] else b"" for at in of.tolist()]
-        return Held(packed, newest_ms[of], uncertain[of])
+        return Held(keys, packed, newest_ms[of], uncertain[of])
+
+    def _certain(self, entity: Entity, finalised: Finalised, held: Held) -> tuple[Floats, Flags]:
+        """Null what cannot be told; rows whose bytes were damaged are asked for again."""
+        if finalised.damaged.any():
+            damaged = np.unique(held.keys[finalised.damaged])
+            log.error(
+                "tiles_damaged", code="E_STATE_CHECKSUM", entity=entity.name, keys=len(damaged),
+                next_step="the stage writes them again; if it comes again, look at Redis and its disk",
+            )  # fmt: skip
+            self._refill(entity.name, damaged)
+        elif finalised.unreadable.any():
+            log.error(
+                "tiles_not_readable", entity=entity.name, rows=int(finalised.unreadable.sum()),
+                next_step="run `headrace rebuild-store` once the stages run this code",
+            )  # fmt: skip
+        uncertain = held.uncertain | finalised.unreadable
+        return np.where(uncertain[:, None], np.nan, finalised.values), uncertain
 
 
 def _profiles(stored: RowsRead, of: NDArray[np.intp]) -> Profiles:
-    at, views = len(CUSTOMER.columns), len(CUSTOMER.views)
-    values = stored.values[:, at : at + len(CUSTOMER_PROFILE.columns)]
+    at, views = len(PROFILED.columns), len(PROFILED.views)
+    values = stored.values[:, at : at + len(PROFILE.columns)]
     values = np.where(stored.failed[:, None], np.nan, values)
     return Profiles(values[of], np.where(stored.failed, -1, stored.event_time_ms[:, views])[of])
-
-
-def _certain(entity: Entity, finalised: Finalised, held: Held) -> tuple[Floats, Flags]:
-    if finalised.unreadable.any():
-        log.error(
-            "tiles_not_readable", entity=entity.name, rows=int(finalised.unreadable.sum()),
-            next_step="run `headrace rebuild-store` once the stages run this code",
-        )  # fmt: skip
-    uncertain = held.uncertain | finalised.unreadable
-    return np.where(uncertain[:, None], np.nan, finalised.values), uncertain

@@ -4,23 +4,23 @@ The client library takes 7 seconds to give up a 50 ms timeout by default, and de
 a time; here a batch is one write and one parsed buffer a connection.
 """
 
-import socket
-import ssl
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.connections import RedisConnection
-from contracts.errors import ClusterError, ContractError
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
+from contracts.errors import ClusterError, ContractError, HeadraceError
+from features.catalog import ENTITIES, PIPELINE, PROFILE, PROFILED
 from features.definition import Entity
+from features.feast_key import key_format
 from features.feast_row import RowReaderCodec, RowsRead
 from features.feast_tiles import TilesView
 from inference.reading.settings import ReaderSettings
+from runtime.redis_socket import RedisSocket
 
 _RECEIVE_BYTES = 1 << 18
+_REPLY_BYTES_MAX = 256 << 20
 Keys = NDArray[np.bytes_]
 
 
@@ -31,10 +31,10 @@ class StoreUnavailable(ClusterError):
 class FeatureReader(Protocol):
     """What serves stored rows: Redis, or memory in a simulation."""
 
-    def read(self, customers: Keys, terminals: Keys) -> tuple[RowsRead, RowsRead]:
-        """Return the rows of these keys, each key once.
+    def read(self, *keys: Keys) -> tuple[RowsRead, ...]:
+        """Return the rows of the keys of each entity of the chain, each key once.
 
-        Customer rows have the views of `CUSTOMER`, then the profile; terminal rows those of `TERMINAL`.
+        An entity's rows have its views, and behind them the batch view of its key.
 
         Raises:
             StoreUnavailable: nothing was read.
@@ -42,7 +42,7 @@ class FeatureReader(Protocol):
 
 
 class RedisFeatureReader:
-    """The online store in Redis; two connections, so that both entities' rows come in one round trip.
+    """The online store in Redis; a connection an entity, so that all rows come in one round trip.
 
     The settings' reply timeout bounds the wait for the next bytes of a pipeline of `keys_a_read` keys. With
     `tiles` the keys' packed states are read too.
@@ -51,37 +51,35 @@ class RedisFeatureReader:
     def __init__(
         self, redis: RedisConnection, project: str, settings: ReaderSettings, tiles: bool = False
     ) -> None:
-        profile = (CUSTOMER_PROFILE.name, CUSTOMER_PROFILE.columns)
-
-        def pipeline(entity: Entity, *more: tuple[str, tuple[str, ...]]) -> _Pipeline:
-            views = [*((view.name, view.columns) for view in entity.views), *more]
+        def pipeline(entity: Entity) -> _Pipeline:
+            views = [(view.name, view.columns) for view in entity.views]
+            views += [(PROFILE.name, PROFILE.columns)] if entity == PROFILED else []
             beside = TilesView.of(entity) if tiles else None
-            return _Pipeline(redis, RowReaderCodec(project, entity.join_key, views, beside), settings)
+            codec = RowReaderCodec(project, key_format(PIPELINE, entity), views, beside)
+            return _Pipeline(redis, codec, settings)
 
-        self._customer, self._terminal = pipeline(CUSTOMER, profile), pipeline(TERMINAL)
+        self._pipelines = [pipeline(entity) for entity in ENTITIES]
         self._settings = settings
 
-    def read(self, customers: Keys, terminals: Keys) -> tuple[RowsRead, RowsRead]:
+    def read(self, *keys: Keys) -> tuple[RowsRead, ...]:
         """Return the rows of these keys; see `FeatureReader`."""
         parts = []
         step = self._settings.keys_a_read
-        keys = len(customers) + len(terminals)
-        wait_ms = self._settings.reply_timeout_ms + keys * self._settings.reply_timeout_key_ms
+        wait_ms = self._settings.reply_timeout_ms + sum(map(len, keys)) * self._settings.reply_timeout_key_ms
         try:
-            for begin in range(0, max(len(customers), len(terminals), 1), step):
-                some = slice(begin, begin + step)
-                self._customer.send(customers[some])
-                self._terminal.send(terminals[some])
-                parts.append((self._customer.receive(wait_ms), self._terminal.receive(wait_ms)))
-        except (OSError, ContractError) as error:
+            for begin in range(0, max(1, *map(len, keys)), step):
+                for pipeline, some in zip(self._pipelines, keys, strict=True):
+                    pipeline.send(some[begin : begin + step])
+                parts.append([pipeline.receive(wait_ms) for pipeline in self._pipelines])
+        except HeadraceError as error:  # the socket's, or the codec's
             self.close()
-            raise StoreUnavailable("E_STORE_UNAVAILABLE", str(error) or "no answer", "redis") from error
-        return _joined([part[0] for part in parts]), _joined([part[1] for part in parts])
+            raise StoreUnavailable("E_STORE_UNAVAILABLE", str(error), "redis") from error
+        return tuple(_joined(list(of_entity)) for of_entity in zip(*parts, strict=True))
 
     def close(self) -> None:
-        """Close both connections; the next read opens new ones, since replies may still be under way."""
-        self._customer.close()
-        self._terminal.close()
+        """Close all connections; the next read opens new ones, since replies may still be under way."""
+        for pipeline in self._pipelines:
+            pipeline.close()
 
 
 class _Pipeline:
@@ -89,26 +87,26 @@ class _Pipeline:
 
     def __init__(self, redis: RedisConnection, codec: RowReaderCodec, settings: ReaderSettings) -> None:
         self._redis, self._codec, self._settings = redis, codec, settings
-        self._socket: socket.socket | None = None
+        self._socket: RedisSocket | None = None
         self._keys = 0
 
     def send(self, keys: Keys) -> None:
         if self._socket is None:
-            self._socket = _connect(self._redis, self._settings)
+            self._socket = connect(self._redis, self._settings)
         self._keys = len(keys)
         if self._keys:
-            self._socket.sendall(self._codec.encode(keys))
+            self._socket.send(self._codec.encode(keys))
 
     def receive(self, wait_ms: float) -> RowsRead:
         assert self._socket is not None, "receive follows send"
-        self._socket.settimeout(wait_ms / 1000)
+        self._socket.wait_at_most(wait_ms / 1000)
         buffer = bytearray()
         rows = self._codec.decode(buffer, self._keys)
         while rows is None:
-            data = self._socket.recv(_RECEIVE_BYTES)
-            if not data:
-                raise ConnectionError("closed by the server")
-            buffer += data
+            buffer += self._socket.receive(_RECEIVE_BYTES)
+            if len(buffer) > _REPLY_BYTES_MAX:
+                what = f"more than {_REPLY_BYTES_MAX} bytes for {self._keys} keys"
+                raise ContractError("E_STORE_REPLY", what, "redis", "is it Redis that listens there?")
             if buffer.endswith(b"\r\n"):
                 rows = self._codec.decode(buffer, self._keys)
         if rows.failed.all() and buffer.startswith(b"-"):  # refused; a row that is damaged fails alone
@@ -121,47 +119,13 @@ class _Pipeline:
             self._socket = None
 
 
-def _connect(redis: RedisConnection, settings: ReaderSettings) -> socket.socket:
-    raw = socket.create_connection((redis.host, redis.port), settings.connect_timeout_ms / 1000)
-    try:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.settimeout(settings.reply_timeout_ms / 1000)
-        if redis.tls:
-            context = ssl.create_default_context(cafile=redis.tls_ca_location or None)
-            raw = context.wrap_socket(raw, server_hostname=redis.host)
-        _introduce(raw, redis)
-    except BaseException:
-        raw.close()
-        raise
-    return raw
+def connect(redis: RedisConnection, settings: ReaderSettings) -> RedisSocket:
+    """Return a reader's connection, with its time limits.
 
-
-def _introduce(raw: socket.socket, redis: RedisConnection) -> None:
-    """Authenticate and choose the database; each answers +OK."""
-    commands: list[Sequence[str]] = []
-    if redis.password:
-        commands.append(["AUTH", *([redis.username] if redis.username else []), redis.password])
-    if redis.db:
-        commands.append(["SELECT", str(redis.db)])
-    if not commands:
-        return
-    raw.sendall(b"".join(_command(words) for words in commands))
-    answers = b""
-    while answers.count(b"\r\n") < len(commands):
-        data = raw.recv(4096)
-        if not data:
-            raise ConnectionError("closed by the server")
-        answers += data
-    for answer in answers.split(b"\r\n")[: len(commands)]:
-        if answer != b"+OK":
-            raise ContractError(
-                "E_STORE_REPLY", answer.decode(errors="replace"), "redis", "check its settings"
-            )
-
-
-def _command(words: Sequence[str]) -> bytes:
-    parts = [word.encode() for word in words]
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+    Raises:
+        StoreDown: as `RedisSocket`.
+    """
+    return RedisSocket(redis, settings.connect_timeout_ms / 1000, settings.reply_timeout_ms / 1000)
 
 
 def _joined(parts: list[RowsRead]) -> RowsRead:

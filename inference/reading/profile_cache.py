@@ -1,9 +1,9 @@
-"""The last known profile of recently seen customers, for the minutes in which the store is away."""
+"""The last known profile of recently seen keys, for the minutes in which the store is away."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER_PROFILE
+from features.catalog import PROFILE
 
 Floats = NDArray[np.float64]
 Keys = NDArray[np.bytes_]
@@ -20,7 +20,7 @@ class ProfileCache:
     """
 
     def __init__(self, rows: int) -> None:
-        self._values = np.full((rows, len(CUSTOMER_PROFILE.columns)), np.nan)
+        self._values = np.full((rows, len(PROFILE.columns)), np.nan)
         self._time_ms = np.full(rows, -1, np.int64)
         self._slots: dict[bytes, int] = {}
         self._keys: list[bytes] = []

@@ -1,11 +1,12 @@
 """Which feature values an event is judged by, and where each group of them came from.
 
-Customer and terminal values ride with the event, exact as of it, so the store is asked to confirm them:
+The entities' values ride with the event, exact as of it, so the store is asked to confirm them:
 a stored row of the event's own position is used (`store`) after its bits were compared; a row of another
 position means that the store has moved on or lags, and the event's own values are used (`exact`). The
 profile lives only in the store: it may be missing (`default`) or too old (`stale`).
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -13,8 +14,10 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from contracts.chain import Link
 from contracts.frame import Columns, length
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
+from contracts.keys import key_of
+from features.catalog import CHAIN, ENTITIES, EVENT, PROFILE, PROFILED
 from features.feast_row import RowsRead
 from inference.reading.breaker import Breaker
 from inference.reading.online_reader import FeatureReader, StoreUnavailable
@@ -22,6 +25,7 @@ from inference.reading.profile_cache import ProfileCache
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint8]
+Grouped = tuple[NDArray[np.bytes_], NDArray[np.intp]]  # keys, each once, and which each event has
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +37,7 @@ class Status(IntEnum):
     STORE = 1
     DEFAULT = 2
     STALE = 3
+    NO_KEY = 4
 
 
 STATUS_NAMES = tuple(status.name.lower() for status in Status)
@@ -49,18 +54,25 @@ class StoreCounts(NamedTuple):
 
 
 class Served(NamedTuple):
-    """Values of n events and their origin; `profile_age_ms` is -1 << 63 where there is no profile."""
+    """Values of n events and their origin; `profile_age_ms` is -1 << 63 where there is no profile.
 
-    customer: Floats
-    terminal: Floats
+    `groups` are the entities' features, (n, features) each, in the order of the chain; `statuses` (n,) say of
+    each group where it came from.
+    """
+
+    groups: tuple[Floats, ...]
     profile: Floats
-    customer_status: Codes
-    terminal_status: Codes
+    statuses: tuple[Codes, ...]
     profile_status: Codes
     profile_age_ms: NDArray[np.int64]
     unreadable: NDArray[np.bool_]
     available: bool
     counts: dict[str, StoreCounts]
+
+    @property
+    def blind(self) -> NDArray[np.bool_]:
+        """Of which events the values of an entity are not known."""
+        return np.asarray(np.any([status == Status.DEFAULT for status in self.statuses], axis=0))
 
 
 class ServesFeatures(Protocol):
@@ -71,8 +83,9 @@ class ServesFeatures(Protocol):
 
 
 NO_AGE = np.iinfo(np.int64).min
-_CUSTOMER_COLUMNS = len(CUSTOMER.columns)
-_CUSTOMER_VIEWS = len(CUSTOMER.views)
+_PROFILED = ENTITIES.index(PROFILED)
+_PROFILE_AT = len(PROFILED.columns)
+_PROFILE_VIEW = len(PROFILED.views)
 
 
 class FeatureServer:
@@ -89,55 +102,53 @@ class FeatureServer:
         self._last_known = ProfileCache(cache_rows)
 
     def serve(self, rows: Columns, now_ms: float) -> Served:
-        """Return the groups of n events; `rows` as of Kind.FEATURE, never changed."""
-        customers, customer_of = np.unique(rows["customer_id"], return_inverse=True)
-        terminals, terminal_of = np.unique(rows["terminal_id"], return_inverse=True)
-        read = read_store(self._reader, self._breaker, customers, terminals, now_ms)
+        """Return the groups of n events; `rows` as of Kind.SCORED, never changed."""
+        found = [np.unique(key_of(rows, link.fields), return_inverse=True) for link in CHAIN.links]
+        read = read_store(self._reader, self._breaker, [keys for keys, _ in found], now_ms)
+        profiled, profile_of = found[_PROFILED]
         if read is None:
-            return self._alone(rows, customers, customer_of)
-        stored_customer, stored_terminal = read
-        customer_status, of_customers = self._confirm(
-            "customer", rows, stored_customer, customer_of, _CUSTOMER_VIEWS
-        )
-        terminal_status, of_terminals = self._confirm(
-            "terminal", rows, stored_terminal, terminal_of, len(TERMINAL.views)
-        )
-        profile, time_ms = self._profiles(customers, stored_customer)
+            return self._alone(rows, found)
+        confirmed = [
+            self._confirm(link, rows, stored, (keys, of), len(entity.views))
+            for link, entity, stored, (keys, of) in zip(CHAIN.links, ENTITIES, read, found, strict=True)
+        ]
+        profile, time_ms = self._profiles(profiled, read[_PROFILED])
+        failed = [stored.failed[of] for stored, (_, of) in zip(read, found, strict=True)]
         return Served(
-            rows["customer_values"], rows["terminal_values"], profile[customer_of],
-            customer_status, terminal_status,
-            *judged_profiles(time_ms[customer_of], rows["event_time"], known_only=False),
-            stored_customer.failed[customer_of] | stored_terminal.failed[terminal_of], True,
-            {"customer": of_customers, "terminal": of_terminals},
+            _own_values(rows), profile[profile_of],
+            tuple(status for status, _ in confirmed),
+            *judged_profiles(time_ms[profile_of], rows[EVENT.time], known_only=False),
+            np.any(failed, axis=0), True,
+            {link.name: counts for link, (_, counts) in zip(CHAIN.links, confirmed, strict=True)},
         )  # fmt: skip
 
-    def _alone(self, rows: Columns, customers: NDArray[np.bytes_], customer_of: NDArray[np.intp]) -> Served:
+    def _alone(self, rows: Columns, found: Sequence[Grouped]) -> Served:
         """Serve without the store: the event's own values, and the last known profiles."""
-        count = length(rows)
-        profile, time_ms = self._last_known.get(customers)
+        count, (profiled, profile_of) = length(rows), found[_PROFILED]
+        profile, time_ms = self._last_known.get(profiled)
         exact = np.full(count, Status.EXACT, np.uint8)
         return Served(
-            rows["customer_values"], rows["terminal_values"], profile[customer_of], exact, exact,
-            *judged_profiles(time_ms[customer_of], rows["event_time"], known_only=True),
+            _own_values(rows), profile[profile_of], tuple(_keyless(exact, keys, of) for keys, of in found),
+            *judged_profiles(time_ms[profile_of], rows[EVENT.time], known_only=True),
             np.zeros(count, bool), False,
-            {name: StoreCounts(unread=count) for name in ("customer", "terminal")},
+            {link.name: StoreCounts(unread=count) for link in CHAIN.links},
         )  # fmt: skip
 
     def _confirm(
-        self, name: str, rows: Columns, stored: RowsRead, of: NDArray[np.intp], views: int
+        self, link: Link, rows: Columns, stored: RowsRead, grouped: Grouped, views: int
     ) -> tuple[Codes, StoreCounts]:
         """Compare stored rows of the event's own position with the event's own values, bit for bit."""
-        own = rows[f"{name}_values"]
+        own, (keys, of) = rows[link.values], grouped
         same_epoch = (stored.epochs[of, :views] == self._epoch).all(axis=1)
-        there = same_epoch & (stored.stamps[of, :views] == rows[f"{name}_pos"][:, None]).all(axis=1)
+        there = same_epoch & (stored.stamps[of, :views] == rows[link.position][:, None]).all(axis=1)
         at = np.flatnonzero(there)
         equal = _same_bits(stored.values[of[at], : own.shape[1]], own[at])
         differing = at[~equal]
         if len(differing):
             first = int(differing[0])
             log.error(
-                "store_differs_from_log", group=name, rows=len(differing),
-                position=int(rows[f"{name}_pos"][first]), next_step="run `headrace rebuild-store`",
+                "store_differs_from_log", group=link.name, rows=len(differing),
+                position=int(rows[link.position][first]), next_step="run `headrace rebuild-store`",
             )  # fmt: skip
         missing = int((~stored.present[of, :views].all(axis=1)).sum())
         counts = StoreCounts(
@@ -146,30 +157,29 @@ class FeatureServer:
         )  # fmt: skip
         status = np.full(len(of), Status.EXACT, np.uint8)
         status[at[equal]] = Status.STORE
-        return status, counts
+        return _keyless(status, keys, of), counts
 
-    def _profiles(self, customers: NDArray[np.bytes_], stored: RowsRead) -> tuple[Floats, NDArray[np.int64]]:
-        """Return each customer's profile and its time, -1 without one; remember those that are there."""
-        profile = stored.values[:, _CUSTOMER_COLUMNS:]
-        time_ms = np.where(stored.failed, -1, stored.event_time_ms[:, _CUSTOMER_VIEWS])
+    def _profiles(self, keys: NDArray[np.bytes_], stored: RowsRead) -> tuple[Floats, NDArray[np.int64]]:
+        """Return each key's profile and its time, -1 without one; remember those that are there."""
+        profile = stored.values[:, _PROFILE_AT:]
+        time_ms = np.where(stored.failed, -1, stored.event_time_ms[:, _PROFILE_VIEW])
         profile = np.where(stored.failed[:, None], np.nan, profile)
-        self._last_known.put(customers, profile, time_ms)
+        self._last_known.put(keys, profile, time_ms)
         return profile, time_ms
 
 
 def read_store(
     reader: FeatureReader,
     breaker: Breaker,
-    customers: NDArray[np.bytes_],
-    terminals: NDArray[np.bytes_],
+    keys: Sequence[NDArray[np.bytes_]],
     now_ms: float,
-) -> tuple[RowsRead, RowsRead] | None:
-    """Return the stored rows of keys, None while the store is away; said when that changes."""
+) -> tuple[RowsRead, ...] | None:
+    """Return the stored rows of each entity's keys, None while the store is away; said when that changes."""
     was_open = breaker.open
     if not breaker.allows(now_ms):
         return None
     try:
-        read = reader.read(customers, terminals)
+        read = reader.read(*keys)
     except StoreUnavailable as error:
         breaker.failed(now_ms)
         if not was_open:
@@ -187,9 +197,20 @@ def judged_profiles(
     """Return each profile's status and its age against the event."""
     there = time_ms >= 0
     age_ms = np.where(there, event_ms - time_ms, NO_AGE)
-    stale = there & ((age_ms > CUSTOMER_PROFILE.max_age_ms) | known_only)
+    stale = there & ((age_ms > PROFILE.max_age_ms) | known_only)
     status = np.where(stale, Status.STALE, np.where(there, Status.STORE, Status.DEFAULT))
     return status.astype(np.uint8), age_ms
+
+
+def _keyless(status: Codes, keys: NDArray[np.bytes_], of: NDArray[np.intp]) -> Codes:
+    """Return the codes with that of a missing key where the event has none; keys are sorted, each once."""
+    if not len(keys) or keys[0]:
+        return status
+    return np.where(of == 0, Status.NO_KEY, status).astype(np.uint8)
+
+
+def _own_values(rows: Columns) -> tuple[Floats, ...]:
+    return tuple(rows[link.values] for link in CHAIN.links)
 
 
 def _same_bits(left: Floats, right: Floats) -> NDArray[np.bool_]:

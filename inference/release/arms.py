@@ -1,11 +1,11 @@
-"""The scores of a batch by everyone in service: who decides each payment, and what the others would say.
+"""The scores of a batch by everyone in service: who decides each event, and what the others would say.
 
-A canary decides for the customers that its version's hash assigns to it; the champion decides for the rest,
-and for a payment whose canary gives no usable score. Shadows score everything and decide nothing. The
-champion scores everything too, so that a canary is compared with it on the very same payments.
+A canary decides for the keys that its version's hash assigns to it; the champion decides for the rest,
+and for a event whose canary gives no usable score. Shadows score everything and decide nothing. The
+champion scores everything too, so that a canary is compared with it on the very same events.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,41 +13,34 @@ import structlog
 from numpy.typing import NDArray
 
 from contracts.keys import hash64
-from inference.clock import Clock
-from inference.models.manifest import Thresholds
+from inference.models.manifest import RowLimits, Thresholds
 from inference.models.model import Model
 from inference.release.live import Live, id_of
+from runtime.clock import Clock
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Clears = Callable[[Model], Mask | None]
 
-PARTS = 1_000_000  # a share is so many millionths of the customers
+PARTS = 1_000_000  # a share is so many millionths of the keys
 NO_ROWS = np.empty(0, np.int64)
 NO_SCORES = np.empty(0)
 
 log = structlog.get_logger(__name__)
 
 
-class RowThresholds(NamedTuple):
-    """Thresholds of each row, (n,): those of the model that decides it."""
-
-    review: Floats
-    decline: Floats
-
-
 class Arms(NamedTuple):
-    """Scores of n payments.
+    """Scores of n events.
 
     Args:
         scores: (n,) what decides, NaN where nobody gave a score; None without a champion.
         champion: (n,) the champion's own; the same array as `scores` unless a canary decides some.
-        customers: positions of the payments of the canary's customers.
+        drawn: positions of the events whose keys are the canary's.
         assigned: those of them that it is asked to score, (k,).
         canary: (k,) its scores of them, NaN where it gave none.
         decided: positions of what it decides.
-        cleared: (n,) payments that whoever decides them need not score; None when all must be.
+        cleared: (n,) events that whoever decides them need not score; None when all must be.
         shadows: (s, n) of the shadows in order, NaN where one gave none.
         predict_ms, canary_ms, shadow_ms: time of the predictions.
     """
@@ -55,7 +48,7 @@ class Arms(NamedTuple):
     live: Live
     scores: Floats | None
     champion: Floats | None
-    customers: Ints = NO_ROWS
+    drawn: Ints = NO_ROWS
     assigned: Ints = NO_ROWS
     canary: Floats = NO_SCORES
     decided: Ints = NO_ROWS
@@ -65,19 +58,18 @@ class Arms(NamedTuple):
     canary_ms: float = 0.0
     shadow_ms: float = 0.0
 
-    @property
-    def thresholds(self) -> Thresholds | RowThresholds:
-        """Return from which scores each row is reviewed or declined."""
+    def limits(self, decisions: Sequence[str]) -> RowLimits:
+        """Return from which scores each row is decided how: by those of the model that decides it."""
         champion, canary = self.live.champion, self.live.canary
         if champion is None:
-            return Thresholds()
+            return Thresholds().limits(decisions)
+        usual = champion.thresholds.limits(decisions)
         if canary is None or not len(self.decided) or self.scores is None:
-            return champion.thresholds
-        review = np.full(len(self.scores), champion.thresholds.review)
-        decline = np.full(len(self.scores), champion.thresholds.decline)
-        review[self.decided] = canary.model.thresholds.review
-        decline[self.decided] = canary.model.thresholds.decline
-        return RowThresholds(review, decline)
+            return usual
+        limits = [np.full(len(self.scores), limit) for limit in usual]
+        for limit, own in zip(limits, canary.model.thresholds.limits(decisions), strict=True):
+            limit[self.decided] = own
+        return limits
 
     def deciding(self, rows: Ints) -> list[tuple[Model | None, Ints]]:
         """Return the models that decide the named rows, each with the places among them that are its own."""
@@ -97,14 +89,14 @@ def _nothing(_: Model) -> None:
 
 
 def score_arms(
-    live: Live, customers: NDArray[np.bytes_], vectors: Floats, clock: Clock, clears: Clears = _nothing
+    live: Live, keys: NDArray[np.bytes_], vectors: Floats, clock: Clock, clears: Clears = _nothing
 ) -> Arms:
-    """Return everybody's scores of n payments; vectors are (n, f).
+    """Return everybody's scores of n events; vectors are (n, f).
 
     Whatever a canary or a shadow does, it costs the others nothing but time.
 
     Args:
-        clears: says of a model which payments, (n,), it need not score where it decides; None is all must be.
+        clears: says of a model which events, (n,), it need not score where it decides; None is all must be.
     """
     begin_ms = clock.elapsed_ms()
     arms = Arms(live, None, None)
@@ -115,7 +107,7 @@ def score_arms(
     champion_ms = clock.elapsed_ms()
     arms = arms._replace(predict_ms=champion_ms - begin_ms)
     if live.canary is not None and live.champion is not None:
-        arms = _with_canary(arms, customers, vectors, clears(live.canary.model))
+        arms = _with_canary(arms, keys, vectors, clears(live.canary.model))
         arms = arms._replace(canary_ms=clock.elapsed_ms() - champion_ms)
     if live.shadows:
         begin_ms = clock.elapsed_ms()
@@ -124,17 +116,17 @@ def score_arms(
     return arms
 
 
-def assigned_to(experiment: str, share_percent: float, customers: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-    """Return which customers are the canary's: a function of customer, canary's version and share alone.
+def assigned_to(experiment: str, share_percent: float, keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """Return which keys are the canary's: a function of key, canary's version and share alone.
 
-    A larger share keeps the customers of a smaller one. The customer's 64-bit hash is combined with the
-    version's and finalised once more (SplitMix64), so that another canary draws other customers.
+    A larger share keeps the keys of a smaller one. The key's 64-bit hash is combined with the
+    version's and finalised once more (SplitMix64), so that another canary draws other keys.
 
-    >>> customers = np.array([b"c1", b"c2", b"c3", b"c4"])
-    >>> assigned_to("fraud/0002-ab", 50, customers).tolist()
+    >>> keys = np.array([b"c1", b"c2", b"c3", b"c4"])
+    >>> assigned_to("fraud/0002-ab", 50, keys).tolist()
     [True, False, True, False]
     """
-    mixed = hash64(customers) ^ hash64(np.array([experiment.encode()]))[0]
+    mixed = hash64(keys) ^ hash64(np.array([experiment.encode()]))[0]
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
@@ -146,7 +138,7 @@ def usable_scores(model: Model, vectors: Floats) -> Floats:
     about = {"model": id_of(model), "stage": model.identity.stage}
     try:
         scores = model.predict(vectors)
-    except Exception:  # whatever a model does, the payments are decided: by rules and the fallback
+    except Exception:  # whatever a model does, the events are decided: by rules and the fallback
         log.exception("model_failed", **about)
         return np.full(len(vectors), np.nan)
     if scores.shape != (len(vectors),):
@@ -169,12 +161,12 @@ def scores_but(model: Model, vectors: Floats, cleared: Mask | None) -> Floats:
     return scores
 
 
-def _with_canary(arms: Arms, customers: NDArray[np.bytes_], vectors: Floats, cleared: Mask | None) -> Arms:
+def _with_canary(arms: Arms, keys: NDArray[np.bytes_], vectors: Floats, cleared: Mask | None) -> Arms:
     """Return the arms with the canary's part: it decides what it clears or scores, the champion the rest."""
     canary, champion = arms.live.canary, arms.champion
     assert canary is not None, "asked only where there is one"
     assert champion is not None, "a canary has a champion beside it"
-    mine = np.flatnonzero(assigned_to(id_of(canary.model), canary.share_percent, customers))
+    mine = np.flatnonzero(assigned_to(id_of(canary.model), canary.share_percent, keys))
     if not len(mine):
         return arms
     spared = np.zeros(len(mine), np.bool_) if cleared is None else cleared[mine]
@@ -188,4 +180,4 @@ def _with_canary(arms: Arms, customers: NDArray[np.bytes_], vectors: Floats, cle
         whole = np.zeros(len(vectors), np.bool_) if arms.cleared is None else arms.cleared.copy()
         whole[mine[spared]], whole[assigned[usable]] = True, False
         arms = arms._replace(cleared=whole)
-    return arms._replace(scores=scores, customers=mine, assigned=assigned, canary=own, decided=decided)
+    return arms._replace(scores=scores, drawn=mine, assigned=assigned, canary=own, decided=decided)

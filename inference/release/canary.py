@@ -1,4 +1,4 @@
-"""A canary under watch: it grows while its guardrails hold and is withdrawn when one breaks.
+"""A canary under watch: it grows while its guardrails hold and is withdrawn when one breaks, to either side.
 
 Each scorer judges by what it saw itself: the canary's last decisions beside what the champion says of the
 very same payments. A scorer that sees a guardrail break lets the champion decide from its next batch on,
@@ -7,35 +7,43 @@ replayed log grows it at the same payments.
 """
 
 from collections import deque
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from inference.models.manifest import Thresholds
+from features.catalog import DECISIONS
+from features.project.decisions import Decisions
+from inference.models.manifest import Limits, bands
 from inference.release.arms import Arms
 from inference.release.live import Live, LiveCanary, id_of
 from inference.release.settings import CanarySettings
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 # Bins of the score distributions' distance. Below 1 % is one bin: no decision begins there, and two good
 # models may well differ in how they order what neither would look at.
 SCORE_EDGES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
 BATCHES_KEPT = 200
 BATCHES_MIN = 20
+Z_95 = 1.96
 
 log = structlog.get_logger(__name__)
 
 
 class Breach(NamedTuple):
-    """A guardrail that broke: what it measured, what it allows, over how many of the canary's decisions."""
+    """A guardrail that broke: what it measured, what it allows, over how many of the canary's decisions.
+
+    `side` is where of the limit the value lies.
+    """
 
     guardrail: str
     value: float
     limit: float
     decisions: int
+    side: Literal["above", "below"] = "above"
 
     def __str__(self) -> str:
         """Return it in words.
@@ -43,7 +51,7 @@ class Breach(NamedTuple):
         >>> print(Breach("psi", 1.5, 0.25, 200))
         psi 1.5 above 0.25 over 200 decisions
         """
-        return f"{self.guardrail} {self.value:.4g} above {self.limit:g} over {self.decisions} decisions"
+        return f"{self.guardrail} {self.value:.4g} {self.side} {self.limit:g} over {self.decisions} decisions"
 
 
 class CanaryKeeper(Protocol):
@@ -75,25 +83,45 @@ def psi(expected: Floats, actual: Floats) -> float:
     return float(np.sum((after - before) * np.log(after / before)))
 
 
+def flagged_ratio(champion: Mask, canary: Mask) -> tuple[float, float]:
+    """Return how many payments the canary flags for each that the champion flags, and how many it may be.
+
+    The second is the upper end of a 95 % interval. The ratio is of two shares of the same payments (Nam and
+    Blackwelder, 2002: the logarithm's variance by the pairs that differ), with half a payment added to each
+    count so that none is 0.
+
+    >>> ratio, upper = flagged_ratio(np.arange(1000) < 40, np.arange(1000) < 0)
+    >>> round(ratio, 3), upper < 0.5
+    (0.012, True)
+    >>> flagged_ratio(np.arange(1000) < 4, np.arange(1000) < 0)[1] > 0.5  # too few to tell
+    True
+    """
+    theirs, mine = champion.sum() + 0.5, canary.sum() + 0.5
+    differ = (champion != canary).sum() + 0.5
+    ratio = float(mine / theirs)
+    return ratio, ratio * float(np.exp(Z_95 * np.sqrt(differ / (mine * theirs))))
+
+
 class Window:
     """The canary's last decisions: its score (NaN where it failed) beside the champion's, and both bands."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, decisions: Decisions = DECISIONS) -> None:
+        self._stopping, self._queued = decisions.stopping, decisions.queued
         self._pairs = np.empty((rows, 2))
         self._bands = np.empty((rows, 2), np.uint8)
         self._seen = 0
+        self.flagged = 0
         self.batch_ms: deque[float] = deque(maxlen=BATCHES_KEPT)
 
-    def add(self, champion: Floats, canary: Floats, limits: tuple[Thresholds, Thresholds]) -> None:
+    def add(self, champion: Floats, canary: Floats, limits: tuple[Limits, Limits]) -> None:
         """Add k payments; scores are (k,), limits the champion's and the canary's thresholds."""
         size = len(self._pairs)
+        self.flagged += int((bands(champion, limits[0]) > 0).sum())
         pairs = np.column_stack((champion, canary))[-size:]
         at = (self._seen + np.arange(len(pairs))) % size
         self._pairs[at] = pairs
-        for side, thresholds in enumerate(limits):
-            self._bands[at, side] = (pairs[:, side] >= thresholds.review).astype(np.uint8) + (
-                pairs[:, side] >= thresholds.decline
-            )
+        for side, own in enumerate(limits):
+            self._bands[at, side] = bands(pairs[:, side], own)
         self._seen += len(pairs)
 
     @property
@@ -110,10 +138,16 @@ class Window:
         measured = {"failed_share": (float(np.isnan(pairs[:, 1]).mean()), settings.failed_share_max)}
         if both.any():
             champion, canary = bands[both, 0], bands[both, 1]
+
+            def more(codes: tuple[int, ...]) -> float:
+                return _share(canary, codes) - _share(champion, codes)
+
             measured |= {
                 "psi": (psi(pairs[both, 0], pairs[both, 1]), settings.psi_max),
-                "declined_more": (_share(canary, 2) - _share(champion, 2), settings.declined_more_max),
-                "reviewed_more": (_share(canary, 1) - _share(champion, 1), settings.reviewed_more_max),
+                "declined_more": (more(self._stopping), settings.declined_more_max),
+                "declined_less": (-more(self._stopping), settings.declined_less_max),
+                "reviewed_more": (more(self._queued), settings.reviewed_more_max),
+                "reviewed_less": (-more(self._queued), settings.reviewed_less_max),
             }
         if len(self.batch_ms) >= BATCHES_MIN:
             p99_ms = float(np.percentile(self.batch_ms, 99))
@@ -121,11 +155,16 @@ class Window:
         for guardrail, (value, limit) in measured.items():
             if value > limit:
                 return Breach(guardrail, value, limit, self.rows)
-        return None
+        return self._lets_pass(bands[both], settings.flagged_ratio_min)
+
+    def _lets_pass(self, bands: NDArray[np.uint8], limit: float) -> Breach | None:
+        """Return that the canary flags too little of what the champion flags, when that is sure."""
+        ratio, upper = flagged_ratio(bands[:, 0] > 0, bands[:, 1] > 0)
+        return Breach("flagged_ratio", ratio, limit, self.rows, "below") if upper < limit else None
 
 
-def _share(bands: NDArray[np.uint8], band: int) -> float:
-    return float((bands == band).mean())
+def _share(bands: NDArray[np.uint8], codes: tuple[int, ...]) -> float:
+    return float(np.isin(bands, codes).mean())
 
 
 class _Step:
@@ -147,11 +186,13 @@ class _Step:
 class CanaryGuard:
     """Watches one canary at a time; what it saw begins anew with another canary, champion or process."""
 
-    def __init__(self, settings: CanarySettings, keeper: CanaryKeeper) -> None:
-        self._settings, self._keeper = settings, keeper
+    def __init__(
+        self, settings: CanarySettings, keeper: CanaryKeeper, decisions: Decisions = DECISIONS
+    ) -> None:
+        self._settings, self._keeper, self._decisions = settings, keeper, decisions
         self._watched: tuple[str, int, str] | None = None
         self._withdrawn: set[tuple[str, int]] = set()
-        self._window = Window(settings.window_rows)
+        self._window = Window(settings.window_rows, decisions)
         self._step = _Step(0.0, 0)
 
     def allowed(self, live: Live) -> Live:
@@ -172,13 +213,16 @@ class CanaryGuard:
         self._step.add(len(arms.assigned), now_ms)
         if not len(arms.assigned):
             return
-        limits = champion.thresholds, canary.model.thresholds
+        limits = (
+            champion.thresholds.limits(self._decisions.names),
+            canary.model.thresholds.limits(self._decisions.names),
+        )
         self._window.add(arms.champion[arms.assigned], arms.canary, limits)
         self._window.batch_ms.append(arms.canary_ms)
         breach = self._window.breach(self._settings)
         if breach is not None:
             self._withdraw(canary, breach)
-        elif self._step.is_done(self._settings):
+        elif self._step.is_done(self._settings) and self._window.flagged >= self._settings.flagged_min:
             self._grow(canary)
 
     def _count(self, arms: Arms, rows: int) -> None:
@@ -192,7 +236,8 @@ class CanaryGuard:
 
     def _begin(self, watched: tuple[str, int, str], share_percent: float, now_ms: int) -> None:
         if watched != self._watched:
-            self._watched, self._window = watched, Window(self._settings.window_rows)
+            self._watched = watched
+            self._window = Window(self._settings.window_rows, self._decisions)
             self._step = _Step(share_percent, now_ms)
         elif share_percent != self._step.share_percent:
             self._step = _Step(share_percent, now_ms)

@@ -4,7 +4,8 @@ Whatever is wrong with a new champion, the present one stays and the refusal is 
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from inference.models.manifest import (
     CALIBRATION_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
+    NOT_JSON,
     RELEASE_FILE,
     Champion,
     Golden,
@@ -36,8 +38,10 @@ from inference.models.trials import note_of, remember
 from inference.release.live import Live, LiveCanary, id_of, staged
 from inference.release.release import Release, read_release
 from inference.release.signature import check_signature
+from runtime.watched import Watched
 
 LOOKS_TO_RETRY = 240  # a trial may have failed for want of time or memory
+LOOKS_TO_READ_AGAIN = 8  # a file that could not be read is there again soon, or never
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +94,18 @@ class Definitions(msgspec.Struct, frozen=True):
         return [self.features.index(name) for name in manifest.features]
 
 
+@contextmanager
+def _as_model_errors() -> Iterator[None]:
+    """Turn what a folder on a disk or a network may fail with into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            "E_MODEL_FILE", f"cannot be read: {error.strerror or error}", str(error.filename),
+            "see that this process can read the models' folder; it is tried again",
+        ) from error  # fmt: skip
+
+
 def our_definitions() -> Definitions:
     """Return what this process's vectors mean."""
     service = service_meaning()
@@ -131,7 +147,7 @@ def _golden(data: bytes, folder: Path, width: int) -> Golden:
     where, again = str(folder / GOLDEN_FILE), "train the model again"
     try:
         golden = msgspec.json.decode(data, type=Golden)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ModelError("E_MODEL_GOLDEN", str(error), where, again) from error
     if not golden.vectors or len(golden.vectors) != len(golden.scores):
         raise ModelError("E_MODEL_GOLDEN", "no rows, or not one score a row", where, again)
@@ -150,6 +166,7 @@ class ChampionWatch:
         load: turns a pointer into a model (`load_champion`, bound), in the watching thread.
         listener: told each model that is live and each refusal, once.
         secret: releases must be signed with it, unless it is empty.
+        watched: the watch's health and counts.
     """
 
     def __init__(
@@ -159,8 +176,9 @@ class ChampionWatch:
         listener: ChampionListener,
         interval_s: float = 1.0,
         secret: str = "",
+        watched: Watched | None = None,
     ) -> None:
-        self._secret = secret
+        self._secret, self._watched = secret, watched or Watched("champion-watch")
         self._models, self._load, self._listener = models, load, listener
         self._interval_s = interval_s
         self._live = Live()
@@ -169,6 +187,7 @@ class ChampionWatch:
         self._told: set[str] = set()
         self._unreadable: set[str] = set()
         self._told_live: Champion | None = None
+        self._refusal: ModelError | None = None  # of a version that the release in force names
         self._not_ready: Champion | None = None
         self._looks_to_retry = 0
         self._ended = threading.Event()
@@ -194,10 +213,9 @@ class ChampionWatch:
     def look(self) -> None:
         """Take up the release if it changed; what was refused of it is tried again after a while."""
         try:
-            release = read_release(self._models)
-            check_signature(release, self._secret, str(self._models / RELEASE_FILE))
-            self._refuse_older(release)
+            release = self._readable()
         except ModelError as error:
+            self._watched.failed(error)
             self._unreadable.add(self._refuse(error, "release"))
             return
         self._told -= self._unreadable
@@ -205,8 +223,24 @@ class ChampionWatch:
         self._looks_to_retry -= 1
         if release == self._seen and self._looks_to_retry != 0:
             self._keep_ready(release)
-            return
-        self._take_up(release)
+        else:
+            self._take_up(release)
+        if self._refusal is None:
+            self._watched.succeeded()
+        else:
+            self._watched.failed(self._refusal)
+
+    def _readable(self) -> Release:
+        """Return the release in force.
+
+        Raises:
+            ModelError: E_MODEL_*, it cannot be read, or not be trusted.
+        """
+        with _as_model_errors():
+            release = read_release(self._models)
+            check_signature(release, self._secret, str(self._models / RELEASE_FILE))
+            self._refuse_older(release)
+            return release
 
     def _refuse_older(self, release: Release) -> None:
         """A release from before the one in force is a copy that somebody put back.
@@ -224,13 +258,15 @@ class ChampionWatch:
         """Publish what needs no loading first: a rollback, or a canary's end, waits for no other version."""
         self._seen, self._looks_to_retry = release, LOOKS_TO_RETRY
         self._publish(release)
-        refused: set[str] = set()
+        refused: dict[str, ModelError] = {}
         for pointer in release.pointers:
             self._load_once(pointer, refused)
         self._publish(release)
-        self._told = refused
+        self._told, self._refusal = set(refused), next(iter(refused.values()), None)
         if not refused:
             self._looks_to_retry = 0
+        elif any(error.code == "E_MODEL_FILE" for error in refused.values()):
+            self._looks_to_retry = LOOKS_TO_READ_AGAIN
         champion = self._loaded.get(release.champion) if release.champion is not None else None
         if champion is not None and self._told_live != release.champion:
             self._listener.model_live(champion.identity)
@@ -251,14 +287,16 @@ class ChampionWatch:
             tuple(staged(loaded[one], "shadow") for one in release.shadows if one in loaded),
         )  # fmt: skip
 
-    def _load_once(self, pointer: Champion, refused: set[str]) -> None:
+    def _load_once(self, pointer: Champion, refused: dict[str, ModelError]) -> None:
         """Load a version unless it is loaded; a refusal is told once."""
         if pointer in self._loaded:
             return
         try:
-            self._loaded[pointer] = self._load(pointer)
+            with _as_model_errors():
+                self._loaded[pointer] = self._load(pointer)
         except ModelError as error:
-            refused.add(self._refuse(error, pointer.id))
+            refused[self._refuse(error, pointer.id)] = error
+        self._watched.moved()
 
     def _tell_others(self) -> None:
         canary, shadows = self._live.canary, self._live.shadows
@@ -275,7 +313,8 @@ class ChampionWatch:
             if pointer in self._loaded or pointer == self._not_ready:
                 continue
             try:
-                self._loaded[pointer] = self._load(pointer)
+                with _as_model_errors():
+                    self._loaded[pointer] = self._load(pointer)
             except ModelError as error:
                 self._not_ready = pointer
                 log.warning("rollback_not_ready", code=error.code, error=str(error))

@@ -13,9 +13,10 @@ import msgspec
 
 from inference.release.live_evidence import Figures
 from inference.release.release import Stage
-from inference.release.settings import GateSettings
+from inference.release.settings import ReleaseGateSettings
 
 BASELINES = ("logistic_regression", "constant")
+NO_LABELS = "E_GATE_LABELS"  # of an unknown figure that holds nobody up: there is nothing to compare it with
 
 
 class Evidence(NamedTuple):
@@ -34,13 +35,22 @@ class Evidence(NamedTuple):
     has_champion: bool
 
 
+class Unknown(NamedTuple):
+    """Why a figure is not known, and the code that says so."""
+
+    code: str = ""
+    why: str = ""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate said; `value` is None where the figure is not known."""
+    """What a gate said; `value` is None where the figure is not known, `code` and `why` say then why."""
 
     gate: str
     value: float | None
     limit: float
     holds: bool
+    code: str = ""
+    why: str = ""
 
     def __str__(self) -> str:
         """Return it in words.
@@ -48,44 +58,65 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         >>> print(Finding(gate="golden_rows", value=0.0, limit=1.0, holds=False))
         golden_rows: 0, limit 1
         """
-        known = "not known" if self.value is None else f"{self.value:.6g}"
+        known = (self.why or "not known") if self.value is None else f"{self.value:.6g}"
         return f"{self.gate}: {known}, limit {self.limit:.6g}"
 
 
 class Gate(NamedTuple):
-    """A gate: its name, what it asks for, its figure, its limit, and whether more is better."""
+    """A gate: its name, what it asks for, its figure, its limit, and whether more is better.
+
+    A figure that is not known does not hold, but before a stage of `unknown_holds`, and there only where
+    `unknown` says why; the finding says it too.
+    """
 
     name: str
     about: str
     value: Callable[[Evidence], float | None]
-    limit: Callable[[GateSettings], float]
+    limit: Callable[[ReleaseGateSettings], float]
     at_least: bool = True
-    asked: Callable[[Evidence, GateSettings], bool] = lambda _evidence, _settings: True
+    asked: Callable[[Evidence, ReleaseGateSettings], bool] = lambda _evidence, _settings: True
+    unknown: Callable[[Stage, Evidence, ReleaseGateSettings], Unknown] = lambda _to, _evidence, _settings: (
+        Unknown()
+    )
+    unknown_holds: tuple[Stage, ...] = ()
 
-    def judge(self, evidence: Evidence, settings: GateSettings) -> Finding:
+    def judge(self, to: Stage, evidence: Evidence, settings: ReleaseGateSettings) -> Finding:
         """Return whether the gate holds."""
         value, limit = self.value(evidence), self.limit(settings)
         if value is None or math.isnan(value):
-            return Finding(gate=self.name, value=None, limit=limit, holds=False)
+            code, why = self.unknown(to, evidence, settings)
+            holds = to in self.unknown_holds and bool(code)
+            return Finding(gate=self.name, value=None, limit=limit, holds=holds, code=code, why=why)
         holds = value >= limit if self.at_least else value <= limit
         return Finding(gate=self.name, value=value, limit=limit, holds=holds)
 
 
-def judge(to: Stage, evidence: Evidence, settings: GateSettings) -> list[Finding]:
+def judge(to: Stage, evidence: Evidence, settings: ReleaseGateSettings) -> list[Finding]:
     """Return what every gate before a stage says."""
     gates = OFFLINE + (LIVE if to in ("canary", "champion") and evidence.has_champion else ())
-    return [gate.judge(evidence, settings) for gate in gates if gate.asked(evidence, settings)]
+    return [gate.judge(to, evidence, settings) for gate in gates if gate.asked(evidence, settings)]
 
 
 def _gain_over_baselines(evidence: Evidence) -> float | None:
     comparison = evidence.report.get("comparison", {})
     if not all(name in comparison for name in BASELINES):
         return None
-    return min(float(comparison[name]["gain"]) for name in BASELINES)
+    gains = [_known(comparison[name].get("gain")) for name in BASELINES]
+    return min(gain for gain in gains if gain is not None) if None not in gains else None
+
+
+def _known(value: object) -> float | None:
+    """Return a figure; None for one that is not known, which JSON has as null."""
+    return float(value) if isinstance(value, float | int) and not math.isnan(value) else None
 
 
 def _gain_over_champion(evidence: Evidence) -> float | None:
-    return None if evidence.against is None else float(evidence.against["gain"])
+    return None if evidence.against is None else _known(evidence.against.get("gain"))
+
+
+def _not_compared(_to: Stage, evidence: Evidence, _settings: ReleaseGateSettings) -> Unknown:
+    against = evidence.against or {}
+    return Unknown(against.get("code", ""), against.get("why", ""))
 
 
 def calibration_error(report: Mapping[str, Any]) -> float | None:
@@ -124,8 +155,25 @@ def _precision_below_champion(evidence: Evidence) -> float | None:
     return None if mine is None or theirs is None else theirs - mine
 
 
-def _precision_is_due(evidence: Evidence, settings: GateSettings) -> bool:
-    return settings.labels_min > 0 or _precision_below_champion(evidence) is not None
+def _recall_below_champion(evidence: Evidence) -> float | None:
+    mine, theirs = evidence.live.recall, evidence.champion_live.recall
+    return None if mine is None or theirs is None else theirs - mine
+
+
+def _no_labels(of: str) -> Callable[[Stage, Evidence, ReleaseGateSettings], Unknown]:
+    """Return why a figure of matured labels is not known, with a code where that holds nobody up.
+
+    That is where the champion's is not known either, and before a canary, which its guardrails watch.
+    """
+
+    def unknown(to: Stage, evidence: Evidence, settings: ReleaseGateSettings) -> Unknown:
+        if getattr(evidence.champion_live, of) is None:
+            why = f"not known: too few matured labels to tell the champion's {of}"
+            return Unknown("" if settings.labels_min else NO_LABELS, why)
+        why = f"not known: too few matured labels to tell its {of}, and the champion's is known"
+        return Unknown(NO_LABELS if to == "canary" and not settings.labels_min else "", why)
+
+    return unknown
 
 
 OFFLINE: tuple[Gate, ...] = (
@@ -136,7 +184,7 @@ OFFLINE: tuple[Gate, ...] = (
     Gate(
         "not_worse_than_champion", "average precision over the champion's on the same rows",
         _gain_over_champion, lambda limits: -limits.worse_by,
-        asked=lambda evidence, _: evidence.has_champion,
+        asked=lambda evidence, _: evidence.has_champion, unknown=_not_compared, unknown_holds=("shadow",),
     ),
     Gate(
         "golden_rows", "golden rows give the trained scores in a trial now, 1 or 0",
@@ -158,7 +206,7 @@ OFFLINE: tuple[Gate, ...] = (
 )  # fmt: skip
 LIVE: tuple[Gate, ...] = (
     Gate(
-        "shadow_scores", "payments scored live, in shadow or as canary",
+        "shadow_scores", "events scored live, in shadow or as canary",
         lambda evidence: float(evidence.live.scores), lambda limits: float(limits.shadow_scores_min),
     ),
     Gate(
@@ -172,6 +220,12 @@ LIVE: tuple[Gate, ...] = (
     ),
     Gate(
         "live_precision", "matured precision below the champion's", _precision_below_champion,
-        lambda limits: limits.precision_worse_by, at_least=False, asked=_precision_is_due,
+        lambda limits: limits.precision_worse_by, at_least=False,
+        unknown=_no_labels("precision"), unknown_holds=("canary", "champion"),
+    ),
+    Gate(
+        "live_recall", "share of matured frauds flagged live, below the champion's", _recall_below_champion,
+        lambda limits: limits.recall_worse_by, at_least=False,
+        unknown=_no_labels("recall"), unknown_holds=("canary", "champion"),
     ),
 )  # fmt: skip

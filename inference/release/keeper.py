@@ -15,8 +15,7 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
-from inference.clock import Clock
-from inference.release.canary import Breach
+from inference.release.canary import Z_95, Breach
 from inference.release.live import LiveCanary, id_of
 from inference.release.live_evidence import (
     EVIDENCE_FOLDER,
@@ -31,6 +30,8 @@ from inference.release.registry import Change, Registry
 from inference.release.registry_store import FolderStore, RegistryStore
 from inference.release.release import Canary, Release, read_release
 from inference.release.settings import CanarySettings
+from runtime.clock import Clock
+from runtime.watched import Watched
 
 WRITE_S = 2.0  # how often the counts are written, when they changed
 
@@ -46,6 +47,7 @@ class ReleaseKeeper:
         source: name of the scorer, as the audit and the evidence have it.
         store: the registry's back end; by default the models' folder. It is asked when the release is to be
             changed, and at no other time.
+        watched: the keeper's health and counts.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class ReleaseKeeper:
         settings: CanarySettings,
         clock: Clock,
         store: RegistryStore | None = None,
+        watched: Watched | None = None,
     ) -> None:
+        self._watched = watched or Watched("release-keeper")
         self._models, self._source, self._settings, self._clock = models, source, settings, clock
         self._registry = Registry(models, FolderStore(models) if store is None else store)
         self._evidence = FolderEvidence(models)
@@ -65,6 +69,7 @@ class ReleaseKeeper:
         before = read_report(models / EVIDENCE_FOLDER / f"{source}.json")
         self._counts: dict[str, Figures] = dict(before.models) if before else {}
         self._changed = False
+        self._logged = ""
         self._thread = threading.Thread(target=self._run, name="release-keeper", daemon=True)
 
     def start(self) -> None:
@@ -111,18 +116,34 @@ class ReleaseKeeper:
 
     def _attempt(self, wishes: list[Wish]) -> None:
         self._waiting = []
+        failed: ModelError | None = None
         for wish in wishes:
             try:
                 wish()
+            except _DoneError as error:  # nothing is left to do
+                self._not_changed(error)
             except ModelError as error:  # somebody was faster, or the registry is damaged or away
-                log.warning("release_not_changed", code=error.code, why=str(error))
-                overtaken = error.code == "E_RELEASE_CHANGED" and not isinstance(error, _DoneError)
+                self._not_changed(error)
+                overtaken = error.code == "E_RELEASE_CHANGED"
                 if (overtaken or error.code == UNREACHABLE) and wish != self.look:
                     self._waiting.append(wish)
+                failed = error
             except OSError as error:
-                log.error("release_not_changed", code="E_RELEASE_WRITE", why=str(error))
+                failed = ModelError("E_RELEASE_WRITE", str(error), str(self._models), "it is tried again")
+                self._not_changed(failed)
                 if wish != self.look:
                     self._waiting.append(wish)
+        if failed is None:
+            self._watched.succeeded()
+            self._logged = ""
+        else:
+            self._watched.failed(failed)
+
+    def _not_changed(self, error: ModelError) -> None:
+        """Log why a change was not made; the same reason again is counted and not logged."""
+        if self._logged != str(error):
+            self._logged = str(error)
+            log.warning("release_not_changed", code=error.code, why=str(error))
 
     def _retire(self, version_id: str, since_ms: int, why: str, about: dict[str, Any]) -> None:
         def move(release: Release) -> Release:
@@ -155,11 +176,8 @@ class ReleaseKeeper:
         if canary is None or champion is None:
             return
         mine, theirs = self._evidence.of(canary.model.id), self._evidence.of(champion.id)
-        if mine.precision is None or theirs.precision is None or mine.labels < self._settings.labels_min:
-            return
-        worse_by = theirs.precision - mine.precision
-        if worse_by > self._settings.precision_worse_by:
-            breach = Breach("precision_worse_by", worse_by, self._settings.precision_worse_by, mine.labels)
+        breach = _worse_by_labels(mine, theirs, self._settings)
+        if breach is not None:
             about: dict[str, Any] = {
                 "guardrail": breach.guardrail, "value": breach.value, "limit": breach.limit,
             }  # fmt: skip
@@ -170,9 +188,31 @@ class ReleaseKeeper:
             if not self._changed:
                 return
             self._changed, counts = False, dict(self._counts)
-        write_report(
-            self._models, Report(source=self._source, at_ms=int(self._clock.now_ms()), models=counts)
-        )
+        try:
+            write_report(
+                self._models, Report(source=self._source, at_ms=int(self._clock.now_ms()), models=counts)
+            )
+        except OSError:
+            with self._lock:
+                self._changed = True  # the next look writes them
+            raise
+
+
+def _worse_by_labels(mine: Figures, theirs: Figures, settings: CanarySettings) -> Breach | None:
+    """Return what matured labels break.
+
+    A canary that flags nothing has no precision; what it let pass is known all the same.
+    """
+    if mine.precision is not None and theirs.precision is not None and mine.labels >= settings.labels_min:
+        worse_by = theirs.precision - mine.precision
+        if worse_by > settings.precision_worse_by:
+            return Breach("precision_worse_by", worse_by, settings.precision_worse_by, mine.labels)
+    if mine.recall is not None and theirs.recall is not None:
+        worse_by = theirs.recall - mine.recall
+        variance = sum(one.recall * (1 - one.recall) / one.frauds for one in (mine, theirs) if one.recall)
+        if worse_by - Z_95 * variance**0.5 > settings.recall_worse_by:
+            return Breach("recall_worse_by", worse_by, settings.recall_worse_by, mine.frauds)
+    return None
 
 
 class _DoneError(ModelError):

@@ -12,9 +12,11 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from inference.release.registry_store import replace_file
+from inference.models.manifest import NOT_JSON
+from runtime.atomic_file import replace_file
 
 EVIDENCE_FOLDER = "evidence"
+FRAUDS_MIN = 20  # matured frauds: a share of fewer says nothing
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +26,25 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     `scores` counts payments that it scored in shadow or as canary, `errors` those of them without a usable
     score. `labels` counts matured labels among what it would have flagged or did flag, `precision` is the
-    share of frauds there, None while unknown.
+    share of frauds there, None while unknown. `frauds` counts matured frauds among all its payments, flagged
+    or not, and `caught` those of them that it flagged.
     """
 
     scores: int = 0
     errors: int = 0
     labels: int = 0
     precision: float | None = None
+    frauds: int = 0
+    caught: int = 0
+
+    @property
+    def recall(self) -> float | None:
+        """Return the share of frauds that it caught, None where there are too few to tell.
+
+        >>> Figures(frauds=40, caught=10).recall, Figures(frauds=FRAUDS_MIN - 1).recall
+        (0.25, None)
+        """
+        return self.caught / self.frauds if self.frauds >= FRAUDS_MIN else None
 
     def plus(self, other: "Figures") -> "Figures":
         """Return both together; precision is weighed by labels.
@@ -44,6 +58,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return Figures(
             scores=self.scores + other.scores, errors=self.errors + other.errors,
             labels=labels, precision=weighed / labels if labels else None,
+            frauds=self.frauds + other.frauds, caught=self.caught + other.caught,
         )  # fmt: skip
 
 
@@ -71,25 +86,32 @@ class FolderEvidence:
 
     def __init__(self, models: Path) -> None:
         self._folder = models / EVIDENCE_FOLDER
+        self._logged: dict[str, str] = {}
 
     def of(self, version_id: str) -> Figures:
-        """Return the sum over all sources; a report that cannot be read is passed over and logged."""
+        """Return the sum over all sources; a report that cannot be read is passed over and logged once."""
         found = Figures()
         for path in sorted(self._folder.glob("[!.]*.json")):
-            report = read_report(path)
+            report = read_report(path, self._logged)
             if report is not None:
                 found = found.plus(report.models.get(version_id, Figures()))
         return found
 
 
-def read_report(path: Path) -> Report | None:
-    """Return a source's report, None where there is none that can be read."""
+def read_report(path: Path, logged: dict[str, str] | None = None) -> Report | None:
+    """Return a source's report, None where there is none that can be read.
+
+    `logged` remembers what was logged of a path, so that the same again is not.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.error("evidence_not_read", code="E_EVIDENCE", path=str(path), why=str(error))
+    except (OSError, *NOT_JSON) as error:
+        if logged is None or logged.get(path.name) != str(error):
+            log.error("evidence_not_read", code="E_EVIDENCE", path=str(path), why=str(error))
+        if logged is not None:
+            logged[path.name] = str(error)
         return None
 
 

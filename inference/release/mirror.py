@@ -20,8 +20,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from contracts.crash_points import reach
 from contracts.errors import ModelError
 from inference.models.manifest import MANIFEST_FILE, RELEASE_FILE, Champion, digest, folder_of, read_checked
-from inference.release.registry_store import FolderStore, RegistryStore, locked, replace_file
+from inference.release.registry_store import FolderStore, RegistryStore
 from inference.release.release import Release, read_release
+from runtime.atomic_file import replace_file
+from runtime.file_lock import locked
+from runtime.watched import Watched, WatchMetrics
 
 LOCK_FILE = ".mirror.lock"
 LOOKS_A_WHOLE = 15  # candidates come with every so many looks at the release, or with the next release
@@ -91,10 +94,16 @@ class Mirror:
                 self._bring(name, version)
 
     def _here(self) -> Release | None:
-        """Return the folder's release, None where it cannot be read: the record's replaces it then."""
+        """Return the folder's release, None where what it says is no release: the record's replaces it then.
+
+        Raises:
+            ModelError: E_MODEL_FILE, the disk does not give it: it may be ahead of the record.
+        """
         try:
             return read_release(self._models)
-        except ModelError:
+        except ModelError as error:
+            if error.code == "E_MODEL_FILE":
+                raise
             return None
 
     def _put(self, release: Release) -> None:
@@ -209,13 +218,14 @@ class MirrorMetrics:
         self.looks = Counter(
             "headrace_mirror_looks_total", "looks at the record", ["outcome"], registry=registry
         )
+        self.watch = WatchMetrics(registry, "mirror")
 
 
 class MirrorWatch:
     """Looks again and again; a look that fails is told once, counted, and leaves the folder as it is."""
 
-    def __init__(self, mirror: Mirror, metrics: MirrorMetrics) -> None:
-        self._mirror, self._metrics = mirror, metrics
+    def __init__(self, mirror: Mirror, metrics: MirrorMetrics, watched: Watched | None = None) -> None:
+        self._mirror, self._metrics, self._watched = mirror, metrics, watched or Watched("mirror")
         self._told, self._revision = "", -1
 
     def run(self, stopping: Callable[[], bool], interval_s: float) -> None:
@@ -230,7 +240,15 @@ class MirrorWatch:
             revision = self._mirror.look().revision
         except ModelError as error:
             self._failed(error)
+        except OSError as error:
+            self._failed(
+                ModelError(
+                    "E_MODEL_MIRROR", str(error), str(error.filename),
+                    "let this process write the models' folder, and see that its disk has room",
+                )
+            )  # fmt: skip
         else:
+            self._watched.succeeded()
             self._metrics.looks.labels("followed").inc()
             self._metrics.revision.set(revision)
             if revision != self._revision:
@@ -239,6 +257,7 @@ class MirrorWatch:
 
     def _failed(self, error: ModelError) -> None:
         self._metrics.looks.labels("failed").inc()
+        self._watched.failed(error)
         if str(error) != self._told:
             self._told = str(error)
             log.error("mirror_behind", code=error.code, error=str(error))

@@ -120,7 +120,8 @@ class MlflowClient:
             os.environ.setdefault(name, value)
         try:
             mlflow = importlib.import_module("mlflow.tracking")
-            failures = [importlib.import_module("mlflow.exceptions").MlflowException, OSError]
+            failures = [importlib.import_module("mlflow.exceptions").MlflowException, OSError, ValueError]
+            failures.append(importlib.import_module("google.protobuf.json_format").Error)  # odd answers
             if not self.uri.startswith("http"):
                 failures.append(importlib.import_module("sqlalchemy.exc").SQLAlchemyError)
         except ImportError as error:

@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
-from inference.clock import Clock
 from inference.models.manifest import digest
 from inference.release.mlflow_client import MlflowClient, TakenError
+from runtime.clock import Clock
 
 INLINE_MAX = 4000  # bytes; MLflow's parameters end at 6,000 characters
 LEASE_MS = 60_000

@@ -24,13 +24,13 @@ import structlog
 
 from contracts.crash_points import reach
 from contracts.errors import ModelError
-from inference.clock import Clock, SystemClock
 from inference.models.manifest import Champion, digest, folder_of
 from inference.release.mlflow_client import UNREACHABLE, AbsentError, MlflowClient, TakenError
 from inference.release.mlflow_log import NumberedLog, Turns
-from inference.release.registry_store import locked
 from inference.release.release import Release, decode_release
 from inference.release.signature import check_signature, signed
+from runtime.clock import Clock, SystemClock
+from runtime.file_lock import locked
 
 ROOT = "headrace.registry"
 RELEASES, AUDIT, TURNS = "headrace_releases", "headrace_audit", "headrace_turns"
@@ -75,9 +75,9 @@ class MlflowStore:
         """One change at a time: a lock file for this host's processes, a turn in MLflow for all hosts."""
         with locked(self._models / LOCK_FILE) as lock:
             lock.seek(0)
-            holder = lock.read() or uuid.uuid4().hex
+            holder = lock.read().decode() or uuid.uuid4().hex
             if not lock.tell():
-                lock.write(holder)
+                lock.write(holder.encode())
                 lock.flush()
             self._found()
             with self._turns.turn(holder):

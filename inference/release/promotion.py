@@ -1,6 +1,6 @@
 """A promotion as people ask for it: gates first, then the registry; a refusal names gate, value and limit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,14 +9,14 @@ import orjson
 
 from contracts.errors import ModelError
 from inference.models.manifest import REPORT_FILE
+from inference.offline.training.compare import NOT_COMPARABLE, Comparison, Side
 from inference.release import gates
 from inference.release.champion import Definitions, load_champion
 from inference.release.gates import Evidence, Finding
 from inference.release.live_evidence import Figures, LiveEvidence
 from inference.release.registry import Change, Entry, Registry
 from inference.release.release import Release, Stage
-from inference.release.settings import GateSettings
-from inference.training.compare import Comparison, Side
+from inference.release.settings import ReleaseGateSettings
 
 Compare = Callable[[Side, Side], Comparison]
 
@@ -33,7 +33,7 @@ class Promoter:
     def __init__(
         self,
         registry: Registry,
-        settings: GateSettings,
+        settings: ReleaseGateSettings,
         live: LiveEvidence,
         compare: Compare | None = None,
     ) -> None:
@@ -56,7 +56,8 @@ class Promoter:
         is refused. `force` passes gates by, and the audit says which.
 
         Raises:
-            ModelError: E_GATE_REFUSED; E_GATE_FORCE, force without a reason; as `Registry.promote`.
+            ModelError: E_GATE_REFUSED; E_GATE_UNKNOWN, what it broke on is not known to anybody yet;
+                E_GATE_FORCE, force without a reason; as `Registry.promote`.
         """
         if force and not change.why:
             raise ModelError("E_GATE_FORCE", "gates are passed by without a reason", version_id, "give --why")
@@ -64,10 +65,7 @@ class Promoter:
         findings = self._judge(self._registry.find(version_id), to, release)
         broken = [finding for finding in findings if not finding.holds]
         if broken and not force:
-            raise ModelError(
-                "E_GATE_REFUSED", "; ".join(map(str, broken)), f"{version_id} to {to}",
-                "make it hold, let it score in shadow first, or pass it by with --force --why",
-            )  # fmt: skip
+            raise _refused(broken, f"{version_id} to {to}")
         entry = self._registry.promote(
             version_id, change, to, share_percent=share_percent, expected=release.revision,
             gates=[msgspec.to_builtins(finding) for finding in findings],
@@ -109,18 +107,48 @@ class Promoter:
         return True
 
     def _against(self, entry: Entry, release: Release) -> Mapping[str, Any] | None:
-        """Return the comparison with the champion: on the lake's payments, else as training made it."""
+        """Return the comparison with the champion: on the lake's payments, else as training made it.
+
+        Without enough payments that neither has learnt, it has no gain and says so.
+        """
         assert release.champion is not None, "asked only where there is one"
+        unknown: Mapping[str, Any] | None = None
         if self._compare is not None:
             try:
                 champion = self._registry.find(release.champion.id)
                 pair = side(self._registry, entry), side(self._registry, champion)
                 return self._compare(*pair).gain
             except ModelError as error:
-                if error.code != "E_MODEL_COMPARE":  # too few labels after both trainings
+                if error.code != NOT_COMPARABLE:  # too few labels after both trainings
                     raise
-        found: Mapping[str, Any] | None = self._report(entry).get("comparison", {}).get("champion")
-        return found
+                unknown = {"gain": None, "code": error.code, "why": error.what}
+        told: Mapping[str, Any] | None = self._report(entry).get("comparison", {}).get("champion")
+        if told is not None and told.get("against") != release.champion.id:
+            told = _with_another(told, release.champion.id)
+        if told is not None and told.get("gain") is not None:
+            return told
+        return unknown or told
+
+
+def _with_another(told: Mapping[str, Any], champion: str) -> dict[str, Any]:
+    """Return that training compared with somebody else, or, before it wrote that down, on what was learnt."""
+    with_whom = told.get("against", "it does not say whom, and on events that may have been learnt")
+    why = f"cannot be compared: training compared with {with_whom}, and the champion is {champion}"
+    return {"gain": None, "code": NOT_COMPARABLE, "why": why}
+
+
+def _refused(broken: Sequence[Finding], where: str) -> ModelError:
+    what = "; ".join(map(str, broken))
+    if all(finding.why for finding in broken):
+        return ModelError(
+            "E_GATE_UNKNOWN", what, where,
+            "let it score in shadow (--to shadow) until labels of later events are known,"
+            " or decide yourself with --force --why",
+        )  # fmt: skip
+    return ModelError(
+        "E_GATE_REFUSED", what, where,
+        "make it hold, let it score in shadow first, or pass it by with --force --why",
+    )  # fmt: skip
 
 
 def side(registry: Registry, entry: Entry) -> Side:

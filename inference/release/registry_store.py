@@ -5,13 +5,11 @@
 <models>/audit.ndjson           appended to, never rewritten
 """
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import msgspec
 import orjson
@@ -20,6 +18,8 @@ from contracts.crash_points import reach
 from inference.models.manifest import MANIFEST_FILE, RELEASE_FILE, Champion, folder_of, read_file
 from inference.release.release import Release, read_release
 from inference.release.signature import check_signature, signed
+from runtime.atomic_file import append_line, move_into_place, replace_file
+from runtime.file_lock import locked
 
 AUDIT_FILE = "audit.ndjson"
 LOCK_FILE = ".lock"
@@ -102,8 +102,7 @@ class FolderStore:
         for file, data in files.items():
             replace_file(part / file, data)
         reach("registry.in_add")
-        part.rename(folder)
-        _settle(folder.parent)
+        move_into_place(part, folder)
 
     def release(self) -> Release:
         """Return the release in force.
@@ -119,7 +118,7 @@ class FolderStore:
     def put_release(self, release: Release) -> None:
         """Put another release in force, in one step; only inside `changing`."""
         data = msgspec.json.encode(signed(release, self._secret))
-        replace_file(self._models / RELEASE_FILE, data, "registry.in_replace")
+        replace_file(self._models / RELEASE_FILE, data, point="registry.in_replace")
 
     def audit(self) -> list[dict[str, Any]]:
         """Return the audit's rows, oldest first; a line cut short by a crash is passed over."""
@@ -130,48 +129,7 @@ class FolderStore:
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Append a row to the audit; it is on disk when this returns."""
-        path = self._models / AUDIT_FILE
-        with path.open("ab+") as audit:
-            size = audit.seek(0, os.SEEK_END)
-            audit.seek(max(0, size - 1))
-            cut_short = size and audit.read(1) != b"\n"
-            audit.write((b"\n" if cut_short else b"") + orjson.dumps(row) + b"\n")
-            audit.flush()
-            os.fsync(audit.fileno())
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[TextIO]:
-    """Hold off every other process of this host that locks the file, while the block runs; yield the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-
-
-def replace_file(path: Path, data: bytes, point: str = "") -> None:
-    """Put bytes under a name in one step: whole on disk before the name means them.
-
-    `point` is where a test may end the process, between the two.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as sink:
-        sink.write(data)
-        sink.flush()
-        os.fsync(sink.fileno())
-    if point:
-        reach(point)
-    part.replace(path)
-    _settle(path.parent)
-
-
-def _settle(folder: Path) -> None:
-    """Have the folder's own entries on disk, so that a rename outlives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        append_line(self._models / AUDIT_FILE, orjson.dumps(row))
 
 
 def _whole_line(line: bytes) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from contracts.errors import ModelError
-from inference.models.manifest import RELEASE_FILE, Champion, read_champion, read_file
+from inference.models.manifest import NOT_JSON, RELEASE_FILE, Champion, read_champion, read_file
 
 Stage = Literal["candidate", "shadow", "canary", "champion", "retired"]
 SHADOWS_MAX = 4  # each costs a prediction of every payment
@@ -176,7 +176,7 @@ def decode_release(data: bytes, where: str) -> Release:
     """
     try:
         return msgspec.json.decode(data, type=Release)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ModelError("E_MODEL_RELEASE", str(error), where, "promote a version again") from error
 
 

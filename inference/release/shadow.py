@@ -43,9 +43,9 @@ class ReleaseWriter:
         before, behind = self._texts[False]
         written = [before] * count
         behinds = [behind] * count
-        if canary is not None and len(arms.customers):
+        if canary is not None and len(arms.drawn):
             mine = self._texts[True]
-            for row in arms.customers.tolist():
+            for row in arms.drawn.tolist():
                 behinds[row] = mine[1]
             for row in arms.decided.tolist():
                 written[row] = mine[0]

@@ -1,6 +1,6 @@
-"""Which decisions open a case for people: those decided `review`, and a budgeted sample to be learned from.
+"""Which events people look at: those whose decision says so, and a budgeted sample to be learned from.
 
-The sample is a function of the log: uncertain scores and a slice drawn by the hash of a payment's place, in
+The sample is a function of the log: uncertain scores and a slice drawn by the hash of an event's place, in
 log order until the event-time day's budget is spent. What is spent commits with the offset, so a crash
 neither draws twice nor skips.
 """
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from contracts.events import ReviewCase
 from contracts.frame import Columns
+from contracts.keys import NULL
+from features.catalog import PROJECT
 from features.definition import DAY_MS
-from inference.policy.decision import DECIDED_BY, DECISIONS
+from features.project.running import RunningProject
+from inference.policy.decision import DECIDED_BY
 from inference.policy.engine import PolicyEngine
 from inference.policy.policy import SampleTerms
 from inference.policy.prediction import Judged
-from inference.policy.rules import Severity
 from inference.release.arms import Arms
 from inference.release.live import id_of
 
@@ -46,10 +48,13 @@ class ReviewDesk:
     Args:
         epoch: the run's; part of every case's id, as of the prediction's.
         partitions: of the feature log; a day's budget is shared out among them.
+        project: whose events are decided.
     """
 
-    def __init__(self, epoch: int, partitions: int) -> None:
+    def __init__(self, epoch: int, partitions: int, project: RunningProject = PROJECT) -> None:
         self._epoch, self._partitions = epoch, partitions
+        self._event, self._decisions, self._money = project.event, project.decisions, project.money
+        self._shard = project.pipeline.chain.last.partition
 
     def open(
         self,
@@ -66,11 +71,11 @@ class ReviewDesk:
             arms: who scored and decided them; a case names the model that decided its payment.
             spent: by partition of the feature log, what was drawn before these rows.
         """
-        why = np.where(judged.decided.decision == Severity.REVIEW, DECIDED, NOT_DRAWN)
+        why = np.where(np.isin(judged.decided.decision, self._decisions.queued), DECIDED, NOT_DRAWN)
         budget = _Budget(engine.policy.sample, self._partitions, spent)
         uncertain, random = self._eligible(rows, judged, engine, arms)
         for row in np.flatnonzero((uncertain | random) & (why == NOT_DRAWN)).tolist():
-            partition, day = int(rows["terminal_partition"][row]), int(rows["event_time"][row]) // DAY_MS
+            partition, day = int(rows[self._shard][row]), int(rows[self._event.time][row]) // DAY_MS
             for kind, eligible in ((UNCERTAIN, uncertain), (RANDOM, random)):
                 if eligible[row] and budget.take(partition, day, kind):
                     why[row] = kind
@@ -82,24 +87,21 @@ class ReviewDesk:
                 for place in places.tolist():
                     models[place] = id_of(model)
         policy = f"{engine.policy.name}/{engine.policy.version}"
-        records = [
-            {
-                "key": rows["transaction_id"][row],
-                "value": msgspec.json.encode(
-                    self._case(rows, judged, row, WHYS[why[row]], (name, policy, decided_at_ms))
-                ),
-            }
+        cases = [
+            self._case(rows, judged, row, WHYS[why[row]], (name, policy, decided_at_ms))
             for row, name in zip(opened.tolist(), models, strict=True)
         ]
+        records = [{"key": case.event_id.encode(), "value": msgspec.json.encode(case)} for case in cases]
         counts = np.bincount(why[opened], minlength=len(WHYS)).tolist()
         return Opened(records, dict(zip(WHYS, counts, strict=True)), budget.spent)
 
     def _eligible(self, rows: Columns, judged: Judged, engine: PolicyEngine, arms: Arms) -> tuple[Mask, Mask]:
         terms, count = engine.policy.sample, len(judged.vectors)
         uncertain = np.zeros(count, np.bool_)
-        if judged.scores is not None and terms.uncertain.a_day:
-            limits = engine.policy.thresholds_over(arms.thresholds)
-            far = np.abs(judged.scores - limits.review)  # NaN is never near
+        if judged.scores is not None and terms.uncertain.a_day and self._decisions.severer:
+            limits = engine.thresholds_over(arms.limits(self._decisions.names))
+            people = min(self._decisions.queued, default=0)  # or where nobody looks, the mildest threshold
+            far = np.abs(judged.scores - limits[max(people - 1, 0)])  # NaN is never near
             uncertain = np.asarray(far <= terms.uncertain.margin)
         random = np.zeros(count, np.bool_)
         if terms.random.a_day:
@@ -113,16 +115,20 @@ class ReviewDesk:
         score = None if judged.scores is None else float(judged.scores[row])
         return ReviewCase(
             case_id=f"{self._epoch}-{rows['raw_partition'][row]}-{rows['raw_offset'][row]}",
-            transaction_id=rows["transaction_id"][row].decode(),
-            customer_id=rows["customer_id"][row].decode(),
-            terminal_id=rows["terminal_id"][row].decode(), event_time=int(rows["event_time"][row]),
-            amount_minor=int(rows["amount_minor"][row]), opened_at=decided_at_ms, why=why,  # type: ignore[arg-type]
-            decision=DECISIONS[judged.decided.decision[row]],  # type: ignore[arg-type]
+            **self._event.document(rows, row), event_time=int(rows[self._event.time][row]),
+            amount_minor=self._worth(rows, row), opened_at=decided_at_ms, why=why,  # type: ignore[arg-type]
+            decision=self._decisions.names[judged.decided.decision[row]],
             decided_by=DECIDED_BY[judged.decided.decided_by[row]],  # type: ignore[arg-type]
             score=msgspec.UNSET if score is None or np.isnan(score) else score,
             model=model or msgspec.UNSET, policy=policy,
             reasons=[reason.code for reason in judged.reasons.get(row, [])],
         )  # fmt: skip
+
+    def _worth(self, rows: Columns, row: int) -> int | msgspec.UnsetType:
+        """Return what an event is worth; nothing where its project or itself does not say."""
+        if not self._money or (worth := int(rows[self._money][row])) == NULL:
+            return msgspec.UNSET
+        return worth
 
 
 class _Budget:

@@ -1,22 +1,25 @@
 """The review queue as the topics say it: cases less verdicts, and figures of how people keep up and agree.
 
 Nothing is kept anywhere else: whoever reads `reviews` and `verdicts`, or their copies in the lake, gets the
-same queue. Ages are of event time: how far the run's newest event is past the case's payment.
+same queue. Ages are of event time: how far the run's newest event is past the case's event.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import structlog
 
 from contracts.events import ReviewCase, ReviewVerdict
 from features.definition import DAY_MS
 from inference.policy.policy import ReviewTerms
 
-VERDICTS = ("confirmed_fraud", "false_positive", "valuable_alert")
-LABEL_OF = {"confirmed_fraud": "fraud", "false_positive": "legitimate", "valuable_alert": "legitimate"}
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+CONFIRMED = "confirmed"
+VERDICTS = (CONFIRMED, "false_positive", "valuable_alert")
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,15 +46,14 @@ def queue(reviews: Iterable[bytes], verdicts: Iterable[bytes]) -> dict[str, Case
     Args:
         reviews: values of the topic `reviews`. verdicts: values of `verdicts`, those of a case in log order.
 
-    A verdict under an id that was seen before is a repeat; one of an unknown case is left out.
+    A verdict under an id that was seen before is a repeat; one of an unknown case is left out. A value that
+    breaks its contract is passed over and said (E_REVIEW_RECORD): one of them must not hide all others.
     """
     opened: dict[str, ReviewCase] = {}
-    for value in reviews:
-        case = msgspec.json.decode(value, type=ReviewCase)
+    for case in _read(reviews, ReviewCase, "reviews"):
         opened.setdefault(case.case_id, case)
     given: dict[str, dict[str, ReviewVerdict]] = {}
-    for value in verdicts:
-        verdict = msgspec.json.decode(value, type=ReviewVerdict)
+    for verdict in _read(verdicts, ReviewVerdict, "verdicts"):
         given.setdefault(verdict.case_id, {}).setdefault(verdict.verdict_id, verdict)
     return {
         name: Case(opened=case, verdicts=tuple(given.get(name, {}).values()))
@@ -59,15 +61,25 @@ def queue(reviews: Iterable[bytes], verdicts: Iterable[bytes]) -> dict[str, Case
     }
 
 
+def _read(values: Iterable[bytes], kind: type[T], topic: str) -> Iterator[T]:
+    for number, value in enumerate(values):
+        try:
+            yield msgspec.json.decode(value, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            log.warning(
+                "record_passed_over", code="E_REVIEW_RECORD", topic=topic, record=number, why=str(error)
+            )
+
+
 def now_ms(cases: Mapping[str, Case]) -> int:
-    """Return the run's event time as far as the queue knows it: its newest payment or verdict; 0 if empty."""
+    """Return the run's event time as far as the queue knows it: its newest event or verdict; 0 if empty."""
     times = [case.opened.event_time for case in cases.values()]
     times += [verdict.decided_at for case in cases.values() for verdict in case.verdicts]
     return max(times, default=0)
 
 
 def order(cases: Iterable[Case], by: str) -> list[Case]:
-    """Return cases oldest payment first (`age`), or highest score first, unscored ones last (`score`)."""
+    """Return cases oldest event first (`age`), or highest score first, unscored ones last (`score`)."""
     if by == "score":
         return sorted(cases, key=lambda case: (-_score(case), case.opened.case_id))
     return sorted(cases, key=lambda case: (case.opened.event_time, case.opened.case_id))
@@ -86,9 +98,9 @@ def figures(cases: Mapping[str, Case], terms: ReviewTerms) -> dict[str, Any]:
         "cases": len(cases), **{state: states.get(state, 0) for state in ("open", "decided", "disputed")},
         "opened_by_why": dict(Counter(case.opened.why for case in cases.values())),
         "capacity": {
-            "cards_a_day": terms.cards_a_day, "days": len(days), "busiest_day": busiest,
+            "cases_a_day": terms.cases_a_day, "days": len(days), "busiest_day": busiest,
             "mean_a_day": round(len(cases) / len(days), 3) if days else None,
-            "days_over": sum(number > terms.cards_a_day for number in days.values()),
+            "days_over": sum(number > terms.cases_a_day for number in days.values()),
         },
         "open_age_ms": _ages([clock - case.opened.event_time for case in waiting]),
         "verdict_age_ms": _ages([case.verdicts[0].decided_at - case.opened.event_time for case in judged]),
@@ -99,7 +111,7 @@ def figures(cases: Mapping[str, Case], terms: ReviewTerms) -> dict[str, Any]:
         "verdicts": dict(Counter(v.verdict for case in judged for v in case.counted.values())),
         "confirmed_ratio_by_why": {
             why: _share(
-                sum(_fraud(case) for case in judged if case.opened.why == why),
+                sum(_confirmed(case) for case in judged if case.opened.why == why),
                 sum(case.opened.why == why for case in judged),
             )
             for why in sorted({case.opened.why for case in judged})
@@ -107,8 +119,8 @@ def figures(cases: Mapping[str, Case], terms: ReviewTerms) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _fraud(case: Case) -> bool:
-    return case.verdicts[-1].verdict == "confirmed_fraud"
+def _confirmed(case: Case) -> bool:
+    return case.verdicts[-1].verdict == CONFIRMED
 
 
 def _score(case: Case) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, length
-from features.catalog import SERVICE
-from features.vector import assemble
-from inference.clock import Clock
+from features.catalog import PROJECT
+from features.project.running import RunningProject
+from features.vector import VectorMaker
 from inference.drift.events import DriftEvent
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
@@ -24,6 +24,7 @@ from inference.policy.watch import PolicySource
 from inference.reading.served import ServesFeatures
 from inference.release.arms import Arms, score_arms
 from inference.release.live import Live, ModelSource, id_of, live_of
+from runtime.clock import Clock
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ NOTHING = Scored([], [], [], None, None, 0.0, {})
 
 
 class ScorerCore:
-    """Scores batches of rows of Kind.FEATURE.
+    """Scores batches of rows of Kind.SCORED.
 
     Args:
         server: serves the feature groups.
@@ -69,6 +70,7 @@ class ScorerCore:
         guard: watches the canary, where there may be one.
         policies: says which policy decides the next batch.
         watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
+        project: whose events are decided.
     """
 
     def __init__(
@@ -81,16 +83,18 @@ class ScorerCore:
         guard: Guard | None = None,
         drift: DriftSettings | None = None,
         watching: bool = True,
+        project: RunningProject = PROJECT,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
-        self._watching = watching
+        self._watching, self._project = watching, project
+        self._vectors = VectorMaker(project)
         self._policies, self._epoch, self._guard = policies, epoch, guard
         self._take_up(policies.current())
-        self.drift = DriftWatch(SERVICE.columns, drift)
+        self.drift = DriftWatch(project.service.columns, drift, project.watched)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
-        self._engine = PolicyEngine(declared)
-        self._writer = PredictionWriter(self._epoch, self._engine.rules, self._engine.used)
+        self._engine = PolicyEngine(declared, self._project)
+        self._writer = PredictionWriter(self._epoch, self._engine.rules, self._engine.used, self._project)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
         """Return one prediction for each of n rows, in their order, and the drift they showed.
@@ -105,27 +109,36 @@ class ScorerCore:
         live = live_of(self._models) if self._guard is None else self._guard.allowed(live_of(self._models))
         served = self._server.serve(rows, begin_ms)
         store_ms = clock.elapsed_ms() - begin_ms
-        vectors = assemble(rows, served.customer, served.terminal, served.profile)
-        outcomes = engine.book.judge(vectors)
+        vectors = self._vectors.assemble(rows, served.groups, served.profile)
+        outcomes = engine.book.judge(vectors, rows)
         clears = partial(engine.clears, vectors, outcomes)
-        arms = score_arms(live, rows["customer_id"], vectors, clock, clears)
-        judged = engine.judge(rows, vectors, served, outcomes, arms.scores, arms.cleared, arms.thresholds)
+        keys = self._project.event.record_key(rows)
+        arms = score_arms(live, keys, vectors, clock, clears)
+        judged = engine.judge(
+            rows,
+            vectors,
+            served,
+            outcomes,
+            arms.scores,
+            arms.cleared,
+            arms.limits(engine.decisions.names),
+        )
         judged = judged._replace(reasons=engine.reasons(rows, judged, arms.deciding))
         drift = self._watch(rows, judged, arms) if self._watching else []
         timing = Timing(clock.now_ms(), received_ms, store_ms, arms.predict_ms)
         predictions = self._writer.write(rows, judged, live.champion, timing, arms)
         latency_ms = max(0.0, timing.scored_at_ms - float(rows["appended_ms"].mean()))
-        keys = rows["customer_id"].tolist()
         unwatched = self.drift.take_skipped()
-        return Scored(keys, predictions, drift, judged, timing, latency_ms, unwatched, arms, engine)
+        return Scored(keys.tolist(), predictions, drift, judged, timing, latency_ms, unwatched, arms, engine)
 
     def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""
         if self._guard is not None:
-            self._guard.see(arms, rows["event_time"])
+            self._guard.see(arms, rows[self._project.event.time])
         model = arms.live.champion
         name, usual = ("", None) if model is None else (id_of(model), baseline_of(model))
         return self.drift.model_is(name, usual) + self.drift.feed(
-            rows["terminal_partition"], rows["event_time"], judged.vectors, arms.champion,
+            rows[self._project.pipeline.chain.last.partition], rows[self._project.event.time], judged.vectors,
+            arms.champion,
             judged.decided.decision,
         )  # fmt: skip

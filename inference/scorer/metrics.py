@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from inference.policy.decision import DECIDED_BY, DECISIONS
+from features.catalog import CHAIN, DECISIONS
+from inference.policy.decision import DECIDED_BY
 from inference.policy.ladder import RUNG_NAMES
 from inference.policy.live_metrics import LiveMetrics
 from inference.reading.served import STATUS_NAMES
@@ -39,12 +40,14 @@ class ScorerMetrics(LiveMetrics):
         self.drift = counter("drift_events_total", "records sent to drift", "kind", "feature")
         self.drift_skipped = counter("drift_skipped_total", "null or not finite values, not fed", "feature")
         self.gaps = counter("lane_gaps_total", "records that began beyond their lane's number, dropped")
-        self.refused_frames = counter("frames_refused_total", "records that are no frames, skipped")
+        self.refused_frames = counter(
+            "frames_refused_total", "records that no stage wrote, by code; each has a dead letter", "code"
+        )
         self.aborts = counter("transactions_aborted_total", "transactions that were aborted and done again")
         self.batch_rows = histogram("batch_rows", "rows a batch", (1, 10, 50, 100, 500, 1000, 5000, 20000))
         self.step_s = histogram("step_seconds", "time of a batch's step", _STEP_S, "step")
         self.latency_s = histogram(
-            "latency_seconds", "payment in the log to decision, mean a batch", _LATENCY_S
+            "latency_seconds", "event in the log to decision, mean a batch", _LATENCY_S
         )
         self.profile_age_s = histogram("profile_age_seconds", "age of served profiles, mean a batch", _AGE_S)
         self.lag = Gauge(
@@ -55,9 +58,9 @@ class ScorerMetrics(LiveMetrics):
             "headrace_scorer_store_breaker_open", "1 while the store is left alone", registry=registry
         )
         self.shadow_scores = counter("shadow_scores_total", "scores that decided nothing", "model", "outcome")
-        self.canary = counter("canary_decisions_total", "the canary's payments, by who decided them", "by")
+        self.canary = counter("canary_decisions_total", "the canary's events, by who decided them", "by")
         self.canary_share = Gauge(
-            "headrace_scorer_canary_share_percent", "share of the customers that the canary decides for",
+            "headrace_scorer_canary_share_percent", "share of the keys that the canary decides for",
             registry=registry,
         )  # fmt: skip
         self._shadows: set[str] = set()
@@ -73,7 +76,7 @@ class ScorerMetrics(LiveMetrics):
         decided, served = scored.judged.decided, scored.judged.served
         pairs, numbers = np.unique(decided.decision * 8 + decided.decided_by, return_counts=True)
         for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
-            self.decisions.labels(DECISIONS[pair // 8], DECIDED_BY[pair % 8]).inc(number)
+            self.decisions.labels(DECISIONS.names[pair // 8], DECIDED_BY[pair % 8]).inc(number)
         for rung, number in enumerate(np.bincount(scored.judged.rung, minlength=len(RUNG_NAMES)).tolist()):
             if number:
                 self.rungs.labels(RUNG_NAMES[rung]).inc(number)
@@ -82,7 +85,7 @@ class ScorerMetrics(LiveMetrics):
         self.step_s.labels("store").observe(scored.timing.store_ms / 1000)
         self.step_s.labels("commit").observe(commit_ms / 1000)
         self.step_s.labels("predict").observe(scored.timing.predict_ms / 1000)
-        groups = ("customer", served.customer_status), ("terminal", served.terminal_status)
+        groups = zip(CHAIN.names, served.statuses, strict=True)
         for group, codes in (*groups, ("profile", served.profile_status)):
             for code, number in enumerate(np.bincount(codes, minlength=len(STATUS_NAMES)).tolist()):
                 self.groups.labels(group, STATUS_NAMES[code]).inc(number)

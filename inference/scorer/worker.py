@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from inference.clock import SystemClock
+from features.catalog import CHAIN
 from inference.policy.watch import PolicyWatch
 from inference.reading.breaker import Breaker
 from inference.reading.online_reader import RedisFeatureReader, StoreUnavailable
@@ -16,16 +16,24 @@ from inference.release.champion import ChampionWatch, load_champion, our_definit
 from inference.release.keeper import ReleaseKeeper
 from inference.release.stores import store_of
 from inference.scorer.core import ScorerCore
-from inference.scorer.kafka import make_consumer, make_producer, refuse_lost_offsets
+from inference.scorer.kafka import make_consumer, make_producer
+from inference.scorer.lost_offsets import refuse_lost_offsets
 from inference.scorer.metrics import ScorerMetrics
 from inference.scorer.scorer import Clients, Scorer
 from inference.scorer.settings import ScorerSettings
+from runtime.clock import SystemClock
+from runtime.health import Health
+from runtime.input_ends import KafkaInputEnds
+from runtime.watched import Watched
 
 
 class ScorerWorker:
     """One scorer of a run, from settings to a clean end."""
 
-    def __init__(self, settings: ScorerSettings, metrics: ScorerMetrics) -> None:
+    def __init__(
+        self, settings: ScorerSettings, metrics: ScorerMetrics, health: Health | None = None
+    ) -> None:
+        self._health = health = health or Health()
         self._settings, self._metrics = settings, metrics
         self._reader = RedisFeatureReader(settings.redis, settings.project, settings.reader)
         self._watch = ChampionWatch(
@@ -34,11 +42,18 @@ class ScorerWorker:
             metrics,
             settings.model_look_ms / 1000,
             settings.models_secret,
+            Watched("champion-watch", health, metrics.watch),
         )
         store = store_of(settings.models, settings.models_secret, settings.models_mlflow)
-        self._keeper = ReleaseKeeper(settings.models, settings.worker, settings.canary, SystemClock(), store)
+        self._keeper = ReleaseKeeper(
+            settings.models, settings.worker, settings.canary, SystemClock(), store,
+            Watched("release-keeper", health, metrics.watch),
+        )  # fmt: skip
         policy = settings.policy
-        self._policies = PolicyWatch(settings.models, policy.file, metrics, policy.look_ms / 1000)
+        self._policies = PolicyWatch(
+            settings.models, policy.file, metrics, policy.look_ms / 1000,
+            watched=Watched("policy-watch", health, metrics.watch),
+        )  # fmt: skip
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[], None] = lambda: None) -> None:
         """Score until `stopping()`; `ready` is called once the model is loaded and predecessors are fenced.
@@ -56,13 +71,15 @@ class ScorerWorker:
         # Fences a predecessor before anything is read: offsets that it left in an open transaction are not
         # told to anybody until then, or until the transaction times out.
         producer = make_producer(settings)
-        refuse_lost_offsets(settings, settings.partitions)
+        refuse_lost_offsets(settings)
         consumer = make_consumer(settings)
         self._watch.start()
         self._keeper.start()
         self._warm()
         ready()
-        Scorer(Clients(consumer, producer), core, self._metrics, settings, clock).run(stopping)
+        ends = KafkaInputEnds(settings.kafka, settings.topic_prefix, settings.lake)
+        clients = Clients(consumer, producer, ends)
+        Scorer(clients, core, self._metrics, settings, clock, self._health).run(stopping)
         # Only at a clean end: leaving a group that has fenced us would wait for ever.
         self._watch.close()
         self._keeper.close()
@@ -74,4 +91,4 @@ class ScorerWorker:
         """Compile the reader and open its connections before the first payment waits for them."""
         nobody = np.array([b"-"])
         with suppress(StoreUnavailable):  # scoring goes on without the store, and so does the start
-            self._reader.read(nobody, nobody)
+            self._reader.read(*(nobody for _ in CHAIN.links))

@@ -3,42 +3,49 @@
 Nothing here knows HTTP; what is read comes from the reader of tiles, and nothing is written.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from msgspec import UNSET
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from contracts.frame import Columns, concat, length
-from contracts.text_column import text_column
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
+from contracts.frame import Columns, concat, length, strings
+from contracts.hashed_fields import HashKeys, keys_needed
+from contracts.keys import key_of
+from features.catalog import CHAIN, DEFINITIONS_HASH, PIPELINE, PROFILE, PROFILED, SERVICE
+from features.catalog import ENTITIES as CHAINED
 from features.definition import Entity
-from inference.clock import Clock
-from inference.reading.moment_reader import AsOf, Held, MomentReader
+from inference.reading.moment_reader import AsOf, MomentReader
 from inference.reading.pending import pending_rows
 from inference.reading.served import NO_AGE, STATUS_NAMES, judged_profiles
 from inference.scorer.core import ScorerCore
-from inference.serve.request import Question
+from runtime.clock import Clock
 
 FOREVER_MS = np.iinfo(np.int64).max
-ENTITIES = {"customer": CUSTOMER, "terminal": TERMINAL}
+ENTITIES = {entity.name: entity for entity in CHAINED}
 STORE_AWAY, ROW_UNREADABLE, PROFILE_STALE = "store_unavailable", "store_row_unreadable", "profile_stale"
+STORE_EVICTS = "store_evicts"
 _LOG_ONLY = ("prediction_id", "source")  # of a prediction: what only a logged payment has
 
 
 class Asked(NamedTuple):
     """A question and the moment it came, epoch ms; `now_ms` is the moment asked for."""
 
-    question: Question
+    question: Struct
     now_ms: int
 
 
-class Decisions:
-    """Scores pending payments with the scorer's own core; nothing is written and no detector is fed."""
+class PendingDecisions:
+    """Scores pending payments with the scorer's own core; nothing is written and no detector is fed.
 
-    def __init__(self, core: ScorerCore, clock: Clock) -> None:
-        self._core, self._clock = core, clock
+    `evicts` tells whether the store's server throws keys away; asked only where something is missing.
+    """
+
+    def __init__(self, core: ScorerCore, clock: Clock, evicts: Callable[[], bool] = lambda: False) -> None:
+        self._core, self._clock, self._evicts = core, clock, evicts
 
     def answer(self, asked: list[Columns]) -> list[dict[str, Any]]:
         """Return a decision for each payment of all `asked` columns of the gate's, in order.
@@ -51,35 +58,55 @@ class Decisions:
         for answer in answers:
             for name in _LOG_ONLY:
                 answer.pop(name, None)
+            tell_eviction(answer, answer["features"]["groups"].values(), self._evicts)
         return [{"pending": True, **answer} for answer in answers]
 
 
 class Moments:
-    """Answers questions for features, each as of its own moment."""
+    """Answers questions for features, each as of its own moment; `evicts` as of `PendingDecisions`."""
 
-    def __init__(self, reader: MomentReader, clock: Clock) -> None:
-        self._reader, self._clock = reader, clock
+    def __init__(
+        self, reader: MomentReader, clock: Clock, evicts: Callable[[], bool] = lambda: False,
+        secrets: HashKeys | None = None,
+    ) -> None:  # fmt: skip
+        self._reader, self._clock, self._evicts, self._secrets = reader, clock, evicts, secrets
 
     def answer(self, asked: list[Asked]) -> list[dict[str, Any]]:
         """Return each question's features by name, in order; what is not asked for is left out."""
+        asked = [self._as_stored(one) for one in asked]
         now_ms = np.array([one.now_ms for one in asked], np.int64)
         keys = {name: _keys_of(asked, entity) for name, entity in ENTITIES.items()}
-        stored = self._reader.read(keys["customer"].keys, keys["terminal"].keys, self._clock.elapsed_ms())
+        stored = self._reader.read([keys[name].keys for name in ENTITIES], self._clock.elapsed_ms())
         answers = [_head(one) for one in asked]
         if stored is None:
             for answer, one in zip(answers, asked, strict=True):
                 answer |= _nothing(one.question)
             return answers
-        helds: dict[str, Held] = {"customer": stored.customer, "terminal": stored.terminal}
         for name, entity in ENTITIES.items():
             at = keys[name].asked
             if len(at):
-                found = self._reader.at(entity, helds[name], now_ms[at])
+                found = self._reader.at(entity, stored.held[name], now_ms[at])
                 _tell(answers, at, name, entity, found)
-        _tell_profiles(answers, keys["customer"].asked, now_ms, stored.profile)
+        if PROFILE.columns:
+            _tell_profiles(answers, keys[PROFILED.name].asked, now_ms, stored.profile)
         for answer in answers:
             answer["degraded"] = bool(answer["degraded_why"])
+            groups = (answer[name] for name in (*ENTITIES, "profile") if name in answer)
+            tell_eviction(answer, groups, self._evicts)
         return answers
+
+    def _as_stored(self, one: Asked) -> Asked:
+        """Return the question with personal keys as the gate replaces them."""
+        if not PIPELINE.scored.hashed:
+            return one
+        secrets, now_ms = keys_needed(PIPELINE.scored, self._secrets), int(self._clock.now_ms())
+        given = {name: getattr(one.question, name, None) for name in PIPELINE.scored.hashed}
+        hashes = {
+            name: secrets.hashed([str(value)], [now_ms])[0]
+            for name, value in given.items()
+            if value is not None and value is not UNSET
+        }
+        return one._replace(question=replace(one.question, **hashes))
 
 
 class _Keys(NamedTuple):
@@ -88,9 +115,23 @@ class _Keys(NamedTuple):
 
 
 def _keys_of(asked: list[Asked], entity: Entity) -> _Keys:
-    named = [(at, getattr(one.question, entity.join_key)) for at, one in enumerate(asked)]
-    known = [(at, key) for at, key in named if key is not UNSET and key is not None]
-    return _Keys(text_column([key for _, key in known]), np.array([at for at, _ in known], np.int64))
+    named = [(at, _key(one.question, entity.name)) for at, one in enumerate(asked)]
+    known = [(at, key) for at, key in named if key]
+    return _Keys(strings([key for _, key in known]), np.array([at for at, _ in known], np.int64))
+
+
+def _key(question: Struct, entity: str) -> bytes:
+    """Return the key of an entity that a question names; empty where it does not, or not all of it."""
+    fields = CHAIN.named(entity).fields
+    given = {name: getattr(question, name) for name in fields}
+    if any(value is UNSET or value is None or value == "" for value in given.values()):
+        return b""
+    key: bytes = key_of({name: _one(value) for name, value in given.items()}, fields)[0]
+    return key
+
+
+def _one(value: str | int) -> NDArray[Any]:
+    return np.array([value]) if isinstance(value, int) else strings([value])
 
 
 def _head(one: Asked) -> dict[str, Any]:
@@ -135,20 +176,29 @@ def _tell_profiles(
             "status": STATUS_NAMES[code],
             "as_of_ms": time_ms if age != NO_AGE else None,
             "age_ms": age if age != NO_AGE else None,
-            "values": dict(zip(CUSTOMER_PROFILE.columns, values, strict=True)),
+            "values": dict(zip(PROFILE.columns, values, strict=True)),
         }
         if STATUS_NAMES[code] == "stale":
             answers[number]["degraded_why"].append(PROFILE_STALE)
 
 
-def _nothing(question: Question) -> dict[str, Any]:
+def tell_eviction(
+    answer: dict[str, Any], groups: Iterable[dict[str, Any]], evicts: Callable[[], bool]
+) -> None:
+    """Say that what is missing may have been evicted."""
+    if any(group["status"] == "default" for group in groups) and evicts():
+        answer["degraded"] = True
+        answer["degraded_why"] = [*answer["degraded_why"], STORE_EVICTS]
+
+
+def _nothing(question: Struct) -> dict[str, Any]:
     """Return what is said when the store is away: every feature by name, each null."""
     groups: dict[str, Any] = {"degraded": True, "degraded_why": [STORE_AWAY]}
     for name, entity in ENTITIES.items():
-        if getattr(question, entity.join_key):
+        if _key(question, name):
             groups[name] = {"status": "default", "values": dict.fromkeys(entity.columns)}
-    if question.customer_id:
-        groups["profile"] = {"status": "default", "values": dict.fromkeys(CUSTOMER_PROFILE.columns)}
+    if PROFILE.columns and _key(question, PROFILED.name):
+        groups["profile"] = {"status": "default", "values": dict.fromkeys(PROFILE.columns)}
     return groups
 
 

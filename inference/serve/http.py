@@ -10,22 +10,27 @@ import structlog
 from aiohttp import hdrs, web
 from msgspec import UNSET
 
+from contracts.crash_points import reach
 from contracts.frame import Columns
-from inference.clock import Clock
+from contracts.hashed_fields import HashKeys
 from inference.serve.answers import Asked
+from inference.serve.connections import Connections, State
 from inference.serve.metrics import ServeMetrics
 from inference.serve.queue import Answer, AnswerQueue, busy
 from inference.serve.request import (
+    CheckedRequest,
     ServeError,
-    payments_of,
+    events_of,
+    pending_of,
     question_of,
     questions_of,
-    transactions_of,
 )
 from inference.serve.settings import ServeSettings
+from runtime.clock import Clock
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Health = Callable[[], dict[str, Any]]
+REPORT = "report it with the log of `headrace serve`"
 OPEN = ("/health",)  # needs no token: says nothing of anyone
 PATHS = ("/score", "/score/batch", "/features", "/features/batch", "/health")
 
@@ -40,11 +45,20 @@ class Queues(NamedTuple):
 
 
 class Door:
-    """Answers HTTP; `application` makes what aiohttp runs."""
+    """Answers HTTP; `application` makes what aiohttp runs.
+
+    Args:
+        health: what /health says.
+        connections: told what each request's connection is doing.
+        secrets: with which personal keys are hashed.
+        broken: called with an exception that no handler expected: the caller is told, and the process ends.
+    """
 
     def __init__(
-        self, settings: ServeSettings, queues: Queues, metrics: ServeMetrics, clock: Clock, health: Health
-    ) -> None:
+        self, settings: ServeSettings, queues: Queues, metrics: ServeMetrics, clock: Clock, health: Health,
+        connections: Connections, broken: Callable[[Exception], None], secrets: HashKeys | None = None,
+    ) -> None:  # fmt: skip
+        self._connections, self._broken, self._secrets = connections, broken, secrets
         self._settings, self._queues, self._metrics = settings, queues, metrics
         self._clock, self._health = clock, health
         self._token = settings.token.encode()
@@ -65,6 +79,7 @@ class Door:
     @web.middleware
     async def _coded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Turn whatever happens into JSON with a code, and count it."""
+        self._connections.entered(request, State.BODY)
         try:
             response = await handler(request)
         except ServeError as error:
@@ -73,15 +88,16 @@ class Door:
             response = self._refused(_of_http(error, request))
         except Exception as error:
             log.exception("request_failed", path=_path(request))
-            response = self._refused(
-                ServeError(500, "E_SERVE_INTERNAL", type(error).__name__, "", "report it with the door's log")
-            )
+            response = self._refused(ServeError(500, "E_SERVE_INTERNAL", type(error).__name__, "", REPORT))
+            self._broken(error)
+        self._connections.entered(request, State.IDLE)
         self._metrics.requests.labels(_path(request), response.status).inc()
         return response
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in who has the token, as many at a time as there is room for."""
+        """Let in who has the token."""
+        reach("serve.handler")
         if request.path in OPEN:
             return await handler(request)
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -92,33 +108,28 @@ class Door:
                 401, "E_SERVE_TOKEN", "no token, or a wrong one", "Authorization",
                 "send `Authorization: Bearer TOKEN`; the file serve/token in the run's home has it",
             )  # fmt: skip
-        if self._open >= self._settings.requests_max:
-            raise self._shed(request, f"{self._open} requests are being answered")
-        self._open += 1
-        try:
-            return await handler(request)
-        finally:
-            self._open -= 1
+        return await handler(request)
 
     async def _score(self, request: web.Request) -> web.Response:
         with self._metrics.answer_s.labels("/score").time():
-            payments = payments_of([await self._body(request)], int(self._clock.now_ms()))
-            if payments.rows is None:
-                raise payments.refused[0]
-            answers = await self._ask(self._queues.scores, [payments.rows], 1, request)
+            pending = self._checked([await self._body(request)])
+            if pending.rows is None:
+                raise pending.refused[0]
+            answers = await self._ask(self._queues.scores, [pending.rows], 1, request)
         return self._answered("/score", answers[0], answers)
 
     async def _score_batch(self, request: web.Request) -> web.Response:
         with self._metrics.answer_s.labels("/score/batch").time():
-            documents = transactions_of(await self._body(request), self._settings.rows_max)
-            payments = payments_of(documents, int(self._clock.now_ms()))
+            documents = events_of(await self._body(request), self._settings.rows_max)
+            pending = self._checked(documents)
             found: list[Answer] = []
-            if payments.rows is not None:
-                found = await self._ask(self._queues.scores, [payments.rows], len(payments.good), request)
-        answers = self._placed(len(documents), payments.good, found, payments.refused)
+            if pending.rows is not None:
+                found = await self._ask(self._queues.scores, [pending.rows], len(pending.good), request)
+        answers = self._placed(len(documents), pending.good, found, pending.refused)
         return self._answered("/score/batch", {"answers": answers}, found)
 
     async def _features(self, request: web.Request) -> web.Response:
+        reach("serve.answer")
         with self._metrics.answer_s.labels("/features").time():
             asked = self._asked(await self._body(request))
             answers = await self._ask(self._queues.moments, [asked], 1, request)
@@ -142,6 +153,9 @@ class Door:
     async def _healthy(self, _request: web.Request) -> web.Response:
         return _json(200, self._health())
 
+    def _checked(self, documents: list[bytes]) -> CheckedRequest:
+        return pending_of(documents, int(self._clock.now_ms()), self._secrets)
+
     def _asked(self, document: bytes) -> Asked:
         question = question_of(document)
         given = question.now_ms
@@ -153,20 +167,30 @@ class Door:
             raise ServeError(415, "E_SERVE_ENCODING", "a body that is packed", "Content-Encoding")
         try:
             async with asyncio.timeout(self._settings.body_timeout_ms / 1000):
-                return await request.read()
+                body = await request.read()
         except TimeoutError:
             raise ServeError(
                 408, "E_SERVE_SLOW", f"no whole body in {self._settings.body_timeout_ms:.0f} ms", "the body"
             ) from None
+        except (OSError, web.RequestPayloadError) as error:  # nobody may be there to read this
+            raise ServeError(
+                400, "E_SERVE_CUT_SHORT", f"the body ended early: {type(error).__name__}", "the body"
+            ) from None
+        self._connections.entered(request, State.BUSY)
+        return body
 
     async def _ask(
         self, queue: AnswerQueue[Any], items: list[Any], rows: int, request: web.Request
     ) -> list[Answer]:
+        if self._open >= self._settings.requests_max:
+            raise self._shed(request, f"{self._open} requests are being answered")
+        self._open += 1
         try:
             answers = await queue.ask(items, rows)
         except ServeError as error:
             raise self._shed(request, error.what) if error.status == 503 else error from None
         finally:
+            self._open -= 1
             self._metrics.waiting.set(self._queues.scores.rows + self._queues.moments.rows)
         return answers
 
@@ -219,7 +243,7 @@ def _of_http(error: web.HTTPException, request: web.Request) -> ServeError:
     known = {
         404: ("E_SERVE_PATH", "no such path", f"take one of {paths}"),
         405: ("E_SERVE_METHOD", f"{request.method} is not taken here", "POST, and GET for /health"),
-        413: ("E_SERVE_BODY", "the body is too long", "send fewer payments at a time"),
+        413: ("E_SERVE_BODY", "the body is too long", "send fewer pending at a time"),
     }
     code, what, advice = known.get(error.status, ("E_SERVE_HTTP", error.reason, "send plain HTTP/1.1"))
     return ServeError(error.status, code, what, "", advice)

@@ -22,13 +22,15 @@ class ServeMetrics(LiveMetrics):
         self.requests = counter("requests_total", "requests by path and HTTP status", "path", "status")
         self.refused = counter("refused_total", "requests refused, by our code", "code")
         self.shed = counter("shed_total", "requests sent away because too many wait", "path")
-        self.rows = counter("rows_total", "payments scored and questions answered", "path")
+        self.rows = counter("rows_total", "events scored and questions answered", "path")
         self.degraded = counter("degraded_total", "answers given while something was missing", "path")
         self.answer_s = histogram("answer_seconds", "request read to answer made", _ANSWER_S, "path")
         self.batch_rows = histogram("batch_rows", "rows computed at once", (1, 2, 5, 10, 20, 64, 256), "path")
         self.waiting = Gauge(
             "headrace_serve_waiting_rows", "rows that wait for the computing thread", registry=registry
         )
+        self.connections = Gauge("headrace_serve_connections", "connections that are open", registry=registry)
+        self.connections_closed = counter("connections_closed_total", "connections closed by us", "why")
         self.store_away = Gauge(
             "headrace_serve_store_breaker_open", "1 while the store is left alone", registry=registry
         )

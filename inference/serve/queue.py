@@ -35,6 +35,7 @@ class AnswerQueue(Generic[T]):
         rows_max: of all that wait.
         rows_a_batch: no more are merged; a request of more goes alone.
         told: called with the number of rows of each batch before it is answered.
+        broken: called with an exception that nobody expected, after who asked was told of it.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class AnswerQueue(Generic[T]):
         rows_max: int,
         rows_a_batch: int,
         told: Callable[[int], None] = lambda _: None,
+        broken: Callable[[Exception], None] = lambda _: None,
     ) -> None:
+        self._broken = broken
         self._answer, self._executor, self._told = answer, executor, told
         self._rows_max, self._rows_a_batch = rows_max, rows_a_batch
         self._waiting: deque[_Waiting] = deque()
@@ -102,11 +105,13 @@ class AnswerQueue(Generic[T]):
             answers = await self._compute([item for one in batch for item in one.items], batch)
         except Exception as error:
             if len(batch) > 1:
-                for one in batch:
+                for one in batch:  # also those that can be answered, before the process ends
                     await self._settle([one])
+                self._broken(error)
                 return
             log.exception("answer_failed")
             _fail(batch[0], error)
+            self._broken(error)
             return
         rest = iter(answers)
         for one in batch:
@@ -132,4 +137,6 @@ def _fail(one: _Waiting, error: Exception) -> None:
     if one.future.done():
         return
     what = f"no answer could be made: {type(error).__name__}"
-    one.future.set_exception(ServeError(500, "E_SERVE_INTERNAL", what, "", "report it with the door's log"))
+    one.future.set_exception(
+        ServeError(500, "E_SERVE_INTERNAL", what, "", "report it with the log of `headrace serve`")
+    )

@@ -1,27 +1,26 @@
 """What a caller of the HTTP door sends, read as strictly as the gate reads records, and how it is refused.
 
-A pending payment is judged by the gate's own verdict, as if its record were appended now. A question for
-features names a customer, a terminal or both, by the contract's limits of those fields.
+A pending event is checked as the gate checks records, as if its own were appended now. A question for
+features names the key of one entity or of several, within the contract's limits of those fields.
 """
 
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from contracts.contract_version import ContractField, ContractVersion
 from contracts.document import Refused, read_document
 from contracts.errors import HeadraceError
-from contracts.field_check import event_of
+from contracts.field_check import values_of
 from contracts.frame import Columns
+from contracts.hashed_fields import HashKeys
 from contracts.raw import RawBatch
-from contracts.strict_verdict import limits_of
-from contracts.terms import Field, Terms
-from contracts.topics import TRANSACTIONS
-from contracts.verdict import judge, versions_of
+from contracts.verdict import judge
+from features.catalog import CHAIN, PIPELINE
 
 ASK = "docs/request-time.md says what is taken"
-Batch = TypeVar("Batch", bound=Struct)
-_NO_KEY = b"-"  # of a document without a customer: the verdict names the field
+_NO_KEY = b"-"  # of a document without the field of the key: the check names the field
 
 
 class ServeError(HeadraceError):
@@ -34,16 +33,21 @@ class ServeError(HeadraceError):
         self.status = status
 
 
-class Question(Struct, frozen=True, kw_only=True):
-    """Whose features are asked for, and as of which moment; UNSET is now."""
+KEYS = tuple(dict.fromkeys(name for link in CHAIN.links for name in link.fields))
+NOW = "now_ms"
+_SCORED = PIPELINE.scored
+_TYPES = {field.name: int if field.column == "int64" else str for field in _SCORED.versions[-1].fields}
+_ASKED = {**{name: _TYPES[name] for name in KEYS}, NOW: int}
+Question = msgspec.defstruct(
+    "Question",
+    [(name, kind | None | UnsetType, UNSET) for name, kind in _ASKED.items()],
+    frozen=True, kw_only=True,
+    namespace={"__doc__": "Whose features are asked for, and as of which moment; UNSET is now."},
+)  # fmt: skip
 
-    customer_id: str | None | UnsetType = UNSET
-    terminal_id: str | None | UnsetType = UNSET
-    now_ms: int | None | UnsetType = UNSET
 
-
-class Payments(NamedTuple):
-    """A judged request: columns of the payments that keep the contract, and the refusal of each other one.
+class CheckedRequest(NamedTuple):
+    """A checked request: columns of the events that keep the contract, and the refusal of each other one.
 
     `rows` is None when none is good; `good` has the places of its rows, `refused` those of the others.
     """
@@ -53,29 +57,27 @@ class Payments(NamedTuple):
     refused: dict[int, ServeError]
 
 
-class _Transactions(Struct, frozen=True):
-    transactions: list[msgspec.Raw]
+QUESTIONS = "questions"
 
 
-class _Questions(Struct, frozen=True):
-    questions: list[msgspec.Raw]
+def pending_of(documents: list[bytes], now_ms: int, secrets: HashKeys | None = None) -> CheckedRequest:
+    """Return pending events checked by the contract in force at `now_ms`, epoch ms.
 
+    Args:
+        secrets: with which the gate hashes personal fields that a key needs.
 
-def payments_of(documents: list[bytes], now_ms: int) -> Payments:
-    """Return pending payments judged by the contract in force at `now_ms`, epoch ms.
-
-    >>> payments_of([b"{}"], 1_700_000_000_000).refused[0].code
+    >>> pending_of([b"{}"], 1_700_000_000_000).refused[0].code
     'E_CONTRACT_MISSING'
     """
-    keys = [_customer_of(document) for document in documents]
+    keys = [_key_of(document) for document in documents]
     batch = RawBatch.of((0, at, now_ms, key, documents[at], None) for at, key in enumerate(keys))
-    verdict = judge(TRANSACTIONS.name, batch)
+    verdict = judge(_SCORED, batch, secrets)
     refused = {bad.row: _refusal(bad.code, bad.reason) for bad in verdict.bad}
     good = verdict.good_index.tolist()
-    return Payments(verdict.good if good else None, good, refused)
+    return CheckedRequest(verdict.good if good else None, good, refused)
 
 
-def question_of(document: bytes) -> Question:
+def question_of(document: bytes) -> Any:
     """Return a question for features.
 
     Raises:
@@ -85,29 +87,34 @@ def question_of(document: bytes) -> Question:
     'c1'
     """
     try:
-        found = read_document(document, limits_of(_QUESTION))
-        question = event_of(found, _QUESTION)
+        found = read_document(document, _QUESTION.limits)
+        values = values_of(found, _QUESTION)
     except Refused as refused:
         raise _refusal(refused.code, refused.reason) from None
-    assert isinstance(question, Question)
+    question = msgspec.convert(values, Question)
     unknown = sorted(found.keys() - {field.name for field in _QUESTION.fields})
     if unknown:
         known = ", ".join(field.name for field in _QUESTION.fields)
         raise ServeError(422, "E_SERVE_FIELD", "a field that a question does not have", "", f"take {known}")
-    if not question.customer_id and not question.terminal_id:
+    if not any(all(_given(question, name) for name in link.fields) for link in CHAIN.links):
         raise ServeError(
-            422, "E_SERVE_KEYS", "no key is given", "customer_id, terminal_id", "name one of them, or both"
+            422, "E_SERVE_KEYS", "no key is given", ", ".join(KEYS), "name one of them, or several"
         )
     return question
 
 
-def transactions_of(body: bytes, rows_max: int) -> list[bytes]:
-    """Return the documents of a batch of payments, each as it was sent.
+def _given(question: Any, name: str) -> bool:
+    value = getattr(question, name)
+    return value is not UNSET and value is not None and value != ""
+
+
+def events_of(body: bytes, rows_max: int) -> list[bytes]:
+    """Return the documents of a batch of events, each as it was sent: a list under the name of their topic.
 
     Raises:
         ServeError: E_SERVE_BATCH, E_SERVE_ROWS.
     """
-    return _documents(_batch(body, _Transactions, "transactions").transactions, rows_max)
+    return _documents(_batch(body, _SCORED.topic), rows_max)
 
 
 def questions_of(body: bytes, rows_max: int) -> list[bytes]:
@@ -119,7 +126,7 @@ def questions_of(body: bytes, rows_max: int) -> list[bytes]:
     >>> questions_of(b'{"questions": [{"customer_id": "c1"}]}', rows_max=10)
     [b'{"customer_id": "c1"}']
     """
-    return _documents(_batch(body, _Questions, "questions").questions, rows_max)
+    return _documents(_batch(body, QUESTIONS), rows_max)
 
 
 def _documents(found: list[msgspec.Raw], rows_max: int) -> list[bytes]:
@@ -130,24 +137,21 @@ def _documents(found: list[msgspec.Raw], rows_max: int) -> list[bytes]:
     return [bytes(one) for one in found]
 
 
-def _batch(body: bytes, kind: type[Batch], name: str) -> Batch:
+def _batch(body: bytes, name: str) -> list[msgspec.Raw]:
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _LIST.decode(_PARTS.decode(body)[name])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
         raise ServeError(
             400, "E_SERVE_BATCH", "the body is no batch", name, f'send {{"{name}": [...]}} as JSON'
         ) from None
 
 
-class _Customer(Struct):
-    customer_id: str
-
-
-def _customer_of(document: bytes) -> bytes:
+def _key_of(document: bytes) -> bytes:
     """Return the key that a producer would give the record."""
+    name = _SCORED.versions[-1].key_field
     try:
-        return msgspec.json.decode(document, type=_Customer).customer_id.encode() or _NO_KEY
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return str(_KEYED.decode(document)[name]).encode() or _NO_KEY
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError):
         return _NO_KEY
 
 
@@ -156,21 +160,23 @@ def _refusal(code: str, reason: str) -> ServeError:
     return ServeError(status, code, reason, "the body", "mend it as the contract says; " + ASK)
 
 
-def _question_terms() -> Terms:
-    """Return what is asked of a question: the payment's keys and time, none of them required."""
-    newest = versions_of(TRANSACTIONS.name)[-1]
-    fields = {field.name: field for field in newest.fields}
-
-    def optional(source: str, name: str) -> Field:
-        return msgspec.structs.replace(fields[source], name=name, required=False)
-
-    return msgspec.structs.replace(
-        newest, struct=Question, key_field="",
-        fields=(
-            optional("customer_id", "customer_id"), optional("terminal_id", "terminal_id"),
-            optional("event_time", "now_ms"),
-        ),
+def _question_terms() -> ContractVersion:
+    """Return what is asked of a question: the event's keys and a time, none of them required."""
+    newest = _SCORED.versions[-1]
+    keys = tuple(_optional(newest.by_name[name], name) for name in KEYS)
+    now = ContractField(
+        name=NOW, path=(NOW,), type="time", time_format="epoch_ms", required=False,
+        low=_TIME_BOUNDS[0], high=_TIME_BOUNDS[1],
     )  # fmt: skip
+    return msgspec.structs.replace(newest, key_field="", fields=(*keys, now))
 
 
+def _optional(of: ContractField, name: str) -> ContractField:
+    return msgspec.structs.replace(of, path=(name,), required=False)
+
+
+_TIME_BOUNDS = _SCORED.versions[-1].by_name[_SCORED.time].column_bounds
 _QUESTION = _question_terms()
+_KEYED = msgspec.json.Decoder(dict[str, Any])
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])

@@ -16,6 +16,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     It answers at most `requests_max` callers at a time and lets `rows_waiting_max` payments or questions wait
     for the one thread that computes; who comes beyond that is sent away at once with 503. Batches of callers
     are merged up to `rows_a_batch`. An address that is not this machine's loopback needs `allow_remote`.
+
+    At most `connections_max` are open, and `connections_a_peer_max` of one address: a proxy in front of many
+    callers is one. Headers must come within `head_timeout_ms`, a body within `body_timeout_ms`, and another
+    request within `idle_timeout_ms`.
     """
 
     redis: RedisConnection
@@ -36,6 +40,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     rows_a_batch: int = 64
     body_bytes_max: int = 1 << 20
     body_timeout_ms: float = 5000.0
+    head_timeout_ms: float = 5000.0
+    idle_timeout_ms: float = 30_000.0
+    connections_max: int = 512
+    connections_a_peer_max: int = 512
     retry_after_s: int = 1
     model_look_ms: float = 1000.0
     metrics_port: int = 0

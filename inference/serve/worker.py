@@ -2,39 +2,48 @@
 
 import asyncio
 import ipaddress
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from aiohttp import web
+import numpy as np
 
 from contracts.connections import LOOPBACK
-from contracts.errors import ClusterError, ConfigError
-from contracts.frame import Columns
-from inference.clock import SystemClock
+from contracts.crash_points import reach
+from contracts.errors import ConfigError
+from contracts.frame import Columns, strings
+from contracts.hashed_fields import HashKeys
+from features.catalog import PIPELINE
 from inference.policy.watch import PolicyWatch
 from inference.reading.breaker import Breaker
 from inference.reading.moment_reader import MomentReader
 from inference.reading.online_reader import RedisFeatureReader
 from inference.reading.pending import PendingServer
+from inference.reading.store_evicts import StoreEvicts
 from inference.reading.store_whole import StoreWhole
 from inference.release.champion import ChampionWatch, load_champion, our_definitions
 from inference.scorer.core import ScorerCore
-from inference.serve.answers import Asked, Decisions, Moments
+from inference.serve.answers import Asked, Moments, PendingDecisions
+from inference.serve.connections import Connections, Limits
 from inference.serve.http import Door, Queues
 from inference.serve.metrics import ServeMetrics
 from inference.serve.queue import AnswerQueue
-from inference.serve.request import Question, payments_of
+from inference.serve.request import KEYS, Question
+from inference.serve.server import HttpServer
 from inference.serve.settings import ServeSettings
+from runtime.clock import SystemClock
+from runtime.ending import as_error, end, guard_future
+from runtime.health import Health
+from runtime.watched import Watched
 
 TOKEN_CHARS_MIN = 16
 LOOK_S = 0.05
-SHUTDOWN_S = 3.0
-_NOBODY = (
-    b'{"transaction_id":"-","event_time":%d,"customer_id":"-","terminal_id":"-","amount_minor":0,'
-    b'"currency":"EUR"}'
-)
+LAST_ANSWERS_S = 0.2
+LOOP_LIMIT_S = 10.0
+ANSWERS_LIMIT_S = 30.0
+_NOBODY = "-"
 
 
 class ServeWorker:
@@ -44,30 +53,43 @@ class ServeWorker:
         ConfigError: E_SERVE_TOKEN, E_SERVE_REMOTE; E_POLICY_*, the policy is refused and none was live.
     """
 
-    def __init__(self, settings: ServeSettings, metrics: ServeMetrics) -> None:
+    def __init__(
+        self, settings: ServeSettings, metrics: ServeMetrics, health: Health | None = None,
+        secrets: HashKeys | None = None,
+    ) -> None:  # fmt: skip
         refuse_unsafe(settings)
+        self._secrets = secrets
+        self._health = health = health or Health()
+        self._loop = health.part("loop", LOOP_LIMIT_S)
+        self._answers = health.part("answers", ANSWERS_LIMIT_S)
+        self._store = health.part("online-store", math.inf)  # without it answers are degraded
         self._settings, self._metrics, self._clock = settings, metrics, SystemClock()
         store = settings.redis, settings.project
         self._rows = RedisFeatureReader(*store, settings.reader, tiles=True)
         self._whole = StoreWhole(*store, settings.epoch, settings.partitions, settings.reader)
         breaker = Breaker(settings.reader.probe_interval_ms)
-        self._reader = MomentReader(self._rows, breaker, self._whole, settings.epoch)
+        self._evicts = StoreEvicts(settings.redis, settings.reader)
+        self._reader = MomentReader(self._rows, breaker, self._has_all, settings.epoch, self._whole.refill)
         self._models = ChampionWatch(
             settings.models,
             partial(load_champion, settings.models, definitions=our_definitions()),
             metrics,
             settings.model_look_ms / 1000,
             settings.models_secret,
+            Watched("champion-watch", health, metrics.watch),
         )
         look_s = settings.policy.look_ms / 1000
-        self._policies = PolicyWatch(settings.models, settings.policy.file, metrics, look_s, keeping=False)
+        self._policies = PolicyWatch(
+            settings.models, settings.policy.file, metrics, look_s, keeping=False,
+            watched=Watched("policy-watch", health, metrics.watch),
+        )  # fmt: skip
         self._policies.start()  # a core decides by some policy from its first row on
         core = ScorerCore(
             PendingServer(self._reader), self._models, self._clock, settings.epoch, self._policies,
             watching=False,
         )  # fmt: skip
-        self._decisions = Decisions(core, self._clock)
-        self._moments = Moments(self._reader, self._clock)
+        self._decisions = PendingDecisions(core, self._clock, self._evicts)
+        self._moments = Moments(self._reader, self._clock, self._evicts, secrets)
         self._queues: Queues | None = None
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[int], None] = lambda _: None) -> None:
@@ -84,47 +106,63 @@ class ServeWorker:
             self._policies.close()
             self._rows.close()
             self._whole.close()
+            self._evicts.close()
 
     async def _serve(self, stopping: Callable[[], bool], ready: Callable[[int], None]) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="answers") as thread:
             await asyncio.get_running_loop().run_in_executor(thread, self._warm)
             self._queues = self._open_queues(thread)
             answering = [asyncio.create_task(queue.run()) for queue in self._queues]
-            door = Door(self._settings, self._queues, self._metrics, self._clock, self.health)
-            runner = web.AppRunner(
-                door.application(), access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_S
+            for task in answering:
+                guard_future(task, "answers of the HTTP API")
+            settings, metrics = self._settings, self._metrics
+            connections = Connections(Limits.of(settings), metrics, settings.retry_after_s)
+            door = Door(
+                settings,
+                self._queues,
+                metrics,
+                self._clock,
+                self.health,
+                connections,
+                end_incarnation,
+                self._secrets,
             )
-            await runner.setup()
+            server = HttpServer(door.application(), connections, settings, metrics)
             try:
-                ready(await self._listen(runner))
+                ready(await server.open())
                 while not stopping():
+                    self._moved()
                     await asyncio.sleep(LOOK_S)
             finally:
-                await runner.cleanup()
+                await server.close()
                 for task in answering:
                     task.cancel()
 
-    async def _listen(self, runner: web.AppRunner) -> int:
-        host, port = self._settings.host, self._settings.port
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise ClusterError(
-                "E_SERVE_PORT", f"the door cannot be opened: {error}", f"{host}:{port}",
-                "choose another port, or 0 for a free one",
-            ) from error  # fmt: skip
-        return int(runner.addresses[0][1])
+    def _moved(self) -> None:
+        """Say what works: the loop turns, and answers are made or nobody waits for one."""
+        self._loop.moved()
+        if not self._waiting_rows():
+            self._answers.moved()
+
+    def _waiting_rows(self) -> int:
+        return sum(queue.rows for queue in self._queues or ())
+
+    def _has_all(self) -> bool:
+        """Return whether a key that is not there has no past: the store is whole and throws none away."""
+        return self._whole() and not self._evicts()
 
     def health(self) -> dict[str, Any]:
         """Return what /health says: `degraded` while answers are made without the store or a model."""
         model = self._models.current()
-        store = self._reader.available
-        self._metrics.store_away.set(not store)
+        store = "away" if not self._reader.available else "evicting" if self._evicts.evicts else "ok"
+        self._metrics.store_away.set(not self._reader.available)
+        parts = self._health.report()["parts"]
         return {
-            "status": "ok" if store and model else "degraded",
-            "store": "ok" if store else "away",
+            "status": "ok" if store == "ok" and model else "degraded",
+            "store": store,
             "model": f"{model.identity.name}/{model.identity.version}" if model else None,
-            "waiting_rows": sum(queue.rows for queue in self._queues or ()),
+            "waiting_rows": self._waiting_rows(),
+            "stale": sorted(name for name, part in parts.items() if "stale_s" in part),
         }
 
     def _open_queues(self, thread: ThreadPoolExecutor) -> Queues:
@@ -138,21 +176,48 @@ class ServeWorker:
 
         limits = settings.rows_waiting_max, settings.rows_a_batch
         return Queues(
-            AnswerQueue(scores, thread, *limits, rows.labels("/score").observe),
-            AnswerQueue(moments, thread, *limits, rows.labels("/features").observe),
+            AnswerQueue(scores, thread, *limits, rows.labels("/score").observe, end_incarnation),
+            AnswerQueue(moments, thread, *limits, rows.labels("/features").observe, end_incarnation),
         )
 
     def _told(self, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        reach("serve.thread")
         self._metrics.store_away.set(not self._reader.available)
+        self._answers.moved()
+        if not self._reader.available:
+            self._store.stale("the online store does not answer: answers are degraded")
+        elif self._evicts.evicts:
+            self._store.stale("the online store's server evicts keys: answers are degraded")
+        else:
+            self._store.fresh()
         return answers
 
     def _warm(self) -> None:
         """Compile and connect before the first caller waits for it."""
         now_ms = int(self._clock.now_ms())
-        payments = payments_of([_NOBODY % now_ms], now_ms)
-        if payments.rows is not None:
-            self._decisions.answer([payments.rows])
-        self._moments.answer([Asked(Question(customer_id="-", terminal_id="-"), now_ms)])
+        self._decisions.answer([nobody(now_ms)])
+        keys = {field.name: 0 if field.column == "int64" else _NOBODY for field in PIPELINE.scored.fields}
+        self._moments.answer([Asked(Question(**{name: keys[name] for name in KEYS}), now_ms)])
+
+
+def nobody(now_ms: int) -> Columns:
+    """Return the columns of one pending event of nobody, as the gate makes them of a record."""
+    source = PIPELINE.scored
+    fields: Columns = {
+        field.name: strings([_NOBODY]) if field.column == "text" else np.zeros(1, field.column)
+        for field in source.fields
+    }  # fmt: skip
+    at = np.full(1, now_ms, np.int64)
+    origin: Columns = {"raw_partition": np.zeros(1, np.int32), "raw_offset": np.zeros(1, np.int64), "pos": at}
+    return {**fields, **origin, "appended_ms": at, source.time: at, "traceparent": strings([""])}
+
+
+def end_incarnation(error: Exception) -> None:
+    """End the process because of an exception that nobody expected, once who asked has been told.
+
+    What is half broken must not go on answering: its successor begins with what is known to be right.
+    """
+    asyncio.get_running_loop().call_later(LAST_ANSWERS_S, end, as_error(error, "HTTP API"), error)
 
 
 def refuse_unsafe(settings: ServeSettings) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, position
+from feature_repo.generator.plan import START_MS
 from features.definition import DAY_MS
-from load.plan import START_MS
 
 SKEW = 0.8
 TERMINALS = 50_000

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 
 from contracts.raw import RawBatch
+from features.catalog import PIPELINE
 from load.bench.w1.entity import stage
 from load.bench.w1.headrace_run import Work
+from load.bench.w1.json_rows import JsonWriter
 from streams.gate.core import GateCore
 from streams.stage.core import Marker, StageCore
-from streams.stage.json_rows import JsonWriter
 
 EVENTS = 200_000
 BATCHES_A_CHECKPOINT = 25  # 50,000 events: a second of a backlog
@@ -55,7 +56,7 @@ def _raw(rows: int) -> list[RawBatch]:
 
 def _gate(batches: list[RawBatch]) -> Callable[[], list[bytes]]:
     def run() -> list[bytes]:
-        core = GateCore({"events.customer": 1, "events.terminal": 1})
+        core = GateCore(PIPELINE, partitions=1)
         core.assign("transactions", 0, 0)
         gated = [core.process("transactions", batch) for batch in batches]
         return [record.value or b"" for one in gated for record in one.records]

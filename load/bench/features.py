@@ -3,13 +3,13 @@
 import numpy as np
 
 from contracts.frame import Columns, Kind, position, strings, take
+from feature_repo.generate import workload
+from feature_repo.generator.payments import generate
 from features.catalog import CUSTOMER
 from features.state import EntityState
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
-from load.generator import generate
-from load.workloads import workload
 
 EVENTS = 900_000
 WARM_UP_EVENTS = 20_000
@@ -28,10 +28,10 @@ def fold(events: int, batch_events: int) -> Figures:
     rows = _rows(events + WARM_UP_EVENTS)
     state = EntityState(CUSTOMER)
     for start in range(0, WARM_UP_EVENTS, batch_events):
-        state.apply(take(rows, slice(start, start + batch_events)), Kind.PAYMENT)
+        state.apply(take(rows, slice(start, start + batch_events)), Kind.SCORED)
     meter = Meter()
     for start in range(WARM_UP_EVENTS, WARM_UP_EVENTS + events, batch_events):
-        state.apply(take(rows, slice(start, start + batch_events)), Kind.PAYMENT)
+        state.apply(take(rows, slice(start, start + batch_events)), Kind.SCORED)
     return meter.read(events, keys=len(state), state_bytes_per_key=state.nbytes / len(state))
 
 

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.topics import EVENTS_CUSTOMER
+from feature_repo.generate import workload
+from feature_repo.generator.payments import generate
+from features.catalog import CHAIN
 from headrace.servers import Servers
+from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.producer import RecordProducer
 from load.bench.measure import TreeMeter
 from load.bench.outcome import Outcome
-from load.bench.stand import Stand
-from load.generator import generate
-from load.producer import Outbox
-from load.source import Record, TableRecords
-from load.workloads import workload
+from load.bench.stack import BenchStack
 
 WARM_UP_EVENTS = 50_000
 EVENTS = 600_000
@@ -25,22 +25,20 @@ def run(root: Path, servers: Servers) -> Outcome:
     records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
     ready = [records.slice(i, i + SLICE_EVENTS) for i in range(0, plan.events, SLICE_EVENTS)]
     warm = WARM_UP_EVENTS // SLICE_EVENTS + 1
-    with Stand(root, servers, "gate") as stand:
-        pids = stand.start(("gate",))
-        outbox = Outbox(stand.kafka)
-        _send(stand, outbox, ready[:warm])
+    with BenchStack(root, servers, "gate") as stack:
+        pids = stack.start(("gate",))
+        producer = RecordProducer(stack.kafka)
+        _send(stack, producer, ready[:warm])
         meter = TreeMeter(pids.values())
-        _send(stand, outbox, ready[warm:])
+        _send(stack, producer, ready[warm:])
         figures = meter.read(sum(len(part) for part in ready[warm:]))
-        outbox.close()
-        notes = [
-            f"sent on to {EVENTS_CUSTOMER.name}; the sender shares the two cores, so read events_per_cpu_s"
-        ]
+        producer.close()
+        notes = [f"sent on to {CHAIN.first.input}; the sender shares the two cores, so read events_per_cpu_s"]
     return Outcome(figures=figures, seed=plan.seed, notes=notes)
 
 
-def _send(stand: Stand, outbox: Outbox, parts: list[list[Record]]) -> None:
+def _send(stack: BenchStack, producer: RecordProducer, parts: list[list[Record]]) -> None:
     for part in parts:
-        outbox.send(stand.topic("transactions"), part)
-    outbox.flush()
-    stand.await_group("gate", stand.ends(["transactions"]))
+        producer.send(stack.topic("transactions"), part)
+    producer.flush()
+    stack.await_group("gate", stack.ends(["transactions"]))

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, position
+from feature_repo.generate import workload
+from feature_repo.generator.plan import START_MS
 from features.catalog import CUSTOMER
 from features.definition import Entity
 from features.state import EntityState
@@ -14,12 +16,10 @@ from load.bench.activity import numbered
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
-from load.bench.stand import Stand
+from load.bench.stack import BenchStack
 from load.bench.w1.entity import entity
 from load.bench.w1.growth import windows_of
 from load.bench.w1.headrace_run import Asked, Work, measure
-from load.plan import START_MS
-from load.workloads import workload
 
 KEYS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 WINDOWS = (3, 6, 9, 12)
@@ -37,8 +37,8 @@ def run(root: Path, servers: Servers) -> Outcome:
     parts |= {f"windows {n}": apart(fold, str(n), WINDOW_KEYS) for n in WINDOWS}
     work = Work.of(PARTITION_EVENTS)
     for count in PARTITIONS:
-        with Stand(root, servers, f"growth-{count}", partitions=count) as stand:
-            parts[f"partitions {count}"] = measure(stand, work, Asked())["headrace"]
+        with BenchStack(root, servers, f"growth-{count}", partitions=count) as stack:
+            parts[f"partitions {count}"] = measure(stack, work, Asked())["headrace"]
     return Outcome(
         figures=parts[f"partitions {PARTITIONS[0]}"],
         parts=parts,
@@ -72,10 +72,10 @@ def fold(which: str, keys: int) -> Figures:
     ]
     warm = -(-keys // BATCH_ROWS)
     for rows in batches[:warm]:
-        state.apply(rows, Kind.EVENT)
+        state.apply(rows, Kind.SCORED)
     meter = Meter()
     for rows in batches[warm:]:
-        state.apply(rows, Kind.EVENT)
+        state.apply(rows, Kind.SCORED)
     return meter.read(sum(len(rows["pos"]) for rows in batches[warm:]), keys=float(len(state)))
 
 

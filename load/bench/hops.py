@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 from contracts.connections import KafkaConnection
 from contracts.frame import decode
-from contracts.topics import EVENTS_CUSTOMER, EVENTS_TERMINAL, FEATURES_LOG
+from contracts.topics import FEATURES_LOG
+from features.catalog import PIPELINE
 
 Floats = NDArray[np.float64]
-LEFT = {"gate": EVENTS_CUSTOMER, "customer": EVENTS_TERMINAL, "terminal": FEATURES_LOG}
+LEFT = {
+    "gate": PIPELINE.stage_inputs["customer"],
+    "customer": PIPELINE.stage_inputs["terminal"],
+    "terminal": FEATURES_LOG,
+}
 HOPS = (
     ("send", "scheduled", "appended"),
     ("gate", "appended", "gate"),

@@ -14,21 +14,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_repo.generate import workload
+from feature_repo.generator.payments import Generated, generate
 from headrace.servers import Servers
+from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.latency import latencies_ms, percentiles_ms
+from headrace.traffic.pacing import Pacer, at_rate
+from headrace.traffic.producer import RecordProducer
 from load.bench import hops
 from load.bench.measure import Figures, Meter, TreeMeter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import promote_quick_model
 from load.bench.scoring import WORKERS
-from load.bench.stand import Stand
+from load.bench.stack import BenchStack
 from load.bench.steps import Steps
 from load.bench.subscriber import Subscriber
-from load.generator import Generated, generate
-from load.latency import latencies_ms, percentiles_ms
-from load.pacing import Pacer, at_rate
-from load.producer import Outbox
-from load.source import Record, TableRecords
-from load.workloads import workload
 
 Floats = NDArray[np.float64]
 RATE = 2_000.0
@@ -50,16 +50,16 @@ def run(root: Path, servers: Servers, rate: float = RATE) -> Outcome:
     events = int(rate * (WARM_UP_S + RUNS * RUN_S))
     made = payments(events)
     records = records_of(made)
-    with Stand(root, servers, "latency") as stand:
-        promote_quick_model(stand.run.models, made)
-        pids = stand.start(*WORKERS) | stand.server_pids
-        subscriber = Subscriber(stand.kafka, stand.run.topic_prefix, events)
+    with BenchStack(root, servers, "latency") as stack:
+        promote_quick_model(stack.run.models, made)
+        pids = stack.start(*WORKERS) | stack.server_pids
+        subscriber = Subscriber(stack.kafka, stack.run.topic_prefix, events)
         subscriber.start()
-        steps = Steps(stand.run.ports)
-        sent = _send(stand, records, rate, pids, steps)
+        steps = Steps(stack.run.ports)
+        sent = _send(stack, records, rate, pids, steps)
         subscriber.wait(events, QUIET_S)
         subscriber.stop()
-        moments = hops.left_ms(stand.kafka, stand.run.topic_prefix, events)
+        moments = hops.left_ms(stack.kafka, stack.run.topic_prefix, events)
     scored = subscriber.moments["scored"]
     moments |= {"scheduled": sent.scheduled, "readable": subscriber.moments["readable"], "scored": scored}
     moments["appended"] = scored - subscriber.moments["total"]
@@ -67,38 +67,38 @@ def run(root: Path, servers: Servers, rate: float = RATE) -> Outcome:
     return _outcome(moments, sent, rate, steps.means_ms())
 
 
-def _send(stand: Stand, records: list[Record], rate: float, pids: dict[str, int], steps: Steps) -> _Sent:
+def _send(stack: BenchStack, records: list[Record], rate: float, pids: dict[str, int], steps: Steps) -> _Sent:
     """Send everything on time; meters are read between the runs."""
-    outbox = Outbox(stand.kafka, linger_ms=LINGER_MS)
-    topic = stand.topic("transactions")
+    producer = RecordProducer(stack.kafka, linger_ms=LINGER_MS)
+    topic = stack.topic("transactions")
 
     def pause(seconds: float) -> None:
-        outbox.poll()
+        producer.poll()
         time.sleep(seconds)
 
     pacer = Pacer(at_rate(len(records), rate), time.time, pause)
     bounds = [int(rate * (WARM_UP_S + number * RUN_S)) for number in range(RUNS + 1)]
-    _until(bounds[0], outbox, pacer, records, topic)
+    _until(bounds[0], producer, pacer, records, topic)
     steps.begin()
     runs = []
     for first, behind in zip(bounds, islice(bounds, 1, None), strict=False):
         meters: dict[str, Meter | TreeMeter] = {name: TreeMeter([pid]) for name, pid in pids.items()}
         meters["driver"] = Meter()  # this process alone: the workers are its children
-        _until(behind, outbox, pacer, records, topic)
+        _until(behind, producer, pacer, records, topic)
         runs.append({name: meter.read(behind - first) for name, meter in meters.items()})
     steps.end()
-    outbox.flush()
-    outbox.close()
+    producer.flush()
+    producer.close()
     return _Sent(pacer.scheduled_s() * 1000.0, runs)
 
 
-def _until(behind: int, outbox: Outbox, pacer: Pacer, records: list[Record], topic: str) -> None:
+def _until(behind: int, producer: RecordProducer, pacer: Pacer, records: list[Record], topic: str) -> None:
     upto = 0
     while upto < behind:
         low, upto = pacer.due()
         if low == upto:
             return
-        outbox.send(topic, records[low:upto])
+        producer.send(topic, records[low:upto])
 
 
 def _outcome(moments: dict[str, Floats], sent: _Sent, rate: float, steps: dict[str, float]) -> Outcome:

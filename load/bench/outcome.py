@@ -49,7 +49,7 @@ def as_json(scenario: str, outcome: Outcome, at: str) -> dict[str, Any]:
         "notes": outcome.notes,
         "machine": machine(),
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "commit": _commit(),
+        "commit": commit(),
         "seed": outcome.seed,
         "command": f"headrace bench run {scenario}",
     }
@@ -86,7 +86,8 @@ def yardstick_us() -> float:
     return 1e6 * min(tries) / YARDSTICK_READS
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the short hash of the commit that is measured, `unknown` outside a clone."""
     done = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
         cwd=Path(__file__).parent,

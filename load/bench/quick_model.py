@@ -12,14 +12,14 @@ import orjson
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, position, strings
+from feature_repo.generator.frauds import Pattern
+from feature_repo.generator.payments import Generated
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.state import EntityState
 from features.vector import assemble
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE
 from inference.release.registry import Change, Registry
-from load.frauds import Pattern
-from load.generator import Generated
 
 TREES = 100
 REVIEW_SHARE, DECLINE_SHARE = 0.01, 0.001
@@ -39,6 +39,7 @@ def promote_quick_model(models: Path, made: Generated, rows: int = 30_000, trees
         "definitions_hash": DEFINITIONS_HASH,
         "service": SERVICE.name,
         "features": list(SERVICE.columns),
+        "categories": {name: list(values) for name, values in SERVICE.categories.items()},
         "feature_hashes": service_meaning().features,
         "thresholds": {
             "review": float(np.quantile(scores, 1 - REVIEW_SHARE)),
@@ -61,10 +62,10 @@ def _vectors(made: Generated, rows: int) -> NDArray[np.float64]:
         "event_time": np.asarray(table["event_time"]),
         "amount_minor": np.asarray(table["amount_minor"]),
     }
-    customer = EntityState(CUSTOMER).apply(events, Kind.PAYMENT).values
-    terminal = EntityState(TERMINAL).apply(events, Kind.PAYMENT).values
+    customer = EntityState(CUSTOMER).apply(events, Kind.SCORED).values
+    terminal = EntityState(TERMINAL).apply(events, Kind.SCORED).values
     profile = np.full((rows, len(CUSTOMER_PROFILE.columns)), np.nan)
-    return assemble(events, customer, terminal, profile)
+    return assemble(events, (customer, terminal), profile)
 
 
 def _golden(vectors: NDArray[np.float64], scores: NDArray[np.float64]) -> bytes:

@@ -16,18 +16,18 @@ from typing import Any
 
 import orjson
 
+from feature_repo.generate import workload
 from headrace.servers import Servers
+from headrace.traffic.input_files import Record
+from headrace.traffic.producer import RecordProducer
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE, Golden, digest
 from inference.release.registry import Change, Entry, Registry
 from load.bench.measure import Meter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import promote_quick_model
 from load.bench.scoring import WORKERS, payments, ready
-from load.bench.stand import Stand
+from load.bench.stack import BenchStack
 from load.peers.progress import TopicCount
-from load.producer import Outbox
-from load.source import Record
-from load.workloads import workload
 
 RATE = 1_000.0
 WARM_S, CANARY_S, ROLLBACK_S = 15.0, 30.0, 10.0
@@ -41,15 +41,15 @@ def run(root: Path, servers: Servers) -> Outcome:
     """Measure both on one run."""
     events = int(RATE * (WARM_S + CANARY_S + 2 * ROLLBACK_S))
     made = payments(events)
-    with Stand(root, servers, "release") as stand:
-        registry = Registry(stand.run.models)
-        old = registry.find(promote_quick_model(stand.run.models, made, trees=101))
-        new = registry.find(promote_quick_model(stand.run.models, made))
+    with BenchStack(root, servers, "release") as stack:
+        registry = Registry(stack.run.models)
+        old = registry.find(promote_quick_model(stack.run.models, made, trees=101))
+        new = registry.find(promote_quick_model(stack.run.models, made))
         bad = _bad_on_purpose(registry, new)
-        stand.start(*WORKERS)
-        count = TopicCount(stand.kafka, stand.topic("predictions"), keep=True)
+        stack.start(*WORKERS)
+        count = TopicCount(stack.kafka, stack.topic("predictions"), keep=True)
         meter = Meter()
-        with _load(stand, [record for part in ready(made) for record in part]) as sender:
+        with _load(stack, [record for part in ready(made) for record in part]) as sender:
             _pass(WARM_S, count)
             moments = {"canary": time.time() * 1000}
             registry.promote(bad.id, _change(), "canary", share_percent=SHARE_PERCENT)
@@ -165,16 +165,16 @@ def _change() -> Change:
 
 
 @contextmanager
-def _load(stand: Stand, records: list[Record]) -> Iterator[threading.Thread]:
+def _load(stack: BenchStack, records: list[Record]) -> Iterator[threading.Thread]:
     """Send at a steady rate in a thread of its own while the block runs."""
-    outbox = Outbox(stand.kafka, linger_ms=1.0)
+    producer = RecordProducer(stack.kafka, linger_ms=1.0)
     begin_s = time.monotonic()
 
     def send() -> None:
         for at in range(0, len(records), SLICE):
             time.sleep(max(0.0, begin_s + at / RATE - time.monotonic()))
-            outbox.send(stand.topic("transactions"), records[at : at + SLICE])
-        outbox.flush()
+            producer.send(stack.topic("transactions"), records[at : at + SLICE])
+        producer.flush()
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -182,7 +182,7 @@ def _load(stand: Stand, records: list[Record]) -> Iterator[threading.Thread]:
         yield thread
     finally:
         thread.join()
-        outbox.close()
+        producer.close()
 
 
 def _pass(seconds: float, count: TopicCount) -> None:

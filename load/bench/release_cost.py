@@ -18,8 +18,8 @@ from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Kind, concat, decode, length, take
 from contracts.lanes import accept
 from contracts.meaning import Meanings
+from feature_repo.generate import workload
 from headrace.servers import Servers
-from inference.clock import SystemClock
 from inference.drift.events import DriftEvent
 from inference.models.model import Model
 from inference.policy import DEFAULT
@@ -41,8 +41,8 @@ from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import TREES, promote_quick_model
 from load.bench.scoring import payments, ready, send
-from load.bench.stand import Stand
-from load.workloads import workload
+from load.bench.stack import BenchStack
+from runtime.clock import SystemClock
 
 EVENTS = 100_000
 BATCH_ROWS = 2_000
@@ -85,16 +85,16 @@ class Site(NamedTuple):
 def run(root: Path, servers: Servers) -> Outcome:
     """Fill the log and the store, then measure every variant on the same rows."""
     made = payments(EVENTS)
-    with Stand(root, servers, "release-cost") as stand:
-        _two_models(stand.run.models, made)
-        stand.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
-        send(stand, ready(made))
+    with BenchStack(root, servers, "release-cost") as stack:
+        _two_models(stack.run.models, made)
+        stack.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
+        send(stack, ready(made))
         for group, topics in (("gate", ["transactions"]), ("stage-customer", ["events.customer"])):
-            stand.await_group(group, stand.ends(topics))
-        stand.await_group("stage-terminal", stand.ends(["events.terminal"]))
+            stack.await_group(group, stack.ends(topics))
+        stack.await_group("stage-terminal", stack.ends(["events.terminal"]))
         site = Site(
-            stand.kafka, stand.redis, stand.run.models, stand.topic("features.log"), stand.run.project,
-            stand.run.epoch,
+            stack.kafka, stack.redis, stack.run.models, stack.topic("features.log"), stack.run.project,
+            stack.run.epoch,
         )  # fmt: skip
         measured = apart(measure, site)
     parts = {name: Figures(**figures) for name, figures in measured.items()}
@@ -246,7 +246,7 @@ def _batches(site: Site) -> Iterator[Columns]:
             break
         frame = decode(message.value() or b"")
         rows = accept(frame, lanes, lambda _: None)
-        if frame.kind == Kind.FEATURE and length(rows):
+        if frame.kind == Kind.SCORED and length(rows):
             parts.append(for_scoring(rows, meanings))
     consumer.close()
     whole = concat(parts)

@@ -8,15 +8,16 @@ import numpy as np
 from contracts.connections import KafkaConnection
 from contracts.errors import StateError
 from contracts.frame import Kind
+from features.catalog import PROJECT
 from headrace.servers import Servers
 from load.bench.activity import Activity, numbered
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
-from load.bench.stand import Stand
+from load.bench.stack import BenchStack
 from streams.stage.changelog import Changelog, ChangelogReader
 from streams.stage.core import Marker, Snapshot
-from streams.stage.definition import StageDefinition
+from streams.stage.definition import StageDefinition, stage_of
 
 CUSTOMERS, EVENTS = 1_000_000, 3_000_000
 CHECKPOINTS_AT = (0.9, 1.0)  # shares of the events: what is paid between is in the log twice
@@ -25,13 +26,13 @@ SAMPLE = 2_000
 
 def run(root: Path, servers: Servers) -> Outcome:
     """Fill a changelog in one process, take it over in another, and compare what both hold of some keys."""
-    with Stand(root, servers, "restore") as stand:
-        filled, wanted = apart(fill, stand.kafka, stand.run.topic_prefix)
-        figures, found = apart(restore, stand.kafka, stand.run.topic_prefix)
+    with BenchStack(root, servers, "restore") as stack:
+        filled, wanted = apart(fill, stack.kafka, stack.run.topic_prefix)
+        figures, found = apart(restore, stack.kafka, stack.run.topic_prefix)
     if found != wanted:
         raise StateError(
             "E_BENCH_RESTORE", "the restored state answers otherwise than the one it was made from",
-            stand.run.topic_prefix, "look at features/packing.py and streams/stage/changelog.py",
+            stack.run.topic_prefix, "look at features/packing.py and streams/stage/changelog.py",
         )  # fmt: skip
     return Outcome(
         figures=figures,
@@ -47,14 +48,14 @@ def run(root: Path, servers: Servers) -> Outcome:
 
 def fill(kafka: KafkaConnection, prefix: str) -> tuple[Figures, list[bytes]]:
     """Fold the activity and write it to the changelog as the stage's checkpoints do."""
-    definition = StageDefinition("customer", prefix, 1)
+    definition = StageDefinition(stage_of(PROJECT, "customer"), prefix, 1)
     changelog = Changelog(kafka, definition.changelog_topic, 0, definition.transactional_id(0), 300.0)
     changelog.take_over(ChangelogReader(kafka), definition.definitions_hash)
     rows = definition.rows(0)
     at = [round(EVENTS * share) for share in CHECKPOINTS_AT]
     meter, done, records = Meter(), 0, 0
     for chunk in Activity(CUSTOMERS, EVENTS).chunks():
-        rows.apply(Kind.EVENT, chunk)
+        rows.apply(Kind.SCORED, chunk)
         done += len(chunk["pos"])
         if at and done >= at[0]:
             at.pop(0)
@@ -69,9 +70,9 @@ def fill(kafka: KafkaConnection, prefix: str) -> tuple[Figures, list[bytes]]:
 
 def restore(kafka: KafkaConnection, prefix: str) -> tuple[Figures, list[bytes]]:
     """Take over: fence, read to the end, load; warm before, as a worker is when it joins."""
-    definition = StageDefinition("customer", prefix, 1)
+    definition = StageDefinition(stage_of(PROJECT, "customer"), prefix, 1)
     warm = definition.rows(0)
-    warm.apply(Kind.EVENT, next(Activity(1_000, 1_000).chunks()))
+    warm.apply(Kind.SCORED, next(Activity(1_000, 1_000).chunks()))
     definition.rows(0).load(dict(_kept(warm.take_dirty())), {})
     reader = ChangelogReader(kafka)
     reader.warm(definition.changelog_topic)

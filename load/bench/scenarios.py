@@ -62,6 +62,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="growth", about="cost of an event as keys, windows and partitions grow",
         module="load.bench.growth",
     ),
+    Scenario(
+        name="label-alignment", about="where labels stand when the card data is replayed from files",
+        module="load.bench.label_alignment", servers=False,
+    ),
     Scenario(name="gate", about="JSON judged and sent on as record batches", module="load.bench.gate"),
     Scenario(
         name="features", about="windows of the customer entity, in memory", module="load.bench.features",

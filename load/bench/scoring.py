@@ -10,17 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from feature_repo.generate import workload
+from feature_repo.generator.payments import Generated, generate
 from headrace.servers import Servers
+from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.producer import RecordProducer
 from load.bench.measure import Figures, TreeMeter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import promote_quick_model
-from load.bench.stand import Stand
-from load.generator import Generated, generate
+from load.bench.stack import BenchStack
 from load.peers import plain
 from load.peers.progress import TopicCount
-from load.producer import Outbox
-from load.source import Record, TableRecords
-from load.workloads import workload
 
 WORKERS = (("gate",), ("stream", "customer"), ("stream", "terminal"), ("score",), ("archive",))
 WARM_UP_EVENTS = 20_000
@@ -35,21 +35,21 @@ PLAIN_DATABASE = 509
 def run_scorer(root: Path, servers: Servers) -> Outcome:
     """Measure the scorer's process from its first tenth to its last decision on a full feature log."""
     made = payments(SCORER_EVENTS)
-    with Stand(root, servers, "scorer") as stand:
-        promote_quick_model(stand.run.models, made)
-        stand.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
-        send(stand, ready(made))
+    with BenchStack(root, servers, "scorer") as stack:
+        promote_quick_model(stack.run.models, made)
+        stack.start(("gate",), ("stream", "customer"), ("stream", "terminal"))
+        send(stack, ready(made))
         for group, topics in (("gate", ["transactions"]), ("stage-customer", ["events.customer"])):
-            stand.await_group(group, stand.ends(topics))
-        stand.await_group("stage-terminal", stand.ends(["events.terminal"]))
-        pids = stand.start(("score",))
-        count = TopicCount(stand.kafka, stand.topic("predictions"))
+            stack.await_group(group, stack.ends(topics))
+        stack.await_group("stage-terminal", stack.ends(["events.terminal"]))
+        pids = stack.start(("score",))
+        count = TopicCount(stack.kafka, stack.topic("predictions"))
         count.wait(SCORER_EVENTS // 10, TIMEOUT_S)
         meter, first = TreeMeter(pids.values()), count.count
         count.wait(SCORER_EVENTS, TIMEOUT_S)
         figures = meter.read(count.count - first)
         count.close()
-        peers = _plain(stand, made)
+        peers = _plain(stack, made)
     return Outcome(
         figures=figures,
         peers=peers,
@@ -64,20 +64,20 @@ def run_pipeline(root: Path, servers: Servers) -> Outcome:
     made = payments(WARM_UP_EVENTS + PIPELINE_EVENTS)
     slices = ready(made)
     warm = WARM_UP_EVENTS // SLICE_EVENTS
-    with Stand(root, servers, "pipeline") as stand:
-        promote_quick_model(stand.run.models, made)
-        pids = stand.start(*WORKERS)
-        count = TopicCount(stand.kafka, stand.topic("predictions"))
-        send(stand, slices[:warm])
+    with BenchStack(root, servers, "pipeline") as stack:
+        promote_quick_model(stack.run.models, made)
+        pids = stack.start(*WORKERS)
+        count = TopicCount(stack.kafka, stack.topic("predictions"))
+        send(stack, slices[:warm])
         count.wait(WARM_UP_EVENTS, TIMEOUT_S)
-        whole = TreeMeter([*pids.values(), *stand.server_pids.values()])
-        parts = {name: TreeMeter([pid]) for name, pid in {**pids, **stand.server_pids}.items()}
-        send(stand, slices[warm:])
+        whole = TreeMeter([*pids.values(), *stack.server_pids.values()])
+        parts = {name: TreeMeter([pid]) for name, pid in {**pids, **stack.server_pids}.items()}
+        send(stack, slices[warm:])
         count.wait(WARM_UP_EVENTS + PIPELINE_EVENTS, TIMEOUT_S)
         figures = whole.read(PIPELINE_EVENTS)
         apart = {name: meter.read(PIPELINE_EVENTS) for name, meter in parts.items()}
         count.close()
-        peers = _plain(stand, made)
+        peers = _plain(stack, made)
     return Outcome(
         figures=figures,
         parts=apart,
@@ -101,18 +101,18 @@ def ready(made: Generated) -> list[list[Record]]:
     return [records.slice(i, min(i + SLICE_EVENTS, count)) for i in range(0, count, SLICE_EVENTS)]
 
 
-def send(stand: Stand, parts: list[list[Record]]) -> None:
+def send(stack: BenchStack, parts: list[list[Record]]) -> None:
     """Send the slices and wait until the broker has them."""
-    outbox = Outbox(stand.kafka)
+    producer = RecordProducer(stack.kafka)
     for part in parts:
-        outbox.send(stand.topic("transactions"), part)
-    outbox.flush()
-    outbox.close()
+        producer.send(stack.topic("transactions"), part)
+    producer.flush()
+    producer.close()
 
 
-def _plain(stand: Stand, made: Generated) -> dict[str, Figures]:
+def _plain(stack: BenchStack, made: Generated) -> dict[str, Figures]:
     """Run the plain pipeline on the same payments' beginning, in a database of its own."""
     records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
-    folder = stand.run.home / f"plain-{time.time_ns()}"
-    redis = msgspec.structs.replace(stand.redis, db=PLAIN_DATABASE)
-    return plain.run(stand.kafka, redis, folder, records, PLAIN_EVENTS)
+    folder = stack.run.home / f"plain-{time.time_ns()}"
+    redis = msgspec.structs.replace(stack.redis, db=PLAIN_DATABASE)
+    return plain.run(stack.kafka, redis, folder, records, PLAIN_EVENTS)

@@ -13,21 +13,21 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from feature_repo.generate import workload
+from feature_repo.generator.payments import Generated
 from headrace.door_note import door_of, token_of
 from headrace.servers import Servers
+from headrace.traffic.latency import latencies_ms, percentiles_ms
+from headrace.traffic.pacing import Pacer, at_rate
+from headrace.traffic.producer import RecordProducer
 from load.bench.door_client import Callers, Request
 from load.bench.latency import payments, records_of
 from load.bench.measure import Figures, TreeMeter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import promote_quick_model
 from load.bench.scoring import WORKERS
-from load.bench.stand import Stand
+from load.bench.stack import BenchStack
 from load.bench.subscriber import Subscriber
-from load.generator import Generated
-from load.latency import latencies_ms, percentiles_ms
-from load.pacing import Pacer, at_rate
-from load.producer import Outbox
-from load.workloads import workload
 
 RATE = 1_000.0  # payments a second on the stream
 DOOR_RATE = 100.0  # requests a second at the door
@@ -49,47 +49,47 @@ def run(root: Path, servers: Servers, rate: float = RATE) -> Outcome:
     """Measure the door at 100 requests a second beside a stream of `rate` payments a second."""
     events = int(rate * (WARM_UP_S + ALONE_S + BESIDE_S))
     made = payments(events)
-    with Stand(root, servers, "serve") as stand:
-        promote_quick_model(stand.run.models, made)
-        pids = stand.start(*WORKERS) | stand.server_pids
-        pids["serve"] = stand.start_module("serve", "headrace", "serve", "--port", "0")
-        subscriber = Subscriber(stand.kafka, stand.run.topic_prefix, events)
+    with BenchStack(root, servers, "serve") as stack:
+        promote_quick_model(stack.run.models, made)
+        pids = stack.start(*WORKERS) | stack.server_pids
+        pids["serve"] = stack.start_module("serve", "headrace", "serve", "--port", "0")
+        subscriber = Subscriber(stack.kafka, stack.run.topic_prefix, events)
         subscriber.start()
-        done = _measure(stand, made, rate, pids)
+        done = _measure(stack, made, rate, pids)
         subscriber.wait(events, QUIET_S)
         subscriber.stop()
     return _outcome(done, subscriber.moments["readable"], rate)
 
 
-def _measure(stand: Stand, made: Generated, rate: float, pids: dict[str, int]) -> _Run:
+def _measure(stack: BenchStack, made: Generated, rate: float, pids: dict[str, int]) -> _Run:
     events = made.transactions.num_rows
-    records, outbox = records_of(made), Outbox(stand.kafka, linger_ms=1.0)
+    records, producer = records_of(made), RecordProducer(stack.kafka, linger_ms=1.0)
 
     def pause(seconds: float) -> None:
-        outbox.poll()
+        producer.poll()
         time.sleep(seconds)
 
-    callers = _callers(stand, made)
+    callers = _callers(stack, made)
     pacer = Pacer(at_rate(events, rate), time.time, pause)
     begin = int(rate * (WARM_UP_S + ALONE_S))
     meters: dict[str, TreeMeter] = {}
     upto = 0
     while upto < events:
         low, upto = pacer.due()
-        outbox.send(stand.topic("transactions"), records[low:upto])
+        producer.send(stack.topic("transactions"), records[low:upto])
         if upto >= begin and not meters:
             meters = {name: TreeMeter([pid]) for name, pid in pids.items()}
             callers.start()
     callers.finish()
     figures = {name: meter.read(len(callers.statuses)) for name, meter in meters.items()}
-    outbox.flush()
-    outbox.close()
+    producer.flush()
+    producer.close()
     return _Run(pacer.scheduled_s() * 1e3, callers, figures)
 
 
-def _callers(stand: Stand, made: Generated) -> Callers:
+def _callers(stack: BenchStack, made: Generated) -> Callers:
     """Return callers with requests about the workload's own customers and terminals."""
-    door = door_of(stand.run)
+    door = door_of(stack.run)
     if door is None:
         raise RuntimeError("the door left no note of where it is")
     count = int(DOOR_RATE * BESIDE_S)
@@ -105,7 +105,7 @@ def _callers(stand: Stand, made: Generated) -> Callers:
             pending |= {"transaction_id": f"pending-{number}", "event_time": now_ms}
             requests.append(Request("/score", orjson.dumps(pending)))
     address = f"http://{door.host}:{door.port}"
-    return Callers(address, token_of(stand.run), requests, at_rate(count, DOOR_RATE))
+    return Callers(address, token_of(stack.run), requests, at_rate(count, DOOR_RATE))
 
 
 def _outcome(done: _Run, readable_ms: NDArray[np.float64], rate: float) -> Outcome:

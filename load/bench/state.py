@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts.frame import Columns, Kind, position
+from feature_repo.generator.plan import START_MS
 from features.aggregations.distinct import ITEMS_MAX
 from features.catalog import CUSTOMER
 from features.definition import DAY_MS
@@ -14,7 +15,6 @@ from load.bench.activity import Activity, numbered
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
-from load.plan import START_MS
 
 CUSTOMERS, EVENTS = 1_000_000, 6_000_000
 FULL_CUSTOMERS = 20_000
@@ -51,7 +51,7 @@ def million() -> Figures:
     state = EntityState(CUSTOMER)
     meter = Meter()
     for rows in Activity(CUSTOMERS, EVENTS).chunks():
-        state.apply(rows, Kind.EVENT)
+        state.apply(rows, Kind.SCORED)
     gc.collect()
     held = {"keys": float(len(state)), "state_bytes_per_key": state.nbytes / len(state)}
     held |= {"rss_mib": _rss_mib(), "rss_before_mib": before_mib}
@@ -60,7 +60,7 @@ def million() -> Figures:
         LATER_CUSTOMERS, 20 * LATER_CUSTOMERS, days=90.0, seed=32, start_ms=START_MS + 30 * DAY_MS
     )
     for rows in later.chunks():
-        state.apply(rows, Kind.EVENT)
+        state.apply(rows, Kind.SCORED)
     return Figures(
         events=figures.events, wall_s=figures.wall_s, cpu_s=figures.cpu_s, peak_rss_mib=figures.peak_rss_mib,
         extra={**figures.extra, "keys_after_idle": float(len(state))},
@@ -73,7 +73,7 @@ def full_windows(terminals: int) -> Figures:
     meter = Meter()
     times = _moments()
     for number, time_ms in enumerate(times):
-        state.apply(_everyone(number, time_ms, terminals), Kind.EVENT)
+        state.apply(_everyone(number, time_ms, terminals), Kind.SCORED)
     keys = numbered(b"c", np.arange(FULL_CUSTOMERS), 7)
     packed = sum(map(len, state.export(keys))) / FULL_CUSTOMERS
     return meter.read(

@@ -29,7 +29,7 @@ from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 from load.peers.plain_store import apply, frame, open_store
 from load.peers.plain_windows import FEATURES
-from streams.store.redis_socket import RedisSocket
+from runtime.redis_socket import RedisSocket
 
 PROJECT = "bench"
 DATABASE = 510
@@ -259,7 +259,7 @@ def _tiles(rng: np.random.Generator) -> Tiles:
             "event_time": np.sort(rng.integers(BEGIN_MS - 30 * DAY_MS, BEGIN_MS, count)),
             "amount_minor": rng.integers(100, 20_000, count),
         },
-        Kind.PAYMENT,
+        Kind.SCORED,
     )  # fmt: skip
     packed = np.empty(BATCH_ROWS, np.object_)
     packed[:] = state.export(names)

@@ -1,47 +1,60 @@
 """Everything that a run left behind, as the data which the oracle judges."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.connections import KafkaConnection
 from contracts.yaml_file import load as read_yaml
 from features.aggregations import Aggregation
-from features.catalog import ENTITIES, SERVICE
-from inference.lake.lake import Lake
+from features.catalog import DECISIONS, ENTITIES, PROFILE, SERVICE
+from features.expressions import Tree, Type, text
+from features.vector import EVENT_SCHEMA
+from inference.learning.settings import LearnerSettings
 from inference.models.manifest import MANIFEST_FILE, MODEL_FILE, digest
+from inference.offline.lake.lake import Lake
 from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
+from inference.policy.rule import RuleTerms
+from inference.policy.rules import declared_rules
+from load.chaos.records import read_all
 from load.chaos.settle import client
-from load.chaos.stand import Stand
-from load.oracle.dump import Declared, Dump, ModelText, Record
+from load.chaos.stack import ChaosStack
+from load.oracle.dump import Answered, Declared, Dump, ModelText, RuleText
 
+OWN_KEYS = b"headrace:"  # notes of the service's about the store, no rows
 TOPICS = (
     "transactions", "labels", "transactions.dlq", "labels.dlq", "events.customer", "events.terminal",
-    "features.log", "predictions",
+    "features.log", "predictions", "quality", "changelog.learner",
 )  # fmt: skip
 LAKE = {
     "transactions": ["partition", "offset"], "labels": ["partition", "offset"],
     "predictions": ["partition", "offset"], "transactions_dlq": ["partition", "offset"],
     "features": ["raw_partition", "raw_offset"], "label_log": ["raw_partition", "raw_offset"],
 }  # fmt: skip
-SILENCE_S = 30.0
 
 
-def collect(stand: Stand, seen: list[tuple[int, int, bytes]]) -> Dump:
-    """Return the dump of a run that is at rest and whose workers have stopped."""
-    prefix = stand.run.topic_prefix
-    with client(stand.redis) as store:
-        rows = {key: store.hgetall(key) for key in store.scan_iter(count=1000)}
+def collect(stack: ChaosStack, seen: list[tuple[int, int, bytes]], answers: list[Answered]) -> Dump:
+    """Return the dump of a run that is at rest and whose workers have stopped.
+
+    Args:
+        seen: what a subscriber read of `predictions`.
+        answers: what the HTTP API said when all was at rest.
+    """
+    prefix = stack.run.topic_prefix
+    with client(stack.redis) as store:
+        keys = [key for key in store.scan_iter(count=1000) if not key.startswith(OWN_KEYS)]
+        rows = {key: store.hgetall(key) for key in keys}
     return Dump(
-        declared=declared(stand.run.epoch, stand.run.project, stand.run.partitions),
-        topics={topic: read_all(stand.kafka, prefix + topic) for topic in TOPICS},
+        declared=declared(stack.run.epoch, stack.run.project, stack.run.partitions),
+        topics={topic: read_all(stack.kafka, prefix + topic) for topic in TOPICS},
         store=rows,
-        models=models(stand.run.models),
+        models=models(stack.run.models),
         seen=seen,
-        lake=lake(stand.run.lake),
+        lake=lake(stack.run.lake),
+        answers=answers,
     )
 
 
@@ -50,15 +63,41 @@ def declared(epoch: int, project: str, partitions: int) -> Declared:
     policy = read_policy(DEFAULT).policy
     return Declared(
         epoch=epoch, project=project, partitions=partitions, entities=[plain(entity) for entity in ENTITIES],
-        columns=list(SERVICE.columns), profile=list(SERVICE.profile),
-        rules=policy.rules.figures(), fallback=policy.fallback, currencies=_currencies(),
+        columns=list(SERVICE.columns), profile=list(SERVICE.stored[PROFILE.name]),
+        event_formulas={one.name: text(one.tree) for one in SERVICE.of_event},
+        formulas={one.name: text(one.tree) for one in SERVICE.of_features},
+        event_kinds={name: kind.kind for name, kind in EVENT_SCHEMA.items()},
+        rules=rule_texts(policy.rules),
+        fallback=policy.fallback, currencies=_currencies(),
+        accepted_currencies=["EUR"], learner=learner(),
     )  # fmt: skip
+
+
+def rule_texts(rules: Mapping[str, RuleTerms]) -> list[RuleText]:
+    """Return the rules that are asked, with their figures in their conditions."""
+    return [
+        RuleText(one.id, DECISIONS.names[one.severity], text(one.condition)) for one in declared_rules(rules)
+    ]
+
+
+def learner() -> dict[str, Any]:
+    """Return what the learner of a run is set to, by default, as plain data."""
+    nobody = LearnerSettings(kafka=KafkaConnection(bootstrap_servers="-"), models=Path())
+    return {
+        "windows": list(nobody.windows), "step_ms": nobody.step_ms,
+        "grace_ms": int(nobody.grace_hours * 3_600_000), "maturity_ms": nobody.maturity_ms,
+        "wait_ms": nobody.wait_ms, "horizon_ms": nobody.horizon_ms,
+    }  # fmt: skip
 
 
 def plain(value: Any) -> Any:
     """Return a declaration as mappings and lists; an aggregation is named by its class."""
     if isinstance(value, Aggregation):
         return {"class": type(value).__name__, **{name: plain(v) for name, v in vars(value).items()}}
+    if isinstance(value, Tree):
+        return text(value)
+    if isinstance(value, Type):
+        return {"kind": value.kind, "nullable": value.nullable, "scale": value.scale}
     if isinstance(value, msgspec.Struct):
         fields = {name: plain(getattr(value, name)) for name in value.__struct_fields__}
         return fields | ({"windows": plain(value.windows)} if hasattr(value, "windows") else {})
@@ -87,49 +126,8 @@ def lake(folder: Path) -> dict[str, list[tuple[int, int]]]:
     return found
 
 
-def read_all(kafka: KafkaConnection, topic: str) -> list[Record]:
-    """Return a topic's committed records, by partition and offset.
-
-    Raises:
-        KafkaException: the cluster fell silent or refused.
-    """
-    consumer = Consumer(
-        {
-            **kafka.librdkafka(), "group.id": "chaos-collect", "enable.auto.commit": False,
-            "isolation.level": "read_committed", "enable.partition.eof": True, "log_level": 2,
-        }
-    )  # fmt: skip
-    try:
-        left = set(consumer.list_topics(topic, SILENCE_S).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
-        records: list[Record] = []
-        while left:
-            messages = consumer.consume(10_000, 1.0) or consumer.consume(1, SILENCE_S)
-            if not messages:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{topic}: no answer"))
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    records.append(_record(message))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left.discard(message.partition() or 0)
-                else:
-                    raise KafkaException(error)
-        return sorted(records, key=lambda record: (record.partition, record.offset))
-    finally:
-        consumer.close()
-
-
-def _record(message: Message) -> Record:
-    headers = [(str(name), value) for name, value in list(message.headers() or [])]
-    return Record(
-        message.partition() or 0, message.offset() or 0, message.timestamp()[1], message.key(),
-        message.value(), headers,  # type: ignore[arg-type]  # header values are bytes or None
-    )  # fmt: skip
-
-
 def _currencies() -> list[str]:
-    contract = read_yaml(Path(__file__).parents[2] / "contracts" / "transactions.yaml")
+    contract = read_yaml(Path(__file__).parents[2] / "feature_repo" / "contracts" / "transactions.yaml")
     fields = contract["schema"][0]["properties"]
     field = next(one for one in fields if one["name"] == "currency")
     return [one["value"] for one in field["enum"]]

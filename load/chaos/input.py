@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from feature_repo.generator.payments import Generated, generate
+from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.malformed import malformed_record
 from load.chaos.plan import ChaosPlan
-from load.generator import Generated, generate
-from load.hostile import hostile_record
-from load.source import Record, TableRecords
 
 ANCIENT_MS = 45 * 86_400_000
 AGAIN_RECORDS_MAX = 2_000  # how far behind its first a second delivery may come
@@ -36,6 +36,22 @@ class Input(NamedTuple):
     def payment_ids(self) -> list[str]:
         """Return the ids of the payments among the records, in order."""
         return [sent.id for sent in self.records if sent.id]
+
+    def payments(self) -> list[dict[str, Any]]:
+        """Return the payments with an id as JSON objects, in order."""
+        return [json.loads(sent.record[1] or b"") for sent in self.records if sent.id]
+
+    def newest_ms(self, records: int) -> int:
+        """Return the newest time among the first records: an event's, or a label's."""
+        newest_ms = 0
+        for sent in self.records[:records]:
+            if sent.id or sent.topic == "labels":
+                try:
+                    row = json.loads(sent.record[1] or b"")
+                except ValueError:  # one of the broken labels
+                    continue
+                newest_ms = max(newest_ms, row.get("label_time", row["event_time"]))
+        return newest_ms
 
 
 def make_input(plan: ChaosPlan) -> Input:
@@ -63,7 +79,7 @@ class _Mix:
     def __init__(self, plan: ChaosPlan) -> None:
         self._plan = plan
         self._rng = np.random.default_rng([plan.seed, _MIX])
-        self._hostile = 0
+        self._malformed = 0
 
     def mixed(self, plain: list[Sent]) -> list[Sent]:
         """Return the plain records with the others at their places."""
@@ -81,13 +97,13 @@ class _Mix:
         """Return a record, perhaps changed, and those that follow because of it."""
         plan, extra = self._plan, list[Sent]()
         if sent.topic == "labels":
-            if draws[0] < plan.hostile_ratio / 2:
+            if draws[0] < plan.malformed_ratio / 2:
                 extra.append(Sent("labels", _cut(sent.record), ""))
             return sent, extra
         row = json.loads(sent.record[1] or b"")
-        if draws[0] < plan.hostile_ratio:
-            broken, _ = hostile_record(row, self._hostile)
-            self._hostile += 1
+        if draws[0] < plan.malformed_ratio:
+            broken, _ = malformed_record(row, self._malformed)
+            self._malformed += 1
             extra.append(Sent("transactions", broken, ""))
         if draws[1] < plan.conflict_ratio:
             extra.append(_worded(sent, {**row, "amount_minor": row["amount_minor"] + 1}))

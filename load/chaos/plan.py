@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from load.plan import FraudPlan, PaymentPlan
+from feature_repo.generator.plan import FraudPlan, PaymentPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class ChaosPlan:
         faults_max: strike no more than these, and end the load once they are over.
         patience_s: how long a run may stand still before it is given up and judged as it is.
         partitions: of each topic.
-        hostile_ratio: broken records, as a share of the payments.
+        malformed_ratio: broken records, as a share of the payments.
         conflict_ratio: payments that come again with other content under their id.
         reworded_ratio: payments that come again with the same content in other bytes.
         ancient_ratio: payments older than every window.
@@ -31,7 +31,7 @@ class ChaosPlan:
     faults_max: int | None = None
     patience_s: float = 90.0
     partitions: int = 3
-    hostile_ratio: float = 0.03
+    malformed_ratio: float = 0.03
     conflict_ratio: float = 0.01
     reworded_ratio: float = 0.005
     ancient_ratio: float = 0.005

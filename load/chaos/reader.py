@@ -5,11 +5,11 @@ import time
 from confluent_kafka import Message
 
 from contracts.connections import KafkaConnection
-from load.observed import Observed
-from load.watcher import Watcher
+from headrace.traffic.observed import Observed
+from headrace.traffic.result_reader import ResultReader
 
 
-class Reader(Watcher):
+class Reader(ResultReader):
     """Keeps every prediction with its place, and when the last one came (monotonic seconds)."""
 
     def __init__(self, kafka: KafkaConnection, topic_prefix: str, observed: Observed) -> None:

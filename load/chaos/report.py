@@ -13,14 +13,14 @@ import orjson
 
 from load.bench.outcome import machine
 from load.chaos.plan import ChaosPlan
-from load.chaos.run import Outcome
+from load.chaos.run import SEEN, Outcome
 from load.oracle.judge import Verdict
 
 RESULTS = Path(__file__).parents[1] / "results" / "chaos"
 MUST_BE_ZERO = (
     "lost", "duplicate", "phantom", "feature_mismatch", "score_mismatch", "store_mismatch", "order",
     "dlq_missing", "dlq_extra", "aborted_read", "conservation",
-    "lake_mismatch",
+    "lake_mismatch", "api_mismatch", "quality_lost", "quality_duplicate", "quality_mismatch",
 )  # fmt: skip
 RECOVERY_AIM_S = 10.0
 PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "lightgbm", "numba", "numpy")
@@ -34,6 +34,11 @@ def as_json(plan: ChaosPlan, outcome: Outcome, verdict: Verdict, at: str) -> dic
         "events": verdict.looked_at["raw_payments"] + verdict.looked_at["raw_labels"],
         "faults": dict(sorted(Counter(struck.name for struck in outcome.struck).items())),
         **{name: verdict.counts[name] for name in MUST_BE_ZERO},
+        "broker_kill": [
+            {"waited_s": round(struck.waited_s, 2), "bare_s": round(struck.bare_s, 2)}
+            for struck in outcome.struck
+            if struck.name == "broker:kill" and struck.bare_s is not None
+        ],
         "recovery_s": spread([struck.waited_s for struck in outcome.struck]),
         "stall_s": {
             name: spread([struck.waited_s for struck in outcome.struck if struck.name == name])
@@ -68,7 +73,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float | None]:
 
 def is_clean(report: dict[str, Any]) -> bool:
     """Return whether every count that must be zero is, and the run did not stand still."""
-    return not (any(report[name] for name in MUST_BE_ZERO) or report["stalled"])
+    return not (any(report[name] for name in (*MUST_BE_ZERO, *SEEN)) or report["stalled"])
 
 
 def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:
@@ -82,19 +87,34 @@ def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:
 def table(reports: Iterable[dict[str, Any]]) -> str:
     """Return the reports as a Markdown table, a row a seed, and what all of them together say."""
     rows = sorted(reports, key=lambda report: report["seed"])
-    columns = ("seed", "events", "faults", *MUST_BE_ZERO, "recovery median / p95 / max, s")
+    columns = ("seed", "events", "faults", *MUST_BE_ZERO, *SEEN, "recovery median / p95 / max, s")
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for report in rows:
         recovery = " / ".join(_figure(report["recovery_s"][name]) for name in ("median", "p95", "max"))
         cells = [
             str(report["seed"]), f"{report['events']:,}", str(sum(report["faults"].values())),
-            *(str(report[name]) for name in MUST_BE_ZERO), recovery,
+            *(str(report.get(name, "-")) for name in (*MUST_BE_ZERO, *SEEN)), recovery,
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     events = sum(report["events"] for report in rows)
     faults = sum(sum(report["faults"].values()) for report in rows)
     said = f"{len(rows)} seeds, {events:,} records, {faults} faults."
-    return "\n".join([said, "", *lines, "", _waits(rows), "", *_by_kind(rows)]) + "\n"
+    return "\n".join([said, "", *lines, "", _waits(rows), *_broker_kills(rows), "", *_by_kind(rows)]) + "\n"
+
+
+def _broker_kills(reports: list[dict[str, Any]]) -> list[str]:
+    """Return in words how long Kafka's own kill kept payments waiting, beside a bare pair of clients."""
+    pairs = [pair for report in reports for pair in report.get("broker_kill", [])]
+    if not pairs:
+        return []
+    longest = max(pairs, key=lambda pair: float(pair["waited_s"]))
+    ratios = [pair["waited_s"] / pair["bare_s"] for pair in pairs if pair["bare_s"]]
+    return [
+        "",
+        f"Kafka was killed {len(pairs)} times. The longest wait of a payment was {longest['waited_s']:.1f} s,"
+        f" of a bare producer and consumer in the same time {longest['bare_s']:.1f} s; the ratio is"
+        f" {np.median(ratios):.2f} in the median and at most {max(ratios):.2f}.",
+    ]
 
 
 def _waits(reports: list[dict[str, Any]]) -> str:

@@ -9,18 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.traffic.observed import Observed
+from headrace.traffic.producer import RecordProducer
 from load.bench.quick_model import promote_quick_model
+from load.chaos.asked import asked_at_rest
+from load.chaos.bare import BarePair
+from load.chaos.caller import Caller, unexcused
 from load.chaos.collect import collect
-from load.chaos.faults import Fault, Random, Site, chosen, draws
+from load.chaos.faults import chosen, draws
 from load.chaos.input import make_input
 from load.chaos.plan import ChaosPlan
 from load.chaos.reader import Reader
 from load.chaos.sender import Sender
 from load.chaos.settle import settle
-from load.chaos.stand import Stand
-from load.observed import Observed
-from load.oracle.dump import Dump
-from load.producer import Outbox
+from load.chaos.site import Fault, Random, Site
+from load.chaos.stack import ChaosStack
+from load.oracle.dump import Answered, Dump
 
 MODEL_ROWS, MODEL_TREES = 4_000, (20, 30)
 WARM_RECORDS = 300  # through the whole before the load begins
@@ -29,6 +33,7 @@ LEFT_S = 3.0  # of load, that a fault may still be proven to have struck while i
 READ_ON_S = 0.5  # what comes after the last prediction would be a duplicate
 GAP_S = (0.3, 2.5)
 ARMED = "armed"
+SEEN = ("swallowed", "stopped", "api_wrong")  # what the driver itself may find
 _FAULTS = 102  # the seed's branch of the faults
 
 
@@ -45,14 +50,20 @@ class Strike(NamedTuple):
     lasted_s: float
     first: int
     behind: int
+    began_s: float
+    over_s: float
 
 
 class Struck(NamedTuple):
-    """A fault, how long its cause lasted, and the longest wait of a payment of that time."""
+    """A fault, how long its cause lasted, and the longest wait of a payment of that time.
+
+    `bare_s` is the longest wait of a bare pair of Kafka clients in the same time.
+    """
 
     name: str
     lasted_s: float
     waited_s: float
+    bare_s: float | None = None
 
 
 class Outcome(NamedTuple):
@@ -64,20 +75,23 @@ class Outcome(NamedTuple):
 
 
 class ChaosRun:
-    """Drives one plan on a stand."""
+    """Drives one plan on a stack."""
 
-    def __init__(self, plan: ChaosPlan, stand: Stand, tell: Tell) -> None:
-        self._plan, self._stand, self._tell = plan, stand, tell
+    def __init__(self, plan: ChaosPlan, stack: ChaosStack, tell: Tell) -> None:
+        self._plan, self._stack, self._tell = plan, stack, tell
         self._rng = np.random.default_rng([plan.seed, _FAULTS])
         self._given = make_input(plan)
         self._observed = Observed.of(self._given.payment_ids())
         self._sender = Sender(
-            Outbox(stand.kafka), stand.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
+            RecordProducer(stack.kafka), stack.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
         )
         self._site = Site(
-            stand, stand.folder / ARMED, lambda: self._sender.sent, self._observed.models.__getitem__
-        )
-        self._reader = Reader(stand.kafka, stand.run.topic_prefix, self._observed)
+            stack, stack.folder / ARMED, lambda: self._sender.sent, self._observed.through,
+            lambda: len(self._observed.dead_letters), self._observed.models.__getitem__,
+        )  # fmt: skip
+        self._caller = Caller(stack.run, self._given.payments())
+        self._bare = BarePair(stack.kafka)
+        self._reader = Reader(stack.kafka, stack.run.topic_prefix, self._observed)
         self._unproven: Counter[str] = Counter()
         self._stalled = ""
 
@@ -89,30 +103,38 @@ class ChaosRun:
         Raises:
             ClusterError: a worker ended in a way that nothing cures.
         """
-        stand = self._stand
+        stack = self._stack
         self._tell("two models")
         for trees in MODEL_TREES:
-            promote_quick_model(stand.run.models, self._given.made, MODEL_ROWS, trees)
+            promote_quick_model(stack.run.models, self._given.made, MODEL_ROWS, trees)
         self._tell("workers")
-        stand.start_workers()
+        stack.start_workers()
         self._reader.start()
         self._sender.start()
+        self._caller.start()
+        self._bare.start()
+        answers: list[Answered] = []
         try:
             self._is_through(self._sender.payments_among(WARM_RECORDS), "the first payments")
             strikes = self._load()
             self._is_through(self._sender.payments_sent, "the last payments")
             self._tell("coming to rest")
-            if not settle(stand, self._reader):
+            if settle(stack, self._reader, self._given.newest_ms(self._sender.sent)):
+                answers = asked_at_rest(stack, self._caller, self._given)
+            else:
                 self._stalled = self._stalled or "the last payments"
-            restarts = stand.supervisor.restarts
-            stand.stop_workers()
+            self._caller.stop()
+            restarts = stack.supervisor.restarts
+            stack.stop_workers()
             time.sleep(READ_ON_S)
         finally:
             self._sender.end()
+            self._caller.stop()
+            self._bare.stop()
             self._reader.stop()
         self._tell("collecting and judging")
         struck = [self._struck(strike) for strike in strikes]
-        return Outcome(collect(stand, self._reader.seen), struck, self._facts(restarts))
+        return Outcome(collect(stack, self._reader.seen, answers), struck, self._facts(restarts))
 
     def _load(self) -> list[Strike]:
         """Send the load and strike meanwhile."""
@@ -122,13 +144,13 @@ class ChaosRun:
         if self._plan.faults_max is not None or self._stalled:
             self._sender.end()
         patience_s = self._sender.left_s + self._plan.patience_s
-        self._stand.until(lambda: not self._sender.is_alive(), patience_s)
+        self._stack.until(lambda: not self._sender.is_alive(), patience_s)
         self._raise_failures()
         return strikes
 
     def _strikes(self) -> Iterator[Strike]:
         for name, fault, rng in draws(chosen(self._plan.faults), self._rng):
-            self._stand.let_pass(float(rng.uniform(*GAP_S)))
+            self._stack.let_pass(float(rng.uniform(*GAP_S)))
             if self._sender.left_s < LEFT_S or self._stalled:
                 return
             strike = self._strike(name, fault, rng)
@@ -138,15 +160,18 @@ class ChaosRun:
     def _strike(self, name: str, fault: Fault, rng: Random) -> Strike | None:
         self._site.strike()
         proven = fault(self._site, rng)
-        lasted_s = time.monotonic() - self._site.struck_s
+        began_s = self._site.struck_s
+        lasted_s = time.monotonic() - began_s
         if not proven or not self._sender.unsent:
             self._unproven[name] += 1
             return None
         behind = self._sender.sent + int(SOON_S * self._plan.rate)
-        self._stand.until(
+        self._stack.until(
             lambda: self._sender.sent >= behind or not self._sender.unsent, self._plan.patience_s
         )
-        strike = Strike(name, lasted_s, self._site.first_record, min(behind, self._sender.sent))
+        strike = Strike(
+            name, lasted_s, self._site.first_record, min(behind, self._sender.sent), began_s, time.monotonic()
+        )
         if self._is_through(self._sender.payments_among(strike.behind), name):
             struck = self._struck(strike)
             self._tell(f"{name}: lasted {lasted_s:.1f} s, a payment waited {struck.waited_s:.1f} s at most")
@@ -159,7 +184,7 @@ class ChaosRun:
             self._raise_failures()
             return self._observed.through() >= payments
 
-        if self._stand.until(through, self._plan.patience_s):
+        if self._stack.until(through, self._plan.patience_s):
             return True
         self._stalled = self._stalled or what
         self._tell(
@@ -172,15 +197,24 @@ class ChaosRun:
         rows = slice(*(self._sender.payments_among(at) for at in (strike.first, strike.behind)))
         readable_s = self._observed.readable_s(rows)
         waits_s = readable_s - self._sender.payments_sent_s(rows)
-        return Struck(strike.name, strike.lasted_s, float(np.nanmax(waits_s, initial=0.0)))
+        bare_s = self._bare.longest_wait_s(strike.began_s, strike.over_s)
+        return Struck(strike.name, strike.lasted_s, float(np.nanmax(waits_s, initial=0.0)), bare_s)
 
     def _raise_failures(self) -> None:
-        for failure in (self._sender.failure, self._reader.failure):
+        for failure in (self._sender.failure, self._reader.failure, self._bare.failure):
             if failure is not None:
                 raise failure
 
     def _facts(self, restarts: dict[str, int]) -> dict[str, Any]:
+        ends = self._stack.ends
+        api_ends_s = [end.at_s for end in ends if end.worker == "serve"]
+        for what in unexcused(self._caller.wrong, api_ends_s):
+            self._site.find("api_wrong", what)
         return {
+            **{name: self._site.found[name] for name in SEEN},
+            "seen": self._site.examples,
+            "ends": dict(sorted(Counter(end.summary for end in ends).items())),
+            "api_answers": dict(sorted(self._caller.answers.items())),
             "sent": self._sender.sent, "stalled": self._stalled, "restarts": restarts,
             "unproven": dict(self._unproven),
             "rebalances": self._site.rebalances, "code_points": self._site.code_points,
@@ -196,8 +230,12 @@ def run_chaos(
     Args:
         environment: variables for the workers alone.
         tell: hears what goes on.
+
+    Raises:
+        ConfigError: E_CHAOS_FAULT, before anything is started.
     """
+    chosen(plan.faults)
     tell("servers")
     armed = {"HEADRACE_CRASH_AT": f"@{folder / ARMED}"}
-    with Stand(folder, plan.partitions, {**armed, **(environment or {})}) as stand:
-        return ChaosRun(plan, stand, tell).run()
+    with ChaosStack(folder, plan.partitions, {**armed, **(environment or {})}) as stack:
+        return ChaosRun(plan, stack, tell).run()

@@ -7,9 +7,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.traffic.pacing import Pacer, at_rate
+from headrace.traffic.producer import RecordProducer
 from load.chaos.input import Sent
-from load.pacing import Pacer, at_rate
-from load.producer import Outbox
 
 TICK_S = 0.005
 
@@ -21,9 +21,11 @@ class Sender(threading.Thread):
     `sent` counts records handed to the client, `payments_sent` those that are payments with an id.
     """
 
-    def __init__(self, outbox: Outbox, prefix: str, records: list[Sent], rate: float, ahead: int) -> None:
+    def __init__(
+        self, producer: RecordProducer, prefix: str, records: list[Sent], rate: float, ahead: int
+    ) -> None:
         super().__init__(name="sender", daemon=True)
-        self._outbox, self._prefix, self._records = outbox, prefix, records
+        self._producer, self._prefix, self._records = producer, prefix, records
         self._rate, self._ahead = rate, ahead
         self._payments = np.concatenate([[0], np.cumsum([bool(sent.id) for sent in records])])
         self._going, self._ending = threading.Event(), threading.Event()
@@ -58,7 +60,7 @@ class Sender(threading.Thread):
         """Send all, then wait for the acknowledgements."""
         try:
             self._send(0, self._ahead)
-            self._outbox.flush()
+            self._producer.flush()
             self._going.wait()
             left = len(self._records) - self._ahead
             pacer = Pacer(at_rate(left, self._rate), time.monotonic, self._pause, TICK_S)
@@ -66,8 +68,8 @@ class Sender(threading.Thread):
             while low < high and not self._ending.is_set():
                 self._send(self._ahead + low, self._ahead + high)
                 low, high = pacer.due()
-            self._outbox.flush()
-            self._outbox.close()
+            self._producer.flush()
+            self._producer.close()
         except Exception as error:  # noqa: BLE001  # carried to the thread that waits for the end
             self.failure = error
 
@@ -82,10 +84,10 @@ class Sender(threading.Thread):
 
     def _send(self, low: int, high: int) -> None:
         for topic, some in groupby(self._records[low:high], lambda sent: sent.topic):
-            self._outbox.send(self._prefix + topic, [sent.record for sent in some])
+            self._producer.send(self._prefix + topic, [sent.record for sent in some])
         self._sent_s[low:high] = time.time()
         self.sent = high
 
     def _pause(self, seconds: float) -> None:
-        self._outbox.poll()
+        self._producer.poll()
         time.sleep(seconds)

@@ -1,15 +1,22 @@
 """Waiting until a run has come to rest: no open transaction, nothing unread, every row back in the store."""
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
 
 import redis
+import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.connections import KafkaConnection, RedisConnection
+from contracts.topics import CHANGELOG_LEARNER
+from inference.learning.settings import HOUR_MS, LearnerSettings
 from load.chaos.reader import Reader
-from load.chaos.stand import Stand
+from load.chaos.records import read_all
+from load.chaos.stack import ChaosStack
 
 READS = {
     "gate": ("transactions", "labels"),
@@ -20,6 +27,7 @@ READS = {
 }
 TIMEOUT_S = 120.0
 QUIET_TIMEOUT_S = 10.0
+log = structlog.get_logger(__name__)
 
 
 class Rest:
@@ -84,9 +92,13 @@ class Rest:
         }
 
 
-def settle(stand: Stand, reader: Reader) -> bool:
-    """Wait until the run is at rest, with its workers still up; return whether it came to rest in time."""
-    rest = Rest(stand.kafka, stand.run.topic_prefix, stand.run.partitions)
+def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
+    """Wait until the run is at rest, with its workers still up; return whether it came to rest in time.
+
+    Args:
+        newest_ms: the newest event or label time that was sent, past which the learner has to report.
+    """
+    rest = Rest(stack.kafka, stack.run.topic_prefix, stack.run.partitions)
     state: dict[str, object] = {}
 
     def at_rest() -> bool:
@@ -97,10 +109,29 @@ def settle(stand: Stand, reader: Reader) -> bool:
         except KafkaException as error:
             state.update(error=str(error))
             return False
-        state.update(unfilled=unfilled(stand.redis, stand.run.project, stand.run.partitions))
-        return not (state["lag"] or state["open"] or state["archive"] or state["unfilled"])
+        state.update(unfilled=unfilled(stack.redis, stack.run.project, stack.run.partitions))
+        if state["lag"] or state["open"] or state["archive"] or state["unfilled"]:
+            return False
+        state.update(reported=reported_ms(stack))
+        return cast(int, state["reported"]) >= due_ms(newest_ms)
 
-    return stand.until(at_rest, TIMEOUT_S)
+    if stack.until(at_rest, TIMEOUT_S):
+        return True
+    log.warning("not_at_rest", **state)
+    return False
+
+
+def due_ms(newest_ms: int) -> int:
+    """Return the last moment that the learner has to report when it has read up to a time."""
+    settings = LearnerSettings(kafka=KafkaConnection(bootstrap_servers="-"), models=Path())
+    return int(newest_ms - settings.grace_hours * HOUR_MS) // settings.step_ms * settings.step_ms
+
+
+def reported_ms(stack: ChaosStack) -> int:
+    """Return the last moment that the learner has reported, 0 before any."""
+    states = read_all(stack.kafka, stack.run.topic_prefix + CHANGELOG_LEARNER.name)
+    memory = json.loads(states[-1].value or b"")["memory"] if states else {}
+    return int(memory.get("reported_ms") or 0)
 
 
 def unfilled(to: RedisConnection, project: str, partitions: int) -> int:

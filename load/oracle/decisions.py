@@ -1,6 +1,6 @@
 """A prediction's score, rules and decision from its own recorded vector, and the model that it names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightgbm
@@ -8,46 +8,41 @@ import numpy as np
 
 from load.oracle.bits import same
 from load.oracle.dump import Declared, ModelText
+from load.oracle.expressions import Reading
 from load.oracle.release import release_differences
 
+KEYS = {"customer": "customer_id", "terminal": "terminal_id"}  # the field of each of a prediction's keys
 WORDS = ("approve", "review", "decline")
 BANDS = ("low", "medium", "high")
-Vector = Mapping[str, float | None]
-Limits = Mapping[str, float]
+NEVER = 1.0  # a threshold of 1 is reached by no score
 
 
-def _above(value: float | None, limit: float) -> bool:
-    return value is not None and value > limit
+class Rules:
+    """The declared rules, each condition read by the oracle's own reader of expressions."""
+
+    def __init__(self, declared: Declared) -> None:
+        kinds = dict.fromkeys(declared.columns, "float")
+        kinds |= {name: kind for name, kind in declared.event_kinds.items() if name not in kinds}
+        self._rules = [
+            (rule.id, WORDS.index(rule.severity), Reading(rule.when, kinds)) for rule in declared.rules
+        ]
+
+    def hits(self, known: Mapping[str, Any]) -> dict[str, bool]:
+        """Return which rules hit: those whose condition is true, and not null."""
+        return {name: reading.of(known).value is True for name, _, reading in self._rules}
+
+    def severity(self, hits: Mapping[str, bool]) -> int:
+        """Return the place among `WORDS` of the severest decision that the hits ask for."""
+        return max((severity for name, severity, _ in self._rules if hits[name]), default=0)
 
 
-def _amount_jump(v: Vector, by: Limits) -> bool:
-    jumped = _above(v["customer_amount_ratio_30d"], by["amount_times_usual"])
-    return jumped and _above(v["amount_minor"], by["amount_usual_minor"])
-
-
-def _terminal_frauds(v: Vector, by: Limits) -> bool:
-    share, labels = v["terminal_fraud_ratio_7d"], v["terminal_labels_7d"]
-    if share is None or labels is None:
-        return False
-    return share >= by["terminal_fraud_ratio_7d"] and labels >= by["terminal_labels_7d"]
-
-
-RULES: dict[str, Callable[[Vector, Limits], bool]] = {
-    "amount_limit": lambda v, by: _above(v["amount_minor"], by["amount_minor"]),
-    "customer_velocity": lambda v, by: _above(v["customer_count_1h"], by["payments_1h"]),
-    "amount_jump": _amount_jump,
-    "terminal_frauds": _terminal_frauds,
-}
-
-
-def decide(score: float | None, hits: int, model: ModelText, fallback: str) -> tuple[str, str, str]:
-    """Return decision, who decided and the band: the severer of model and rules; rules ask for review."""
-    by_rules = 1 if hits else 0
+def decide(score: float | None, by_rules: int, model: ModelText, fallback: str) -> tuple[str, str, str]:
+    """Return decision, who decided and the band: the severer of model and rules, a place among `WORDS`."""
     if score is None:
         due = WORDS.index(fallback)
         by = "rule" if by_rules >= max(1, due) else "fallback"
         return WORDS[max(due, by_rules)], by, "not_assessed"
-    band = (score >= model.review) + (score >= model.decline)
+    band = sum(score >= line and line < NEVER for line in (model.review, model.decline))
     return WORDS[max(band, by_rules)], "rule" if by_rules > band else "model", BANDS[band]
 
 
@@ -56,6 +51,7 @@ class Scores:
 
     def __init__(self, declared: Declared, models: Mapping[str, ModelText]) -> None:
         self._declared, self._models = declared, models
+        self._rules = Rules(declared)
         self._boosters: dict[str, lightgbm.Booster] = {}
         self._sha256 = {model.name: sha256 for sha256, model in models.items()}
 
@@ -99,11 +95,12 @@ class Scores:
         told, failed = prediction.get("score"), not 0 <= score <= 1
         wrong = [] if same([told], [None if failed else score]) else [f"score {told}, not {score}"]
         v = dict(zip(self._declared.columns, prediction["features"]["values"], strict=True))
-        hits = {name: rule(v, self._declared.rules) for name, rule in RULES.items()}
+        keys = {own: prediction["keys"][entity] for entity, own in KEYS.items()}
+        hits = self._rules.hits(prediction | keys | v)
         answers = {rule["id"]: rule["outcome"] == "hit" for rule in prediction["rules"]}
         if answers != hits:
             wrong.append(f"rules {answers}, not {hits}")
-        due = decide(None if failed else score, sum(hits.values()), model, self._declared.fallback)
+        due = decide(None if failed else score, self._rules.severity(hits), model, self._declared.fallback)
         said = (prediction["decision"], prediction["decided_by"], prediction["risk_band"])
         return wrong if said == due else [*wrong, f"{said}, not {due}"]
 

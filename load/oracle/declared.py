@@ -5,11 +5,17 @@ from typing import Any
 
 from load.oracle.dump import Declared
 
+OF_VIEW = {"measure": "", "item": "", "condition": None}  # what a feature is of where it does not say
+
 
 def entity(declared: Declared, name: str) -> Any:
     """Return a declared entity: join_key, views, their features, windows and aggregations."""
     found = next(one for one in declared.entities if one["name"] == name)
-    return _thing(found)
+    views = [
+        {"where": None, "types": [], **view, "features": [{**OF_VIEW, **one} for one in view["features"]]}
+        for view in found["views"]
+    ]
+    return _thing({"sources": [], **found, "views": views})
 
 
 def _thing(data: Any) -> Any:

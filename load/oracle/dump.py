@@ -36,6 +36,14 @@ class ModelText(msgspec.Struct):
     name: str = ""
 
 
+class RuleText(msgspec.Struct):
+    """A rule: its condition as a text, and the decision that a hit asks for."""
+
+    id: str
+    severity: str
+    when: str
+
+
 class Declared(msgspec.Struct, kw_only=True):
     """What the run was told to do: features, vector, rules, contract terms.
 
@@ -43,8 +51,12 @@ class Declared(msgspec.Struct, kw_only=True):
         entities: name, join_key and views with their features, windows and aggregations, as plain data.
         columns: the model vector's columns, in order.
         profile: those of them that come from the batch view.
-        rules: the figures of the declared rules.
+        event_formulas: those that the event alone says, as texts over its fields.
+        formulas: those that are derived from the other columns, as texts over them.
+        event_kinds: the kind of each field of an event, as the oracle's reader of expressions calls it.
+        rules: those that are asked, in the order in which predictions list them.
         fallback: the decision where a score was due and none came.
+        learner: windows in days, and step, grace, maturity, wait and horizon in ms; None without a learner.
     """
 
     epoch: int
@@ -53,9 +65,24 @@ class Declared(msgspec.Struct, kw_only=True):
     entities: list[dict[str, Any]]
     columns: list[str]
     profile: list[str]
-    rules: dict[str, float]
+    event_formulas: dict[str, str]
+    formulas: dict[str, str]
+    event_kinds: dict[str, str]
+    rules: list[RuleText]
     fallback: str
     currencies: list[str]
+    accepted_currencies: list[str]
+    learner: dict[str, Any] | None = None
+
+
+class Answered(msgspec.Struct, kw_only=True):
+    """What the HTTP API said of one key at a moment, with everything at rest."""
+
+    entity: str
+    key: str
+    now_ms: int
+    values: dict[str, float | None]
+    degraded: list[str] = []
 
 
 class Dump(msgspec.Struct, kw_only=True):
@@ -68,6 +95,7 @@ class Dump(msgspec.Struct, kw_only=True):
         seen: what a reader that was there all the time read of `predictions`, committed: place and value.
         lake: the places of the rows of each dataset: of the raw record for the feature log's two, else of the
             row's own record.
+        answers: of the HTTP API, at rest.
     """
 
     declared: Declared
@@ -76,6 +104,7 @@ class Dump(msgspec.Struct, kw_only=True):
     models: dict[str, ModelText]
     seen: list[tuple[int, int, bytes]]
     lake: dict[str, list[Place]]
+    answers: list[Answered] = []
 
     def save(self, path: Path) -> None:
         """Write it to a file."""
@@ -95,4 +124,5 @@ class Dump(msgspec.Struct, kw_only=True):
             models=dict(self.models),
             seen=list(self.seen),
             lake={name: list(rows) for name, rows in self.lake.items()},
+            answers=list(self.answers),
         )

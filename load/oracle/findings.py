@@ -4,7 +4,8 @@ from collections import Counter
 
 NAMES = (
     "lost", "duplicate", "phantom", "feature_mismatch", "score_mismatch", "store_mismatch", "order",
-    "dlq_missing", "dlq_extra", "aborted_read", "conservation", "lake_mismatch", "lane_holes",
+    "dlq_missing", "dlq_extra", "aborted_read", "conservation", "lake_mismatch", "api_mismatch",
+    "quality_lost", "quality_duplicate", "quality_mismatch", "lane_holes",
 )  # fmt: skip
 EXAMPLES_MAX = 5
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-EVENT, PAYMENT, LABEL, FEATURE = 1, 2, 3, 4
+PAYMENT, LABEL = 1, 2  # of which source the rows are
 HEAD = struct.Struct("<4sBBBHqqI")
 ROW_BITS = 20
 
@@ -49,7 +49,7 @@ def read_frame(data: bytes) -> Frame:
     if magic != b"HRF1":
         raise ValueError(f"no frame: {data[:8]!r}")
     at = HEAD.size
-    src = data[at : at + src_bytes].decode()
+    src = data[at : at + src_bytes].decode("ascii", "replace")
     schema = data[at + src_bytes : at + src_bytes + schema_bytes].decode()
     at += src_bytes + schema_bytes
     names, columns = [], []

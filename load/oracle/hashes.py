@@ -50,3 +50,23 @@ def fnv_splitmix(text: bytes) -> int:
     h = ((h ^ (h >> 30)) * 0xBF58476D1CE4E5B9) & mask
     h = ((h ^ (h >> 27)) * 0x94D049BB133111EB) & mask
     return h ^ (h >> 31)
+
+
+def item_hash(item: tuple[bytes | int, ...]) -> int:
+    """Return the 64-bit hash of an item: one value's, or several joined; a number is 8 bytes, lowest first.
+
+    >>> item_hash((b"c1",)) == fnv_splitmix(b"c1"), item_hash((256,)) == fnv_splitmix(bytes([0, 1]))
+    (True, True)
+    """
+    mask = 2**64 - 1
+    texts = [
+        part.to_bytes(8, "little", signed=True).rstrip(b"\0") if isinstance(part, int) else part
+        for part in item
+    ]
+    state = fnv_splitmix(texts[0])
+    for text in texts[1:]:
+        state = (state * 0x100000001B3 + fnv_splitmix(text)) & mask
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+        state ^= state >> 31
+    return state

@@ -3,7 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
-from load.oracle.dump import Dump
+from load.oracle.dump import Dump, Record
 from load.oracle.verdict import code_of
 
 CONTENT = (
@@ -12,6 +12,8 @@ CONTENT = (
 )  # fmt: skip
 TEXTS = ("transaction_id", "customer_id", "terminal_id", "currency", "channel", "country", "source")
 PAYMENTS, LABELS = "transactions", "labels"
+UNREADABLE = "E_UNREADABLE"  # of a record that unpacks to more than a reader takes in
+READABLE_BYTES_MAX = 20_000_000
 
 
 class Origin(NamedTuple):
@@ -32,16 +34,24 @@ class Intake(NamedTuple):
 def intake(dump: Dump) -> Intake:
     """Judge every raw record."""
     made = Intake({}, {})
-    currencies = set(dump.declared.currencies)
+    declared = dump.declared
+    currencies = {name: name in declared.accepted_currencies for name in declared.currencies}
     for topic in (PAYMENTS, LABELS):
         for record in dump.topics[topic]:
             origin = Origin(topic, record.partition, record.offset)
-            code = code_of(topic, record.timestamp_ms, record.key, record.value, currencies)
+            code = UNREADABLE
+            if is_readable(record):
+                code = code_of(topic, record.timestamp_ms, record.key, record.value, currencies)
             if code:
                 made.refused[origin] = code
             else:
                 made.good[origin] = json.loads(record.value or b"")
     return made
+
+
+def is_readable(record: Record) -> bool:
+    """Return whether a reader of the service takes a record in at all, alone in its batch as bombs come."""
+    return len(record.value or b"") <= READABLE_BYTES_MAX
 
 
 def content(payment: dict[str, Any]) -> tuple[Any, ...]:
@@ -53,9 +63,9 @@ def as_row(source: dict[str, Any]) -> dict[str, Any]:
     """Return a raw record's fields as the windows take them: texts as bytes, fraud as 1.
 
     >>> as_row({"customer_id": "c1", "label": "fraud"})
-    {'customer_id': b'c1', 'label': 1}
+    {'customer_id': b'c1', 'label': b'fraud', 'positive': 1}
     """
     row = {name: (value or "").encode() if name in TEXTS else value for name, value in source.items()}
     if "label" in row:
-        row["label"] = int(row["label"] == "fraud")
+        row["positive"] = int(row["label"] == "fraud")
     return row

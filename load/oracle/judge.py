@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
+from load.oracle.answers import check_answers
 from load.oracle.dump import Dump
 from load.oracle.findings import Findings
 from load.oracle.intake import LABELS, PAYMENTS, Origin, intake
 from load.oracle.lake import check_lake
-from load.oracle.letters import check_letters, origin_of
+from load.oracle.letters import check_letters, origin_of, strangers
 from load.oracle.predictions import Checked, PredictionReader, check_order
-from load.oracle.stages import customers, feature_log, terminals
+from load.oracle.quality import ReportChecker, check_quality
+from load.oracle.stages import customers, ends_of, feature_log, terminals
 from load.oracle.store import check_store
 
 
@@ -52,6 +54,7 @@ class Judge:
         self._made = terminals(dump, self._taken, self._known, self._found)
         self._reader = PredictionReader(dump, self._taken, (self._known, self._made))
         self._log = self._read_log(dump)
+        self._reports = ReportChecker(dump, self._taken, ends_of(dump))
         self._took_s = time.monotonic() - began_s
 
     def judge(self, dump: Dump) -> Verdict:
@@ -69,6 +72,8 @@ class Judge:
         _check_seen(dump, found)
         check_lake(dump, order, found)
         check_store(dump, {"customer": self._known.store, "terminal": self._made.store}, found)
+        check_answers(dump, {"customer": self._known.keys, "terminal": self._made.keys}, found)
+        check_quality(dump, self._reports, found)
         why = Counter(word for one in predictions.values() for word in one.prediction["degraded_why"])
         return Verdict(
             counts=dict(found.counts), examples=found.examples, looked_at=self._looked_at(dump, predictions),
@@ -95,7 +100,8 @@ class Judge:
     def _check_conservation(self, dump: Dump, predictions: Collection[Origin], found: Findings) -> None:
         """Raw payments = predictions + letters + repeats, in each partition."""
         raw = Counter(record.partition for record in dump.topics[PAYMENTS])
-        lettered = {origin_of(record) for record in dump.topics[f"{PAYMENTS}.dlq"]}
+        letters = map(origin_of, dump.topics[f"{PAYMENTS}.dlq"])
+        lettered = {origin for origin in letters if origin.topic == PAYMENTS}
         out = Counter(origin.partition for origin in (*predictions, *self._known.repeats, *lettered))
         for partition, count in raw.items():
             if out[partition] != count:
@@ -112,6 +118,9 @@ class Judge:
             "repeats_ignored": len(self._known.repeats),
             "dead_letters": len(self._taken.refused) + len(self._known.conflicts),
             "values": sum(len(row.values) for row in rows),
+            "api_answers": len(dump.answers),
+            "quality_records": len(dump.topics.get("quality", [])),
+            "strangers": len(strangers(dump)),
             "store_rows": len(self._known.store) + len(self._made.store),
             "late": sum(row.late > 0 for row in self._made.rows.values()),
         }

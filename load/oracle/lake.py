@@ -6,7 +6,7 @@ from typing import Any
 
 from load.oracle.dump import Dump, Place
 from load.oracle.findings import Findings
-from load.oracle.intake import LABELS, PAYMENTS, Origin
+from load.oracle.intake import LABELS, PAYMENTS, Origin, is_readable
 
 RECORDS = {
     "transactions": "transactions", "labels": "labels", "predictions": "predictions",
@@ -18,7 +18,7 @@ ROWS = {"features": PAYMENTS, "label_log": LABELS}
 def check_lake(dump: Dump, order: Mapping[Origin, Any], found: Findings) -> None:
     """Compare every dataset with its topic."""
     for dataset, topic in RECORDS.items():
-        wanted = [(record.partition, record.offset) for record in dump.topics[topic]]
+        wanted = [(record.partition, record.offset) for record in dump.topics[topic] if is_readable(record)]
         _compare(dataset, wanted, dump.lake[dataset], found)
     for dataset, topic in ROWS.items():
         wanted = [(origin.partition, origin.offset) for origin in order if origin.topic == topic]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from load.oracle.hashes import fnv_splitmix
+from load.oracle.hashes import item_hash
 
 NULL = float("nan")
 FOR_EVER = 2**62
@@ -111,6 +111,12 @@ def last_k(rows: Sequence[Row], k: int, longest_ms: int, now: int) -> list[float
     return newest + [NULL] * (k - len(newest))
 
 
+def same_as_last(rows: Sequence[Row], item: Any, longest_ms: int, now: int) -> float:
+    """Whether the newest row that is not too old has the item; null without one."""
+    young = [row for row in sorted(rows, key=lambda row: row["ms"]) if row["ms"] >= now - longest_ms]
+    return float(young[-1]["item"] == item) if young else NULL
+
+
 def quantile(values: Sequence[int], per_mille: int) -> float:
     """The middle of the bucket in which the value of that rank lies."""
     if not values:
@@ -129,7 +135,7 @@ def top_share(rows: Sequence[Row], window: Any, k: int) -> float:
     tiles: dict[int, dict[int, int]] = {}
     for row in rows:
         kept = tiles.setdefault(0 if window.kind == "lifetime" else row["ms"] // window.hop_ms, {})
-        item = fnv_splitmix(row["item"])
+        item = item_hash(row["item"])
         if item not in kept and len(kept) == 32:
             rarest = min(kept, key=lambda other: (kept[other], -other))
             kept[item] = kept.pop(rarest) + 1

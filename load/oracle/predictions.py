@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from load.oracle import declared as declarations
 from load.oracle.bits import same, where
-from load.oracle.decisions import Scores
+from load.oracle.decisions import KEYS, Scores
 from load.oracle.dump import Declared, Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import Intake, Origin
 from load.oracle.stages import Customers, Terminals
-from load.oracle.vectors import vector
+from load.oracle.vectors import Vectors
 
-COPIED = ("transaction_id", "customer_id", "terminal_id", "event_time")
+COPIED = {"event_id": "transaction_id", "event_time": "event_time"}  # of a prediction, and of its event
 Wrong = list[tuple[str, str]]  # count and example
 
 
@@ -33,6 +33,7 @@ class PredictionReader:
         self._declared, self._taken = dump.declared, taken
         self._known, self._made = stages
         self._scores = Scores(dump.declared, dump.models)
+        self._vectors = Vectors(dump.declared)
         self._names = [
             name
             for entity in ("customer", "terminal")
@@ -80,17 +81,20 @@ class PredictionReader:
         event, columns = self._taken.good[origin], self._declared.columns
         name = f"{self._declared.epoch}-{origin.partition}-{origin.offset}"
         wrong: Wrong = [
-            ("feature_mismatch", f"{name}: {field} is {prediction[field]!r}, not {event[field]!r}")
-            for field in COPIED
-            if prediction[field] != event[field]
+            ("feature_mismatch", f"{name}: {field} is {prediction[field]!r}, not {event[own]!r}")
+            for field, own in COPIED.items()
+            if prediction[field] != event[own]
         ]
+        keys = {entity: event[own] for entity, own in KEYS.items()}
+        if prediction["keys"] != keys:
+            wrong.append(("feature_mismatch", f"{name}: keys are {prediction['keys']!r}, not {keys!r}"))
         if prediction["prediction_id"] != name:
             wrong.append(("phantom", f"{prediction['prediction_id']} should be {name}"))
         values = prediction["features"]["values"]
         profile = _profile(self._declared, prediction)
         if profile is None:
             wrong.append(("feature_mismatch", f"{name}: a profile that is not there has values"))
-        expected = vector(columns, event, {**self._stored(origin), **(profile or {})})
+        expected = self._vectors.of(event, {**self._stored(origin), **(profile or {})})
         if not same(values, expected):
             wrong.append(("feature_mismatch", f"{name}: {where(values, expected, columns)}"))
         return wrong

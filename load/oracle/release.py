@@ -45,7 +45,7 @@ def _arm(prediction: dict[str, Any], score: Score) -> list[str]:
     stage = model["stage"]
     if experiment is None:
         return [] if stage == "champion" else [f"a {stage} decided without an experiment"]
-    arm = arm_of(experiment, prediction["customer_id"])
+    arm = arm_of(experiment, prediction["keys"]["customer"])
     if experiment["arm"] != arm:
         return [f"the {experiment['arm']}'s customer, who is the {arm}'s"]
     if "score" not in prediction:

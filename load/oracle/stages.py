@@ -11,10 +11,11 @@ from load.oracle import declared as declarations
 from load.oracle.bits import same, where
 from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
-from load.oracle.frames import EVENT, FEATURE, LABEL, PAYMENT, LaneReader, Placed
+from load.oracle.frames import LABEL, PAYMENT, LaneReader, Placed
 from load.oracle.hashes import partition_of
 from load.oracle.intake import LABELS, PAYMENTS, Intake, Origin, as_row, content
-from load.oracle.windows import PartitionOracle
+from load.oracle.strangers import is_ours
+from load.oracle.windows import ClockOracle, KeyOracle, PartitionOracle
 
 DAY_MS = 86_400_000
 CONFLICT = "E_DUP_CONFLICT"
@@ -45,6 +46,7 @@ class Customers(NamedTuple):
     repeats: set[Origin]
     conflicts: dict[Origin, str]
     store: dict[bytes, StoreRow]
+    keys: dict[bytes, KeyOracle]
 
 
 class Terminals(NamedTuple):
@@ -52,16 +54,21 @@ class Terminals(NamedTuple):
 
     rows: dict[Origin, Judged]
     store: dict[bytes, StoreRow]
+    keys: dict[bytes, KeyOracle]
 
 
 def customers(dump: Dump, taken: Intake, found: Findings) -> Customers:
     """Do the customer stage again on `events.customer`."""
     entity = declarations.entity(dump.declared, "customer")
-    made = Customers({}, set(), {}, {})
+    made = Customers({}, set(), {}, {}, {})
     oracles: dict[int, PartitionOracle] = {}
     seen: dict[int, Seen] = {}
     topic = Topic("events.customer", "customer_id", dump, found)
-    for partition, placed, origin in topic.rows(taken, {EVENT: PAYMENTS}):
+    unfolded = [float("nan")] * len(declarations.columns(entity))
+    for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
+        if placed.kind == LABEL:  # no view of a customer reads labels: they pass
+            made.rows[origin] = Judged(partition, placed.pos, unfolded, 0)
+            continue
         payment = taken.good[origin]
         word = seen.setdefault(partition, Seen()).judge(payment)
         if word == "repeat":
@@ -74,6 +81,7 @@ def customers(dump: Dump, taken: Intake, found: Findings) -> Customers:
             values = oracle.row(PAYMENT, row)
             key = oracle.keys[row["customer_id"]]
             made.rows[origin] = Judged(partition, placed.pos, values, int(key.late))
+            made.keys[row["customer_id"]] = key
             made.store[row["customer_id"]] = StoreRow(values, key.newest_ms or 0, placed.pos)
     return made
 
@@ -82,23 +90,22 @@ def terminals(dump: Dump, taken: Intake, known: Customers, found: Findings) -> T
     """Do the terminal stage again on `events.terminal`, and check the customer's values that came there."""
     entity = declarations.entity(dump.declared, "terminal")
     names = declarations.columns(declarations.entity(dump.declared, "customer"))
-    made = Terminals({}, {})
+    made = Terminals({}, {}, {})
     oracles: dict[int, PartitionOracle] = {}
     topic = Topic("events.terminal", "terminal_id", dump, found)
     for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
-        late = 0
-        if placed.kind == PAYMENT:
-            if origin not in known.rows:
-                found.add("phantom", f"{origin} went on from the customer stage")
-                continue
-            compare(known.rows[origin], placed.row, "customer", names, (origin, found))
-            late = known.rows[origin].late
+        if origin not in known.rows:
+            found.add("phantom", f"{origin} went on from the customer stage")
+            continue
+        compare(known.rows[origin], placed.row, "customer", names, (origin, found))
+        late = known.rows[origin].late
         row = as_row(taken.good[origin])
         oracle = oracles.setdefault(partition, PartitionOracle(entity))
         values = oracle.row(placed.kind, row)
         key = oracle.keys[row["terminal_id"]]
         late |= LATE_FOR_TERMINAL * key.late
         made.rows[origin] = Judged(partition, placed.pos, values, late)
+        made.keys[row["terminal_id"]] = key
         made.store[row["terminal_id"]] = StoreRow(values, key.newest_ms or 0, placed.pos)
     return made
 
@@ -113,7 +120,7 @@ def feature_log(
     )
     order: dict[Origin, tuple[int, int]] = {}
     topic = Topic("features.log", "", dump, found)
-    for partition, placed, origin in topic.rows(taken, {FEATURE: PAYMENTS, LABEL: LABELS}):
+    for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
         expected = made.rows.get(origin)
         if expected is None:
             found.add("phantom", f"features.log has {origin}, which never reached the terminal stage")
@@ -122,10 +129,9 @@ def feature_log(
         if partition != expected.partition:
             found.add("order", f"{origin} is in features.log/{partition}, not {expected.partition}")
         compare(expected, placed.row, "terminal", terminal, (origin, found))
-        if placed.kind == FEATURE:
-            compare(known.rows[origin], placed.row, "customer", customer, (origin, found))
-            if placed.row["late"] != expected.late:
-                found.add("feature_mismatch", f"{origin}: late is {placed.row['late']}, not {expected.late}")
+        compare(known.rows[origin], placed.row, "customer", customer, (origin, found))
+        if placed.row["late"] != expected.late:
+            found.add("feature_mismatch", f"{origin}: late is {placed.row['late']}, not {expected.late}")
     return order
 
 
@@ -144,21 +150,33 @@ def compare(
 
 
 class Seen:
-    """The ids of the last 24 hours of one partition, by the partition's own newest event time."""
+    """The payments of the last 24 hours of one partition, by customer and id, by the partition's clock."""
 
     def __init__(self) -> None:
-        self._newest_ms = 0
-        self._first: dict[str, tuple[tuple[Any, ...], int]] = {}
+        self._clock = ClockOracle()
+        self._first: dict[tuple[str, str], tuple[tuple[Any, ...], int]] = {}
 
     def judge(self, payment: dict[str, Any]) -> str:
         """Return first, repeat or conflict."""
-        self._newest_ms = max(self._newest_ms, payment["event_time"])
-        name, said = payment["transaction_id"], content(payment)
+        now_ms, time_ms = self._clock.now_ms, payment["event_time"]
+        name, said = (payment["customer_id"], payment["transaction_id"]), content(payment)
         before = self._first.get(name)
-        if before is None or self._newest_ms - before[1] > DAY_MS:
-            self._first[name] = said, self._newest_ms
-            return "first"
-        return "repeat" if before[0] == said else "conflict"
+        if before is not None and (now_ms is None or now_ms - before[1] <= DAY_MS):
+            return "repeat" if before[0] == said else "conflict"
+        self._first[name] = said, time_ms if now_ms is None else max(now_ms, time_ms)
+        self._clock.row(payment["customer_id"], time_ms)
+        return "first"
+
+
+def ends_of(dump: Dump) -> dict[str, int]:
+    """Return, by lane, the offset behind the last record of its input; 0 of one that has none."""
+    ends: dict[str, int] = {}
+    for topic in ("transactions", "labels", "events.customer", "events.terminal"):
+        ends |= {f"{topic}/{number}": 0 for number in range(dump.declared.partitions)}
+        for record in dump.topics[topic]:
+            lane = f"{topic}/{record.partition}"
+            ends[lane] = max(ends.get(lane, 0), record.offset + 1)
+    return ends
 
 
 class Topic:
@@ -168,8 +186,10 @@ class Topic:
         self._name, self._key, self._found = name, key, found
         self._partitions = dump.declared.partitions
         self._records: dict[int, list[Record]] = {}
+        ends = ends_of(dump)
         for record in dump.topics[name]:
-            self._records.setdefault(record.partition, []).append(record)
+            if is_ours(record.value or b"", name, ends):
+                self._records.setdefault(record.partition, []).append(record)
 
     def rows(self, taken: Intake, kinds: dict[int, str]) -> Iterator[tuple[int, Placed, Origin]]:
         """Yield each row that must be there, once, with its partition and the raw record it is of."""

@@ -56,6 +56,21 @@ def differences(fields: Mapping[bytes, bytes], entity: Any, row: StoreRow, decla
     return "; ".join(wrong)
 
 
+def cells_of(declared: Declared) -> set[bytes]:
+    """Return the names of the fields that hold the declared features of every entity."""
+    return {_field(view.name, name) for view in _views(declared) for name in declarations.view_columns(view)}
+
+
+def orders_of(declared: Declared) -> set[bytes]:
+    """Return the names of the fields that say as of which position the views of every entity are."""
+    return {b"_o:" + view.name.encode() for view in _views(declared)}
+
+
+def _views(declared: Declared) -> list[Any]:
+    entities = [declarations.entity(declared, one["name"]) for one in declared.entities]
+    return [view for entity in entities for view in entity.views]
+
+
 def entity_key(project: str, join_key: str, value: bytes) -> bytes:
     """Return the key of an entity's row."""
     name = join_key.encode()

@@ -26,9 +26,13 @@ KEY = {"transactions": "customer_id", "labels": "transaction_id"}
 
 
 def code_of(
-    topic: str, timestamp_ms: int, key: bytes | None, value: bytes | None, currencies: set[str]
+    topic: str, timestamp_ms: int, key: bytes | None, value: bytes | None, currencies: dict[str, bool]
 ) -> str:
-    """Return the code of a record without headers; empty when it is accepted."""
+    """Return the code of a record without headers; empty when it is accepted.
+
+    Args:
+        currencies: the known ones, and whether each is accepted.
+    """
     if timestamp_ms < 946_684_800_000:
         return "E_TIME_RECORD"
     if key is None or not key or len(key) > 256:
@@ -42,6 +46,8 @@ def code_of(
     for field, rule in REQUIRED[topic]:
         if rule is TIME and document[field] > timestamp_ms + 300_000:
             return "E_TIME_FUTURE"
+    if topic == "labels" and document["label_time"] < document["event_time"]:
+        return "E_TIME_ORDER"
     return "" if document[KEY[topic]].encode() == key else "E_KEY_MISMATCH"
 
 
@@ -143,7 +149,7 @@ def shape(value: bytes) -> str:
     return "E_SIZE_MESSAGE" if len(value) > 65_536 else ""
 
 
-def fault(field: str, rule: tuple[Any, ...], document: dict[str, Any], currencies: set[str]) -> str:
+def fault(field: str, rule: tuple[Any, ...], document: dict[str, Any], currencies: dict[str, bool]) -> str:
     """Return the code of one field, empty when it is as it must be."""
     if field not in document:
         return "" if field in OPTIONAL else "E_CONTRACT_MISSING"
@@ -161,14 +167,17 @@ def fault(field: str, rule: tuple[Any, ...], document: dict[str, Any], currencie
     return text_fault(value, rule, currencies)
 
 
-def text_fault(value: Any, rule: tuple[Any, ...], currencies: set[str]) -> str:
+def text_fault(value: Any, rule: tuple[Any, ...], currencies: dict[str, bool]) -> str:
     """Return the code of one string."""
     if type(value) is not str:
         return "E_CONTRACT_TYPE"
     if chr(0) in value:
         return "E_CONTRACT_STRING"
+    if rule[1:] == ("currency",):
+        accepted = currencies.get(value)
+        return "E_CONTRACT_ENUM" if accepted is None else "" if accepted else "E_CONTRACT_CURRENCY"
     if rule[0] == "enum":
-        return "" if value in (currencies if rule[1] == "currency" else rule[1]) else "E_CONTRACT_ENUM"
+        return "" if value in rule[1] else "E_CONTRACT_ENUM"
     low, high = (2, 2) if rule[0] == "country" else rule[1:]
     if not low <= len(value.encode()) <= high:
         return "E_CONTRACT_LENGTH"

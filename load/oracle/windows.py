@@ -9,10 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from load.oracle import parts
-from load.oracle.hashes import fnv_splitmix
+from load.oracle.hashes import item_hash
+from load.oracle.wire import RowFacts
 
 TILED = ("Count", "Sum", "Mean", "Std", "Min", "Max", "Distinct")
+OF_ROWS = ("Count", "SinceFirst", "SinceLast")
+OF_ITEM = ("Distinct", "TopShare", "FirstSeen", "SameAsLast")
 NULL = float("nan")
+Of = tuple[str, str]  # what a feature is of: rows, a measure, a condition or an item, and which
 
 
 class KeyOracle:
@@ -22,78 +26,124 @@ class KeyOracle:
         self.entity = entity
         self.items_max = items_max
         self.newest_ms: int | None = None
-        self.folded: dict[str, list[dict[str, Any]]] = {view.name: [] for view in entity.views}
-        self.sketch: dict[str, Sketch] = {view.name: Sketch(items_max) for view in entity.views}
-        self.longest_ms = {view.name: longest_ms(view) for view in entity.views}
-        self.late = False
-        self.asked: dict[Any, list[dict[str, Any]]] = {}  # what was found since the last row
+        self.views = [ViewOracle(view, items_max) for view in entity.views]
+
+    @property
+    def late(self) -> bool:
+        """Whether the newest row was too old for every window of its view."""
+        return any(view.late for view in self.views)
 
     def row(self, kind: int, row: Mapping[str, Any]) -> list[float]:
         """Return all columns of the entity as of `row`, which is folded in."""
-        clock = next(row[view.time] for view in self.entity.views if view.rows == kind)
+        clock = row[times(self.entity)[kind]]
         self.newest_ms = clock if self.newest_ms is None else max(self.newest_ms, clock)
-        out: list[float] = []
-        self.late = False
-        self.asked.clear()
-        for view in self.entity.views:
-            out += self._view(view, row if view.rows == kind else None)
-        return out
+        now = self.newest_ms
+        return [value for view in self.views for value in view.row(row if view.rows == kind else None, now)]
 
     def at(self, now_ms: int) -> list[float]:
         """Return all columns as of a moment, every row so far counted."""
         now = now_ms if self.newest_ms is None else max(self.newest_ms, now_ms)
+        return [value for view in self.views for value in view.at(now)]
+
+
+class ViewOracle:
+    """The rows of one view of a key: one list of those that count for each thing that features are of."""
+
+    def __init__(self, view: Any, items_max: int) -> None:
+        self.view, self.rows = view, view.rows
+        self.facts = RowFacts(view)
+        self.longest = longest_ms(view)
+        self.logs: dict[Of, list[dict[str, Any]]] = {of(view, f): [] for f in view.features}
+        self.sketches = {what: Sketch(items_max) for what in self.logs}
+        self.seen = {what: SeenItems(view, what) for what in self.logs if what[0] == "item"}
+        self.late = False
+        self.asked: dict[Any, list[dict[str, Any]]] = {}  # what was found since the last row
+
+    def row(self, row: Mapping[str, Any] | None, now: int) -> list[float]:
+        """Return the view's columns as of a row, or of none that is the view's, at the key's moment."""
+        self.late = False
+        self.asked.clear()
+        before, compared = dict(self.logs), self._compared(row, now)
+        if row is not None and self.facts.passes(row):
+            self._count(row, now)
         return [
-            value for view in self.entity.views for f in view.features
-            for value in self._columns(view, f, self.folded[view.name], now)
+            value for i, f in enumerate(self.view.features)
+            for value in compared.get(i) or self._columns(
+                f, (self.logs if f.current else before)[of(self.view, f)], now
+            )
         ]  # fmt: skip
 
-    def _view(self, view: Any, row: Mapping[str, Any] | None) -> list[float]:
-        now = self.newest_ms
-        assert now is not None
-        horizon = min(parts.horizon_ms(f, self.longest_ms[view.name], now) for f in view.features)
-        before = list(self.folded[view.name])
-        if row is not None and row[view.time] < horizon:
+    def _compared(self, row: Mapping[str, Any] | None, now: int) -> dict[int, list[float]]:
+        """What compares a row with those before it, by the feature's place; null without its item."""
+        found = {}
+        for i, f in enumerate(self.view.features):
+            name, what = type(f.aggregation).__name__, of(self.view, f)
+            if name in ("SameAsLast", "FirstSeen"):
+                counts = row is not None and self.facts.passes(row)
+                item = self.facts.value(what, row) if row is not None and counts else None
+                if item is None:
+                    found[i] = [NULL]
+                elif name == "SameAsLast":
+                    found[i] = [parts.same_as_last(self.logs[what], item, self.longest, now)]
+                else:
+                    found[i] = [self.seen[what].answer(item, f.window, now)]
+        return found
+
+    def at(self, now: int) -> list[float]:
+        """Return the view's columns as of a moment, every row so far counted."""
+        compared = self._compared(None, now)
+        return [
+            value for i, f in enumerate(self.view.features)
+            for value in compared.get(i) or self._columns(f, self.logs[of(self.view, f)], now)
+        ]  # fmt: skip
+
+    def _count(self, row: Mapping[str, Any], now: int) -> None:
+        """Take a row in for whatever is not null in it, unless it is too old for every feature."""
+        features, time_ms = self.view.features, row[self.view.time]
+        values = {what: found for what in self.logs if (found := self.facts.value(what, row)) is not None}
+        if values and time_ms < min(parts.horizon_ms(f, self.longest, now) for f in features):
             self.late = True
-            row = None
-        if row is not None:
-            tiles = [begin(f.window, now) for f in view.features if tiled(f)]
-            self._fold(view, row, min(tiles, default=now))
-        after = self.folded[view.name]
-        return [
-            value for f in view.features
-            for value in self._columns(view, f, after if f.current else before, now)
-        ]  # fmt: skip
+            return
+        oldest = min((begin(f.window, now) for f in features if tiled(f)), default=now)
+        for what, value in values.items():
+            item = self.facts.item(self.view.item, row) if self.view.items == "replace" else None
+            entry = {"ms": time_ms, "value": value, "item": item, "now": now, "of_ms": time_ms}
+            if what[0] == "item":
+                entry |= {"value": 0, "item": value}
+            self._fold(what, entry, oldest)
 
-    def _fold(self, view: Any, row: Mapping[str, Any], horizon: int) -> None:
-        rows = self.folded[view.name]
-        entry = {
-            "ms": row[view.time], "value": int(row[view.measure]), "item": row.get(view.item),
-            "now": self.newest_ms,
-        }  # fmt: skip
-        if view.items == "replace":
+    def _fold(self, what: Of, entry: dict[str, Any], oldest: int) -> None:
+        rows = self.logs[what]
+        if self.view.items == "replace":
             for i, earlier in enumerate(rows):
-                if earlier["item"] == entry["item"] and earlier["ms"] >= horizon:
-                    self.folded[view.name] = [*rows[:i], {**earlier, "value": entry["value"]}, *rows[i + 1 :]]
+                if earlier["item"] == entry["item"] and earlier["ms"] >= oldest:
+                    if entry["ms"] >= earlier["of_ms"]:
+                        newer = {**earlier, "value": entry["value"], "of_ms": entry["ms"]}
+                        self.logs[what] = [*rows[:i], newer, *rows[i + 1 :]]
                     return
-        if view.items == "distinct" and entry["ms"] >= horizon:
-            self.sketch[view.name].see(fnv_splitmix(entry["item"]), entry["ms"], horizon)
-        self.folded[view.name] = [*rows, entry]
+        if what[0] == "item":
+            self.seen[what].see(entry["item"], entry["ms"], entry["now"])
+        if what[0] == "item" and entry["ms"] >= oldest:
+            self.sketches[what].see(item_hash(entry["item"]), entry["ms"], oldest)
+        self.logs[what] = [*rows, entry]
 
-    def _columns(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> list[float]:
-        aggregation = feature.aggregation
+    def _columns(self, feature: Any, rows: list[dict[str, Any]], now: int) -> list[float]:
+        aggregation, unit = feature.aggregation, self.facts.unit(of(self.view, feature))
         if type(aggregation).__name__ == "LastK":
-            return parts.last_k(rows, aggregation.width, self.longest_ms[view.name], now)
-        return [self._feature(view, feature, rows, now)]
+            found = parts.last_k(rows, aggregation.width, self.longest, now)
+        else:
+            found = [self._feature(feature, rows, now)]
+        return found if unit == 1 else [value / float(unit) for value in found]
 
-    def _feature(self, view: Any, feature: Any, rows: list[dict[str, Any]], now: int) -> float:
-        name, window, longest = type(feature.aggregation).__name__, feature.window, self.longest_ms[view.name]
+    def _feature(self, feature: Any, rows: list[dict[str, Any]], now: int) -> float:
+        name, window, longest = type(feature.aggregation).__name__, feature.window, self.longest
         if name == "DecayedSum":
             return parts.decayed_sum(rows, feature.aggregation.half_life_ms, now)
         if window is None:
             young = [row for row in sorted(rows, key=lambda row: row["ms"]) if now - row["ms"] <= longest]
             return parts.ENDS[name](young, now)
         if name == "Distinct":
-            return self.sketch[view.name].count(begin(window, now))
+            return self.sketches[of(self.view, feature)].count(begin(window, now))
         asked = (id(rows), window.label, window.hop_ms, now)
         if asked not in self.asked:
             self.asked[asked] = parts.inside(window, rows, longest, now)
@@ -109,6 +159,60 @@ class KeyOracle:
         return fold(name, [row["value"] for row in counted])
 
 
+class SeenItems:
+    """When each item was seen last: the 256 newest of those that a window sees, by time and hash."""
+
+    most = 256
+
+    def __init__(self, view: Any, what: Of) -> None:
+        names = [f for f in view.features if type(f.aggregation).__name__ == "FirstSeen"]
+        self._windows = [f.window for f in names if of(view, f) == what]
+        self._seen: dict[int, int] = {}
+        self._passed: int | None = None  # the newest time of what was left out
+
+    def see(self, item: Any, ms: int, now: int) -> None:
+        """Note that an item was seen."""
+        oldest = min((self._begin(window, now) for window in self._windows), default=math.inf)
+        if ms < oldest:
+            return
+        name = item_hash(item)
+        self._seen[name] = max(ms, self._seen.get(name, ms))
+        live = sorted((at, name) for name, at in self._seen.items() if at >= oldest)
+        for at, _ in live[: -self.most]:
+            self._passed = at if self._passed is None else max(self._passed, at)
+        self._seen = {name: at for at, name in live[-self.most :]}
+
+    def answer(self, item: Any, window: Any, now: int) -> float:
+        """1 for an item that was not seen in the window, 0 for one that was, null where nobody knows."""
+        begin = self._begin(window, now)
+        seen = self._seen.get(item_hash(item))
+        if seen is not None and seen >= begin:
+            return 0.0
+        return NULL if self._passed is not None and self._passed >= begin else 1.0
+
+    @staticmethod
+    def _begin(window: Any, now: int) -> float:
+        return -math.inf if window.kind == "lifetime" else begin(window, now)
+
+
+def of(view: Any, feature: Any) -> Of:
+    """What a feature is of, as its declaration names it or its view does."""
+    name = type(feature.aggregation).__name__
+    if feature.condition is not None:
+        return "condition", feature.condition
+    if name in OF_ROWS:
+        return "rows", ""
+    if name in OF_ITEM:
+        return "item", feature.item or view.item
+    return "measure", feature.measure or view.measure
+
+
+def times(entity: Any) -> dict[int, str]:
+    """The column of the time at which the rows of each source count."""
+    named = {source.number: source.time for source in entity.sources}
+    return {view.rows: view.time for view in entity.views} | named
+
+
 def longest_ms(view: Any) -> int:
     """How long a row of the view may count."""
     return max(parts.reach_ms(feature) for feature in view.features)
@@ -120,8 +224,31 @@ def tiled(feature: Any) -> bool:
     return window is not None and window.kind == "sawtooth" and type(feature.aggregation).__name__ in TILED
 
 
+class ClockOracle:
+    """A partition's clock, from the keys and times of its rows; see `features.partition_clock`."""
+
+    rows = 32
+
+    def __init__(self) -> None:
+        self.now_ms: int | None = None
+        self._open: list[tuple[Any, int]] = []
+
+    def row(self, key: Any, time_ms: int) -> None:
+        """Take a row in."""
+        self._open.append((key, time_ms))
+        if len(self._open) < self.rows:
+            return
+        newest: dict[Any, int] = {}
+        for name, at_ms in self._open:
+            newest[name] = max(at_ms, newest.get(name, at_ms))
+        self._open = []
+        if len(newest) >= 3:
+            reached = sorted(newest.values())[len(newest) // 4]
+            self.now_ms = reached if self.now_ms is None else max(self.now_ms, reached)
+
+
 class PartitionOracle:
-    """All keys of a partition: a key that was idle too long begins again; see `features.idle`."""
+    """All keys of a partition: one idle too long, or dated ahead, begins again; see `features.idle`."""
 
     day_ms = 86_400_000
 
@@ -131,24 +258,34 @@ class PartitionOracle:
             parts.reach_ms(f) + (f.window.hop_ms if f.window else 0) for v in entity.views for f in v.features
         ]
         self.idle_ms = self.day_ms + max(reaches)
-        self.newest_ms = -(2**63)
-        self.arrival_ms: dict[Any, int] = {}
+        self.clock = ClockOracle()
+        self.shown_ms: dict[Any, int | None] = {}
         self.keys: dict[Any, KeyOracle] = {}
 
     def row(self, kind: int, row: Mapping[str, Any]) -> list[float]:
         """Return all columns as of a row, which is folded in."""
         key = row[self.entity.join_key]
-        clock = next(row[view.time] for view in self.entity.views if view.rows == kind)
-        self.newest_ms = max(self.newest_ms, clock)
-        oracle = self.key(key)
-        self.arrival_ms[key] = self.newest_ms
-        return oracle.row(kind, row)
+        time_ms = row[times(self.entity)[kind]]
+        if key not in self.keys or self.is_idle(key) or self._was_ahead(key, time_ms):
+            self.keys[key] = KeyOracle(self.entity)
+        self.shown_ms[key] = self.clock.now_ms
+        self.clock.row(key, time_ms)
+        return self.keys[key].row(kind, row)
 
-    def key(self, key: Any) -> KeyOracle:
-        """Return what is known of a key: nothing when it is idle."""
-        if key not in self.keys or self.arrival_ms[key] < self.newest_ms - self.idle_ms:
-            self.keys[key], self.arrival_ms[key] = KeyOracle(self.entity), self.newest_ms
-        return self.keys[key]
+    def is_idle(self, key: Any) -> bool:
+        """Whether nothing is known of a key any more."""
+        if self.clock.now_ms is None:
+            return False
+        return self._newest_ms(key) < self.clock.now_ms - self.idle_ms
+
+    def _was_ahead(self, key: Any, time_ms: int) -> bool:
+        """Whether a key stands at a moment that nobody confirmed, and this row says that it was false."""
+        sees_ms, shown_ms = (self.keys[key].newest_ms or 0) - self.idle_ms, self.shown_ms[key]
+        return shown_ms is not None and shown_ms < sees_ms and time_ms < sees_ms
+
+    def _newest_ms(self, key: Any) -> int:
+        newest_ms, shown_ms = self.keys[key].newest_ms or 0, self.shown_ms[key]
+        return newest_ms if shown_ms is None else max(newest_ms, shown_ms)
 
 
 def begin(window: Any, at_ms: int) -> int:

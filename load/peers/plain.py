@@ -10,12 +10,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.connections import KafkaConnection, RedisConnection
+from headrace.traffic.input_files import Records
+from headrace.traffic.producer import RecordProducer
 from load.bench.measure import Figures, TreeMeter
 from load.peers.plain_store import ENTITIES, apply, open_store, references
 from load.peers.progress import TopicCount
 from load.peers.toy_model import toy_model
-from load.producer import Outbox
-from load.source import Records
 
 TOPICS = ("transactions", "by_terminal", "ready", "predictions")
 WARM_UP_EVENTS = 20
@@ -60,18 +60,18 @@ def _measure(
     kafka: KafkaConnection, prefix: str, payments: Records, events: int,
     processes: dict[str, "subprocess.Popen[bytes]"],
 ) -> dict[str, Figures]:  # fmt: skip
-    outbox = Outbox(kafka)
+    producer = RecordProducer(kafka)
     done = TopicCount(kafka, f"{prefix}predictions")
-    outbox.send(f"{prefix}transactions", payments.slice(0, WARM_UP_EVENTS))
-    outbox.flush()
+    producer.send(f"{prefix}transactions", payments.slice(0, WARM_UP_EVENTS))
+    producer.flush()
     done.wait(WARM_UP_EVENTS, TIMEOUT_S)
     whole = TreeMeter([process.pid for process in processes.values()])
     apart = {name: TreeMeter([process.pid]) for name, process in processes.items()}
-    outbox.send(f"{prefix}transactions", payments.slice(WARM_UP_EVENTS, WARM_UP_EVENTS + events))
-    outbox.flush()
+    producer.send(f"{prefix}transactions", payments.slice(WARM_UP_EVENTS, WARM_UP_EVENTS + events))
+    producer.flush()
     done.wait(WARM_UP_EVENTS + events, TIMEOUT_S)
     done.close()
-    outbox.close()
+    producer.close()
     return {"plain": whole.read(events), **{f"plain {n}": meter.read(events) for n, meter in apart.items()}}
 
 

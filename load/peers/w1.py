@@ -17,12 +17,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.connections import KafkaConnection, RedisConnection
+from headrace.traffic.input_files import Record
+from headrace.traffic.producer import RecordProducer
 from load.bench.measure import Figures, TreeMeter
 from load.peers import environment
 from load.peers.progress import TopicCount
 from load.peers.w1_tiles import NAMES
-from load.producer import Outbox
-from load.source import Record
 
 TIMEOUT_S = 120.0
 START_SHARE = 0.1
@@ -80,10 +80,10 @@ def run(name: str, place: Place, records: list[Record]) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
     prefix = f"{place.folder.name}-{name}."
     _create_topics(place.kafka, prefix)
-    outbox = Outbox(place.kafka)
-    outbox.send(f"{prefix}in", some)
-    outbox.flush()
-    outbox.close()
+    producer = RecordProducer(place.kafka)
+    producer.send(f"{prefix}in", some)
+    producer.flush()
+    producer.close()
     python = str(environment.python(place.root)) if peer.own_environment else sys.executable
     variables = _variables(place, folder, prefix, feast=peer.feast)
     try:

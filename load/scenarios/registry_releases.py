@@ -6,7 +6,7 @@ from inference.release.live_evidence import FolderEvidence
 from inference.release.promotion import Promoter
 from inference.release.registry import Change, Registry
 from inference.release.release import Stage
-from inference.release.settings import GateSettings
+from inference.release.settings import ReleaseGateSettings
 
 PERSON = "scenario"
 
@@ -14,7 +14,7 @@ PERSON = "scenario"
 class RegistryReleases:
     """Promotes and shadows versions; event time is no matter of its audit."""
 
-    def __init__(self, models: Path, gates: GateSettings) -> None:
+    def __init__(self, models: Path, gates: ReleaseGateSettings) -> None:
         self._promoter = Promoter(Registry(models), gates, FolderEvidence(models))
 
     def move(self, model: str, to: Stage, why: str, *, force: bool = False) -> None:

@@ -5,12 +5,13 @@ from statistics import mean
 from typing import Any
 
 from contracts.events import Quality
-from load.plan import DAY_MS
+from feature_repo.generator.plan import DAY_MS
 from load.scenarios.person import Act
 from load.scenarios.told import Told
 
 Series = dict[str, list[tuple[int, float]]]  # model and stage -> (payments up to, average precision)
 FRAUDS_MIN = 30
+NAMES_THE_CHANGE = ("payments", "outcome")  # labels know of it days later
 
 
 def series_of(told: Sequence[Quality], days: int) -> Series:
@@ -47,6 +48,8 @@ def figures(told: Told, acts: Sequence[Act], change_ms: int, days: int) -> dict[
         p for at, p in series.get(f"{old} shadow", []) if new is not None and at - days * DAY_MS >= new.at_ms
     ]
     drift = [d for d in told.drift if d.get("kind") == "alert" and isinstance(d.get("at"), int)]
+    incidents = incidents_of(told.drift)
+    named = [one["at"] for one in incidents if one["source"] in NAMES_THE_CHANGE]
     fired = [r.at for r in told.quality if r.kind == "retrain" and r.at > change_ms]
     precision = {
         "before": _mean(before), "worst": min(fallen, default=None), "after": _mean(after),
@@ -55,10 +58,15 @@ def figures(told: Told, acts: Sequence[Act], change_ms: int, days: int) -> dict[
     return {
         "change_ms": change_ms, "window_days": days, "champions": [act.model for act in promoted],
         "days_after_change": {
-            "drift_alert": _days(_first([int(str(d["at"])) for d in drift], change_ms), change_ms),
+            "drift_incident": _days(_first(named, change_ms), change_ms),
             "trigger": _days(_first(fired, change_ms), change_ms),
             "shadow": _days(_first([act.at_ms for act in shadows], change_ms), change_ms),
             "promotion": _days(new.at_ms if new else None, change_ms),
+        },
+        "drift_incidents": {
+            "before_change": sum(one["at"] <= change_ms for one in incidents),
+            "after_change": sum(one["at"] > change_ms for one in incidents),
+            "opened": [one | {"days_after_change": _days(one["at"], change_ms)} for one in incidents],
         },
         "drift_alerts": {
             "before_change": sum(int(str(d["at"])) <= change_ms for d in drift),
@@ -73,6 +81,27 @@ def figures(told: Told, acts: Sequence[Act], change_ms: int, days: int) -> dict[
         "recovered_ratio": _recovered(precision),
         "series": series,
     }  # fmt: skip
+
+
+def incidents_of(drift: Sequence[dict[str, object]]) -> list[dict[str, Any]]:
+    """Return the incidents that opened, oldest first: when, since when, where from, and what moved.
+
+    >>> alert = {"kind": "alert", "incident": "i", "feature": "score", "detector": "psi"}
+    >>> incidents_of([{"kind": "incident", "state": "opened", "incident": "i", "at": 5, "since": 4,
+    ...     "feature": "outcome", "model": "m/1"}, alert, alert])[0]["members"]
+    ['score psi']
+    """
+    found: dict[object, dict[str, Any]] = {}
+    for record in drift:
+        name = record.get("incident")
+        if record.get("kind") == "incident" and record.get("state") == "opened":
+            about = {key: record.get(key) for key in ("at", "since", "model")}
+            found[name] = {"incident": name, "source": record.get("feature"), **about, "members": []}
+        elif record.get("kind") == "alert" and name in found:
+            member = f"{record.get('feature')} {record.get('detector')}"
+            if member not in found[name]["members"]:
+                found[name]["members"].append(member)
+    return list(found.values())
 
 
 def _recovered(precision: dict[str, float | None]) -> float | None:

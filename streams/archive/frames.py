@@ -7,22 +7,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from contracts.frame import Columns, Kind, concat, length
+from contracts.frame import Columns, concat, length
 from contracts.meaning import Meanings
+from contracts.pipeline import SourceStream
 from features.catalog import ENTITIES
 from features.meaning import meaning_of
 
-ENTITY_NAMES = tuple(entity.name for entity in ENTITIES)
+DEFINITIONS = "_definitions"
 OWN = Meanings(tuple(meaning_of(entity) for entity in ENTITIES))
 TIMESTAMP = pa.timestamp("us", tz="UTC")  # Feast's DuckDB store cannot cast pandas' nanoseconds
 
 
-def feature_table(parts: list[Columns], kind: Kind, meanings: Meanings = OWN) -> pa.Table:
-    """Return the rows of frames of one kind, in log order; rows may be of different definitions.
+def feature_table(parts: list[Columns], source: SourceStream, meanings: Meanings = OWN) -> pa.Table:
+    """Return the rows of frames of one source, in log order; rows may be of different definitions.
 
     A row has the columns that were declared when it was made, and null for those declared since or before.
 
-    A payment is stamped with its own time; a label with the time it became known, for that is when it
+    An event is stamped with its own time; a label with the time it became known, for that is when it
     counts. `created_timestamp` is when the broker appended the raw record.
 
     Args:
@@ -32,28 +33,35 @@ def feature_table(parts: list[Columns], kind: Kind, meanings: Meanings = OWN) ->
         StateError: E_DEFINITIONS_UNKNOWN, or E_ARCHIVE_DEFINITIONS (a row has more values than columns).
     """
     filled = [part for part in parts if length(part)]
-    runs = [list(group) for _, group in itertools.groupby(filled, key=definitions_of)]
-    return pa.concat_tables([_table(run, kind, meanings) for run in runs], promote_options="default")
+    runs = [list(group) for _, group in itertools.groupby(filled, key=_form)]
+    return pa.concat_tables([_table(run, source, meanings) for run in runs], promote_options="default")
 
 
 def definitions_of(rows: Columns) -> tuple[tuple[str, int], ...]:
     """Return, by entity, the definitions that rows of one frame were made under, as far as they say."""
-    found = [(entity, rows.get(f"{entity}_definitions")) for entity in ENTITY_NAMES]
-    return tuple((entity, int(codes[0])) for entity, codes in found if codes is not None)
+    named = {
+        name.removesuffix(DEFINITIONS): codes for name, codes in rows.items() if name.endswith(DEFINITIONS)
+    }
+    return tuple((entity, int(codes[0])) for entity, codes in named.items())
 
 
-def _table(parts: list[Columns], kind: Kind, meanings: Meanings) -> pa.Table:
+def _form(rows: Columns) -> tuple[object, ...]:
+    """Return what rows must have in common to be one table: their definitions and their columns."""
+    columns = sorted((name, column.shape[1:]) for name, column in rows.items())
+    return (*definitions_of(rows), *columns)
+
+
+def _table(parts: list[Columns], source: SourceStream, meanings: Meanings) -> pa.Table:
     rows, made = concat(aligned(parts)), dict(definitions_of(parts[0]))
-    apart = {"pos", *(f"{entity}_{what}" for entity in ENTITY_NAMES for what in ("values", "definitions"))}
+    apart = {"pos", *(f"{entity}_{what}" for entity in meanings.own for what in ("values", "definitions"))}
     columns = {name: arrow(column) for name, column in rows.items() if name not in apart}
-    for entity in ENTITY_NAMES:
+    for entity in meanings.own:
         if f"{entity}_values" in rows:
             own = meanings.own[entity]
             meaning = meanings.of(entity, made[entity]) if entity in made else own
             columns |= _named(rows[f"{entity}_values"], meaning.columns, entity)
             columns[f"{entity}_definitions"] = pa.array([meaning.hash] * length(rows), pa.string())
-    time = rows["label_time" if kind == Kind.LABEL else "event_time"]
-    columns["event_timestamp"] = timestamps(time)
+    columns["event_timestamp"] = timestamps(rows[source.time])
     columns["created_timestamp"] = timestamps(rows["appended_ms"])
     return pa.table(columns)
 

@@ -25,7 +25,13 @@ class ArchiveMetrics:
         )
         self.refused = Counter(
             "headrace_archive_refused_total",
-            "Records that are not frames",
+            "Records of the feature log that were set aside, by code",
+            ["topic", "code"],
+            registry=registry,
+        )
+        self.passed_over = Counter(
+            "headrace_archive_passed_over_total",
+            "Batches that cannot be unpacked and were passed over; their offsets are in the lake",
             ["topic"],
             registry=registry,
         )

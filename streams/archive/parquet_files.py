@@ -1,13 +1,16 @@
 """Parquet files of the lake: named by where in the log they begin, and either whole or not there."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runtime.atomic_file import hidden, is_abandoned, move_into_place, sync_folder, writing
+
 FIRST, NEXT = b"headrace.first_offset", b"headrace.next_offset"
+POSITION = b"headrace.position"
 DATASETS = b"headrace.datasets"
 
 
@@ -20,64 +23,81 @@ def file_path(lake: Path, dataset: str, partition: int, first_offset: int) -> Pa
     return lake / dataset / f"partition={partition}" / f"{first_offset:020d}.parquet"
 
 
+class Reached(NamedTuple):
+    """Where a partition's files end: the next offset, and what was to be committed beside it."""
+
+    next_offset: int
+    metadata: str
+
+
+def reached(lake: Path, datasets: Iterable[str], partition: int) -> Reached | None:
+    """Return where the whole flushes of a partition end; None where it has no file.
+
+    A flush of which only some files were published does not count: a rerun of its range makes all of them.
+    """
+    ends: dict[int, Reached] = {}
+    seen: dict[int, set[str]] = {}
+    wanted: dict[int, set[str]] = {}
+    for dataset in datasets:
+        for path in (lake / dataset / f"partition={partition}").glob("[0-9]*.parquet"):
+            about = pq.read_metadata(path).metadata or {}
+            first = int(path.stem)
+            seen.setdefault(first, set()).add(dataset)
+            wanted[first] = set(about.get(DATASETS, b"").decode().split(",")) - {""}
+            ends[first] = Reached(int(about[NEXT]), about.get(POSITION, b"").decode())
+    whole = [end for first, end in ends.items() if wanted[first] <= seen[first]]
+    return max(whole, default=None)
+
+
 def write_whole(
-    table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = ()
-) -> None:
+    table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = (),
+    position: str = "",
+) -> None:  # fmt: skip
     """Write `table`, durable and at once: a reader sees the old file, no file, or all of the new one."""
-    publish(write_part(table, path, first_offset, next_offset, datasets), path)
+    move_into_place(write_part(table, path, first_offset, next_offset, datasets, position), path)
 
 
 def write_part(
-    table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = ()
-) -> Path:
-    """Write `table` durably under a hidden name beside `path`, and return that; `publish` makes it the file.
+    table: pa.Table, path: Path, first_offset: int, next_offset: int, datasets: Iterable[str] = (),
+    position: str = "",
+) -> Path:  # fmt: skip
+    """Write `table` durably under a hidden name beside `path`, and return that, to be moved into place.
 
     Args:
         table: rows of the log's offsets [first_offset, next_offset), in log order.
         path: the file to make or replace; an earlier run of the same range began at the same name.
+        position: what is to be committed beside the next offset.
         datasets: all that this range of the log fills, so that a reader knows whether it sees the whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = hidden(path)
     marked = table.replace_schema_metadata(
-        {FIRST: str(first_offset), NEXT: str(next_offset), DATASETS: ",".join(sorted(datasets))}
+        {
+            FIRST: str(first_offset),
+            NEXT: str(next_offset),
+            DATASETS: ",".join(sorted(datasets)),
+            POSITION: position,
+        }
     )
-    with part.open("wb") as sink:
+    with writing(part) as sink:
         pq.write_table(marked, sink, compression="zstd", use_dictionary=_repeating(table.schema))
-        sink.flush()
-        os.fsync(sink.fileno())
     return part
-
-
-def publish(part: Path, path: Path) -> None:
-    """Let a file written by `write_part` take its place, in one step."""
-    part.replace(path)
-    _sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:
     """Remove the file an earlier run left where this run's range has no rows."""
     if path.exists():
         path.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def remove_unfinished(lake: Path) -> None:
     """Remove what a killed writer left half written; only this archive's own temporary names match."""
     for part in lake.glob("*/partition=*/.*.parquet.*.part"):
-        pid = int(part.name.split(".")[-2])
-        if not Path(f"/proc/{pid}").exists():
+        if is_abandoned(part):
             part.unlink(missing_ok=True)
 
 
 def _repeating(schema: pa.Schema) -> list[str]:
     """Columns worth a dictionary: text that repeats. Numbers and raw bytes only lose time in one."""
     return [field.name for field in schema if pa.types.is_string(field.type)]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

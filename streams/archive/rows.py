@@ -4,42 +4,38 @@ The raw bytes are kept whatever they are. Fields are read leniently and only to 
 gate alone says what is valid. Personal fields stay inside the raw bytes and get no column.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import pyarrow as pa
 from confluent_kafka import Message
 
+from contracts.chain import Chain
+from contracts.event_identity import key_column
+from contracts.pipeline import SourceStream
+from contracts.raw import Unreadable
+from runtime.message_headers import headers_of
+from streams.archive.source_fields import SourceFields
+
 DLQ_PREFIX = "headrace.dlq."
+_INTEGER = re.compile("-?[0-9]{1,18}")
 Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # JSON has no bound, Arrow has
 
 
-class _Lenient(msgspec.Struct, kw_only=True, gc=False):
-    """Fields shared by transactions and labels; absent or ill-typed means null."""
+class _Decided(msgspec.Struct, kw_only=True, gc=False):
+    """Fields shared by predictions and cases; absent or ill-typed means null."""
 
-    transaction_id: str | None = None
-    customer_id: str | None = None
-    terminal_id: str | None = None
+    event_id: str | None = None
+    keys: dict[str, str | None] | None = None
     event_time: Int64 | None = None
 
 
-class RawTransaction(_Lenient, kw_only=True, gc=False):
-    """What a transaction is found by."""
-
-    amount_minor: Int64 | None = None
-    currency: str | None = None
-    channel: str | None = None
-    country: str | None = None
-
-
-class RawLabel(_Lenient, kw_only=True, gc=False):
-    """What a label is found by."""
-
-    label: str | None = None
-    label_time: Int64 | None = None
-    source: str | None = None
+def fields_of(source: SourceStream) -> SourceFields:
+    """Return what a record of a source is found by: the fields of its contract that are not personal."""
+    return SourceFields(source)
 
 
 class _Model(msgspec.Struct, kw_only=True, gc=False):
@@ -47,7 +43,7 @@ class _Model(msgspec.Struct, kw_only=True, gc=False):
     version: str | None = None
 
 
-class RawPrediction(_Lenient, kw_only=True, gc=False):
+class RawPrediction(_Decided, kw_only=True, gc=False):
     """What a prediction is found by."""
 
     prediction_id: str | None = None
@@ -59,7 +55,7 @@ class RawPrediction(_Lenient, kw_only=True, gc=False):
     model: _Model | None = None
 
 
-class RawReview(_Lenient, kw_only=True, gc=False):
+class RawReview(_Decided, kw_only=True, gc=False):
     """What a case is found by."""
 
     case_id: str | None = None
@@ -75,7 +71,7 @@ class RawVerdict(msgspec.Struct, kw_only=True, gc=False):
 
     verdict_id: str | None = None
     case_id: str | None = None
-    transaction_id: str | None = None
+    event_id: str | None = None
     verdict: str | None = None
     who: str | None = None
     decided_at: Int64 | None = None
@@ -98,39 +94,66 @@ class RawQuality(msgspec.Struct, kw_only=True, gc=False):
     window_days: Int64 | None = None
 
 
-_TYPES: dict[str, pa.DataType] = {
-    "event_time": pa.int64(), "label_time": pa.int64(), "scored_at": pa.int64(), "amount_minor": pa.int64(),
-    "opened_at": pa.int64(), "decided_at": pa.int64(), "score": pa.float64(), "at": pa.int64(),
-    "window_days": pa.int64(),
-}  # fmt: skip
+def _type(annotation: Any) -> pa.DataType:
+    """Return the type of a field's column.
+
+    >>> _type(Int64 | None), _type(str | None)
+    (DataType(int64), DataType(string))
+    """
+    kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+    held = (get_args(one)[0] if get_origin(one) is Annotated else one for one in get_args(annotation))
+    return next(kinds[one] for one in held if one in kinds)
 
 
 class JsonRows:
     """Turns records of one topic into the columns of its dataset.
 
-    >>> JsonRows(RawLabel).names
-    ['transaction_id', 'customer_id', 'terminal_id', 'event_time', 'label', 'label_time', 'source']
+    >>> from features.catalog import PIPELINE
+    >>> JsonRows(fields_of(PIPELINE.labels[0])).names
+    ['transaction_id', 'customer_id', 'terminal_id', 'label', 'event_time', 'label_time', 'source']
     """
 
-    def __init__(self, fields: type[msgspec.Struct]) -> None:
-        self.names = [name for name in fields.__struct_fields__ if name != "model"]
-        self._has_model = "model" in fields.__struct_fields__
-        self._empty = fields()
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(fields).decode
+    def __init__(self, fields: type[msgspec.Struct] | SourceFields, chain: Chain | None = None) -> None:
+        self._fields = fields if isinstance(fields, SourceFields) else _OwnFields(fields, chain)
+        self.names = self._fields.names
 
     def table(self, messages: Sequence[Message]) -> pa.Table:
         """Return one row a record: offset, appended_ms, key, value and the readable fields."""
         values = [message.value() for message in messages]
-        read = [self._read(value) for value in values]
         columns = _origin(messages) | {"value": pa.array(values, pa.binary())}
-        for name in self.names:
-            column = list(map(attrgetter(name), read))
-            columns[name] = pa.array(column, _TYPES.get(name, pa.string()))
+        return pa.table(columns | self._fields.columns(values))
+
+
+class _OwnFields:
+    """What makes columns of records that headrace itself writes.
+
+    Of a decision's `keys` there is a column an entity of the chain, `key_ENTITY`.
+    """
+
+    def __init__(self, fields: type[msgspec.Struct], chain: Chain | None) -> None:
+        self._has_model = issubclass(fields, RawPrediction)
+        self._links = chain.links if chain and issubclass(fields, _Decided) else ()
+        apart = {"keys": issubclass(fields, _Decided), "model": self._has_model}
+        self.names = [name for name in fields.__struct_fields__ if not apart.get(name)]
+        found = get_type_hints(fields, include_extras=True)
+        self._types = {name: _type(found[name]) for name in self.names}
+        self._empty = fields()
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(fields).decode
+
+    def columns(self, values: list[bytes | None]) -> dict[str, pa.Array]:
+        """Return the columns (n,) of n records by name."""
+        read = [self._read(value) for value in values]
+        columns = {
+            name: pa.array(list(map(attrgetter(name), read)), self._types[name]) for name in self.names
+        }
+        for link in self._links:
+            keys = [(row.keys or {}).get(link.name) for row in read]
+            columns[key_column(link)] = pa.array(keys, pa.string())
         if self._has_model:
             models = [row.model for row in read]
             columns["model_name"] = pa.array([m and m.name for m in models], pa.string())
             columns["model_version"] = pa.array([m and m.version for m in models], pa.string())
-        return pa.table(columns)
+        return columns
 
     def _read(self, value: bytes | None) -> Any:
         if value is None:
@@ -146,7 +169,7 @@ class DeadLetterRows:
 
     def table(self, messages: Sequence[Message]) -> pa.Table:
         """Return one row a dead letter; copies of one letter differ only in their own offset."""
-        headers = [dict(message.headers() or ()) for message in messages]
+        headers = [{} if isinstance(h, Unreadable) else dict(h or ()) for h in headers_of(list(messages))]
         columns = _origin(messages)
         columns["value"] = pa.array([message.value() for message in messages], pa.binary())
         for name in ("code", "reason", "stage", "topic"):
@@ -172,4 +195,4 @@ def _text(value: str | bytes | None) -> str | None:
 
 def _number(value: str | bytes | None) -> int | None:
     text = _text(value) or ""
-    return int(text) if text.lstrip("-").isdecimal() else None
+    return int(text) if _INTEGER.fullmatch(text) else None

@@ -11,12 +11,14 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One archive worker: where from, where to, and how large its files grow.
 
     A file is written when a partition holds `rows_a_file` rows, or `flush_interval_ms` after its first one.
-    A stop reads on for at most `drain_ms`, so that what was already published is in the lake.
+    A stop reads on for at most `drain_ms`, so that what was already published is in the lake. `member` is the
+    worker's name in its group (static membership), as the gate's.
     """
 
     kafka: KafkaConnection
     lake: Path
     topic_prefix: str = ""
+    member: str = ""
     rows_a_file: int = 20_000
     flush_interval_ms: float = 5000.0
     drain_ms: float = 2000.0

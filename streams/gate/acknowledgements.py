@@ -3,6 +3,7 @@
 from collections import deque
 from typing import Any
 
+from contracts.crash_points import reach
 from contracts.errors import Stop
 
 Places = dict[tuple[str, int], int]  # (topic, partition) -> the offset to read next
@@ -42,12 +43,18 @@ class Acknowledgements:
         self._boundaries.append(boundary)
 
         def delivered(error: Any, _message: Any) -> None:
+            reach("gate.on_delivery")
             boundary.waiting -= 1
             self.unacknowledged -= 1
             if error is not None:
                 self.error = self.error or str(error)
 
         return delivered
+
+    @property
+    def open_boundaries(self) -> int:
+        """Return how many boundaries wait for acknowledgements, or to be asked for by `safe`."""
+        return len(self._boundaries)
 
     def again(self, places: Places) -> None:
         """Take back offsets whose commit did not come through, unless later ones are safe by now.
@@ -59,6 +66,21 @@ class Acknowledgements:
         """
         for place, offset in places.items():
             self._safe[place] = max(offset, self._safe.get(place, 0))
+
+    def forget(self, place: tuple[str, int]) -> None:
+        """Leave a partition that is another worker's by now out of all that is still to be committed.
+
+        What was sent of it before would else take back, once it is acknowledged, what the other committed.
+
+        >>> acks = Acknowledgements()
+        >>> acks.again({("transactions", 0): 5})
+        >>> acks.forget(("transactions", 0))
+        >>> acks.safe()
+        {}
+        """
+        self._safe.pop(place, None)
+        for boundary in self._boundaries:
+            boundary.places.pop(place, None)
 
     def safe(self) -> Places:
         """Return the offsets that became safe to commit since the last call.

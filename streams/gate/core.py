@@ -1,9 +1,9 @@
 """The gate's core: raw records in, frames and dead letters out; no broker, no clock.
 
-Good payments go to events.customer by customer, good labels to events.terminal by terminal, as frames on
-placed lanes. A refused record goes to the dead letters of its topic, bytes unchanged, with its code and
-origin in headers. The gate has no state but its lanes: it may be ended anywhere and started again from the
-committed offset, and readers drop what comes twice.
+Good records of every source go to the chain's first stage, by its entity's key or, where they have none, by
+what names them, as frames on placed lanes. A refused record goes to the dead letters of its topic, bytes
+unchanged, with its code and origin in headers. The gate has no state but its lanes: it may be ended anywhere
+and started again from the committed offset, and readers drop what comes twice.
 """
 
 from typing import NamedTuple
@@ -11,16 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from contracts.errors import Stop
-from contracts.event_columns import KINDS
-from contracts.frame import groups_of, length, position, take
-from contracts.keys import partition_of
+from contracts.frame import Columns, groups_of, length, position, take
+from contracts.hashed_fields import HashKeys
+from contracts.keys import targets_of
 from contracts.lanes import LaneWriter
+from contracts.pipeline import Pipeline
 from contracts.raw import RawBatch
 from contracts.verdict import Verdict, judge
 from streams.gate.letters import LetterLane, pointer_letter
 from streams.gate.outgoing import Outgoing
-
-ROUTES = {"transactions": ("events.customer", "customer_id"), "labels": ("events.terminal", "terminal_id")}
 
 
 class Gated(NamedTuple):
@@ -29,6 +28,14 @@ class Gated(NamedTuple):
     records: list[Outgoing]
     verdict: Verdict
     upto: dict[int, int]
+
+
+class Received(NamedTuple):
+    """A judged batch: dead letters to produce in order, the verdict, and each partition's good rows."""
+
+    letters: list[Outgoing]
+    verdict: Verdict
+    rows: dict[int, Columns]  # of every partition of the batch, also where none was good
 
 
 class Span(NamedTuple):
@@ -50,16 +57,20 @@ class GateCore:
     """Judges and routes; topics are named without a run's prefix.
 
     Args:
-        partitions: how many partitions events.customer and events.terminal have.
+        pipeline: whose records they are.
+        partitions: of the run, by which frames and letters are placed.
+        keys: with which personal keys are hashed; None where nothing is.
 
-    >>> core = GateCore({"events.customer": 4, "events.terminal": 4})
+    >>> from features.catalog import PIPELINE
+    >>> core = GateCore(PIPELINE, partitions=4)
     >>> core.assign("transactions", 0, base_offset=0)
     >>> gated = core.process("transactions", RawBatch.of([(0, 0, 1_700_000_000_000, b"c1", b"{", None)]))
     >>> gated.records[0].topic
     'transactions.dlq'
     """
 
-    def __init__(self, partitions: dict[str, int]) -> None:
+    def __init__(self, pipeline: Pipeline, partitions: int, keys: HashKeys | None = None) -> None:
+        self._pipeline, self._keys = pipeline, keys
         self._partitions = partitions
         self._places: dict[tuple[str, int], _Place] = {}
         self._next: dict[tuple[str, int], int] = {}
@@ -68,7 +79,9 @@ class GateCore:
         """Begin an incarnation on an input partition: all below `base_offset` is acknowledged."""
         src = f"{topic}/{partition}"
         base = position(base_offset)
-        self._places[topic, partition] = _Place(LaneWriter(src, base), LetterLane(src, base))
+        self._places[topic, partition] = _Place(
+            LaneWriter(src, base), LetterLane(src, base, self._partitions)
+        )
         self._next[topic, partition] = base_offset
 
     def revoke(self, topic: str, partition: int) -> None:
@@ -80,24 +93,66 @@ class GateCore:
         return (topic, partition) in self._places
 
     def process(self, topic: str, batch: RawBatch) -> Gated:
-        """Judge a batch of one topic, in log order inside each assigned partition, and route all of it.
+        """Judge a batch of one topic as `receive` does, and route all of it; raises as that does."""
+        received = self.receive(topic, batch)
+        records = [
+            record
+            for partition, rows in received.rows.items()
+            for record in self.route(topic, partition, rows)
+        ]
+        upto = {partition: self._next[topic, partition] for partition in received.rows}
+        return Gated(records + received.letters, received.verdict, upto)
+
+    def receive(self, topic: str, batch: RawBatch) -> Received:
+        """Judge a batch of one topic, in log order inside each assigned partition.
 
         Raises:
-            Stop: E_GATE_ORDER (72), a record comes before one already routed.
+            Stop: E_GATE_ORDER (72), a record comes before one already judged.
         """
         spans = spans_of(batch)
         self._check_order(topic, spans)
-        verdict = judge(topic, batch)
-        records = self._frames(topic, verdict, spans)
-        for refused in verdict.bad:
-            place = self._places[topic, batch.partitions[refused.row]]
-            records.append(place.letters.letter(topic, batch, refused))
-        return Gated(records, verdict, {partition: span.last + 1 for partition, span in spans.items()})
+        verdict = judge(self._pipeline.by_topic[topic], batch, self._keys)
+        rows: dict[int, Columns] = {partition: {} for partition in spans}
+        for partition, which in groups_of(verdict.good["raw_partition"]) if length(verdict.good) else ():
+            rows[partition] = take(verdict.good, which)
+        letters = [
+            self._places[topic, batch.partitions[refused.row]].letters.letter(topic, batch, refused)
+            for refused in verdict.bad
+        ]
+        return Received(letters, verdict, rows)
+
+    def route(self, topic: str, partition: int, rows: Columns, upto: int | None = None) -> list[Outgoing]:
+        """Return the frames of a partition's next good rows, in order.
+
+        Args:
+            upto: the position behind them; None: all that was judged so far is routed with them.
+        """
+        if not length(rows):
+            return []
+        first, source = self._pipeline.chain.first, self._pipeline.by_topic[topic]
+        targets = targets_of(rows, first, source, self._partitions)
+        end = position(self._next[topic, partition]) if upto is None else upto
+        frames = self._places[topic, partition].frames.emit(source.number, rows, targets, end)
+        return [Outgoing(first.input, target, None, data, None) for target, data in frames]
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        """Return the offset behind all that was judged of a partition."""
+        return self._next[topic, partition]
 
     def unreadable(self, topic: str, partition: int, span: tuple[int, int]) -> Outgoing:
         """Return the pointer left in place of records [first, behind) that cannot be read from the log."""
         self._next[topic, partition] = span[1]
         return pointer_letter(self._places[topic, partition].letters, topic, partition, span)
+
+    def pass_by(self, topic: str, partition: int, upto: int) -> bool:
+        """Move on over offsets below `upto` that hold nothing to read; False where that is no news.
+
+        Ends of transactions, and what was sent in one that was aborted, have offsets and are no records.
+        """
+        if not self.owns(topic, partition) or upto <= self._next[topic, partition]:
+            return False
+        self._next[topic, partition] = upto
+        return True
 
     def _check_order(self, topic: str, spans: dict[int, Span]) -> None:
         """Lanes cannot go back: rows behind one already sent would fall away at every reader."""
@@ -105,20 +160,6 @@ class GateCore:
             if span.first < self._next[topic, partition] or not span.ascending:
                 raise Stop(72, "E_GATE_ORDER", f"offset {span.first} again", f"{topic}/{partition}")
             self._next[topic, partition] = span.last + 1
-
-    def _frames(self, topic: str, verdict: Verdict, spans: dict[int, Span]) -> list[Outgoing]:
-        if not length(verdict.good):
-            return []
-        target_topic, key = ROUTES[topic]
-        kind, _ = KINDS[topic]
-        targets = partition_of(verdict.good[key], self._partitions[target_topic])
-        return [
-            Outgoing(target_topic, target, None, data, None)
-            for partition, rows in groups_of(verdict.good["raw_partition"])
-            for target, data in self._places[topic, partition].frames.emit(
-                kind, take(verdict.good, rows), targets[rows], position(spans[partition].last + 1)
-            )
-        ]
 
 
 def spans_of(batch: RawBatch) -> dict[int, Span]:

@@ -4,7 +4,6 @@ A letter is known by its origin (topic, partition, offset). Records on a dead-le
 are passed over.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -12,24 +11,28 @@ import msgspec
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    KafkaError,
     KafkaException,
     Message,
-    Producer,
-    TopicPartition,
 )
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError
 from contracts.header_check import RESERVED
 from contracts.raw import Header, Headers, RawBatch, Unreadable
-from contracts.verdict import judge
+from contracts.topics import FEATURES_LOG
+from contracts.verdict import refused_of
+from features.catalog import PIPELINE
+from runtime.kafka_clients import new_consumer, new_producer
+from runtime.message_headers import headers_of
+from runtime.topic_reader import read_to_end
+from runtime.unreadable import Passer
 from streams.gate.letters import PREFIX
-from streams.gate.message_headers import headers_of
-from streams.gate.unreadable import FETCH
+from streams.gate.replayed import ReplayLedger
 
 TIMEOUT_S = 10.0
-ORIGINS = ("transactions", "labels")
+ORIGINS = tuple(PIPELINE.by_topic)  # whose refused records have a dead-letter topic
+# Whose refused records are kept among the scored source's letters.
+INTERNAL = (*(topic.name for topic in PIPELINE.stage_inputs.values()), FEATURES_LOG.name)
 
 
 class Origin(NamedTuple):
@@ -55,9 +58,9 @@ class Origin(NamedTuple):
         """
         topic, _, place = text.partition("/")
         partition, _, offset = place.partition("/")
-        if topic not in ORIGINS or not partition.isdecimal() or not offset.isdecimal():
+        if topic not in (*ORIGINS, *INTERNAL) or not partition.isdecimal() or not offset.isdecimal():
             raise ConfigError(
-                "E_DLQ_ORIGIN", "not the origin of a dead letter", text, "write transactions/PARTITION/OFFSET"
+                "E_DLQ_ORIGIN", "not the origin of a dead letter", text, "write TOPIC/PARTITION/OFFSET"
             )
         return cls(topic, int(partition), int(offset))
 
@@ -123,35 +126,42 @@ class DeadLetters:
         Raises:
             ConfigError: E_DLQ_NONE, no letter has this origin.
         """
-        for letter in self.letters((origin.topic,)):
+        home = origin.topic if origin.topic in ORIGINS else ORIGINS[0]
+        for letter in self.letters((home,)):
             if letter.origin == origin:
                 return letter
         raise ConfigError("E_DLQ_NONE", "no dead letter has this origin", str(origin), "`headrace dlq list`")
 
-    def replay(self, letters: list[Letter], now_ms: int, *, dry_run: bool) -> list[Refusal]:
-        """Publish the original records again; returns those that would be refused again, which are not.
+    def replay(
+        self, letters: list[Letter], now_ms: int, ledger: ReplayLedger, *, dry_run: bool, again: bool
+    ) -> list[Refusal]:
+        """Publish the original records again; returns those that are not, and why.
 
         Args:
-            letters: what to publish.
+            letters: what to publish, each once.
             now_ms: the present, epoch milliseconds: the contract in force then judges.
+            ledger: the run's; what it knows is refused with E_DLQ_REPLAYED, what is published is noted.
             dry_run: judge, and publish nothing.
+            again: publish also what the ledger knows.
 
         Raises:
             ClusterError: E_DLQ_REPLAY, Kafka did not take a record.
         """
-        refusals = [refusal for letter in letters if (refusal := would_refuse(letter, now_ms))]
+        refusals = [
+            refusal for letter in letters
+            if (refusal := would_refuse(letter, now_ms) or (None if again else _replayed(letter, ledger)))
+        ]  # fmt: skip
         refused = {refusal.origin for refusal in refusals}
-        if not dry_run:
-            self._publish([letter for letter in letters if letter.origin not in refused])
+        chosen = [letter for letter in letters if letter.origin not in refused]
+        if chosen and not dry_run:
+            names = [str(letter.origin) for letter in chosen]
+            ledger.note(names, "begun", now_ms)
+            self._publish(chosen)
+            ledger.note(names, "done", now_ms)
         return refusals
 
     def _publish(self, letters: list[Letter]) -> None:
-        settings = {
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-            "message.max.bytes": 2_000_000,
-        }
-        producer = Producer(self._kafka.librdkafka() | settings)
+        producer = new_producer(self._kafka, "dlq", {"message.max.bytes": 2_000_000})
         failures: list[str] = []
 
         def delivered(error: object, _message: object) -> None:
@@ -168,29 +178,19 @@ class DeadLetters:
         if failures or left:
             what = failures[0] if failures else f"{left} records are not acknowledged"
             raise ClusterError(
-                "E_DLQ_REPLAY", what, self._kafka.bootstrap_servers, "replay again: copies are dropped"
-            )
+                "E_DLQ_REPLAY", what, self._kafka.bootstrap_servers,
+                "replay again with --again within 24 hours: until then a copy is dropped",
+            )  # fmt: skip
 
     def _read(self, topic: str) -> Iterator[Message]:
         """Yield the records of a topic up to its present end."""
-        settings = {"group.id": "headrace-dlq", "enable.auto.commit": False, "enable.partition.eof": True}
-        consumer = Consumer(self._kafka.librdkafka() | settings | FETCH)
+        from_what_is_left = {"auto.offset.reset": "earliest"}  # retention may delete while we read
+        consumer = new_consumer(self._kafka, "dlq", "headrace-dlq", from_what_is_left)
         try:
-            left = self._partitions(consumer, topic)
-            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in left])
-            heard = time.monotonic()
-            while left and time.monotonic() - heard < TIMEOUT_S:
-                for message in consumer.consume(1000, 0.1):
-                    heard = time.monotonic()
-                    error = message.error()
-                    if error is None:
-                        yield message
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        left.discard(message.partition() or 0)
-            if left:
-                raise ClusterError(
-                    "E_CLUSTER_SILENT", f"no record within {TIMEOUT_S:g} s", topic, "is Kafka well?"
-                )
+            begin = dict.fromkeys(self._partitions(consumer, topic), OFFSET_BEGINNING)
+            yield from read_to_end(consumer, topic, begin, TIMEOUT_S, passer=Passer(self._kafka))
+        except KafkaException as error:
+            raise ClusterError("E_CLUSTER_SILENT", error.args[0].str(), topic, "is Kafka well?") from error
         finally:
             consumer.close()
 
@@ -229,13 +229,24 @@ def letter_of(message: Message) -> Letter | None:
 
 def would_refuse(letter: Letter, now_ms: int) -> Refusal | None:
     """Return why the present contract would refuse the record again, None when it would accept it."""
+    if letter.origin.topic in INTERNAL:
+        reason = "a record between the stages; the events in it are published again, not the record"
+        return Refusal(letter.origin, "E_DLQ_INTERNAL", reason)
     if not letter.copied:
         reason = f"the letter ({letter.code}) holds no copy of the record's own bytes"
         return Refusal(letter.origin, "E_DLQ_NOT_COPIED", reason)
     record = (letter.origin.partition, letter.origin.offset, now_ms, letter.key, letter.value, letter.headers)
-    for refused in judge(letter.origin.topic, RawBatch.of([record])).bad:
+    for refused in refused_of(PIPELINE.by_topic[letter.origin.topic], RawBatch.of([record])):
         return Refusal(letter.origin, refused.code, refused.reason)
     return None
+
+
+def _replayed(letter: Letter, ledger: ReplayLedger) -> Refusal | None:
+    """Return that a letter was replayed before, None when it was not."""
+    when = ledger.replayed(str(letter.origin))
+    if not when:
+        return None
+    return Refusal(letter.origin, "E_DLQ_REPLAYED", f"{when}; --again publishes it once more")
 
 
 def _own(headers: list[Header]) -> list[Header]:

@@ -1,7 +1,8 @@
 """The gate's dead letters: the refused record as it came, and why and whence in headers.
 
 They are a lane like any other: `src`, `frm`, `to` and `claim` say which input positions a letter covers,
-so a copy made after a restart can be told from a second refusal. A letter keeps its record's partition.
+so a copy made after a restart can be told from a second refusal. A letter keeps its record's partition
+modulo the run's number of partitions: a topic that others write may have been given more.
 """
 
 from contracts.frame import position
@@ -20,13 +21,14 @@ COPIED_BYTES_MAX = 1_046_000
 class LetterLane:
     """Dead letters of one input partition, for one incarnation.
 
-    >>> lane = LetterLane("transactions/0", base=0)
+    >>> lane = LetterLane("transactions/0", base=0, partitions=4)
     >>> lane.span(7), lane.span(9)
     ((0, 8388608, True), (8388608, 10485760, False))
     """
 
-    def __init__(self, src: str, base: int) -> None:
+    def __init__(self, src: str, base: int, partitions: int) -> None:
         self.src = src
+        self.partitions = partitions
         self._next = base
         self._claim = True
 
@@ -45,7 +47,8 @@ class LetterLane:
         if _bytes(key, value, kept + own) > COPIED_BYTES_MAX:
             key, value, kept = None, None, []
             own.append((PREFIX + "copied", b"no"))
-        return Outgoing(f"{topic}.dlq", batch.partitions[row], key, value, kept + own)
+        target = batch.partitions[row] % self.partitions
+        return Outgoing(f"{topic}.dlq", target, key, value, kept + own)
 
     def _headers(self, topic: str, batch: RawBatch, refused: Rejection) -> list[Header]:
         row = refused.row
@@ -85,7 +88,7 @@ def pointer_letter(lane: LetterLane, topic: str, partition: int, span: tuple[int
         claim=int(claim),
         copied="no",
     )
-    return Outgoing(f"{topic}.dlq", partition, None, None, headers)
+    return Outgoing(f"{topic}.dlq", partition % lane.partitions, None, None, headers)
 
 
 def _named(**facts: object) -> list[Header]:

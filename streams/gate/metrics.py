@@ -21,6 +21,18 @@ class GateMetrics:
         self.forged_headers = counter("forged_headers", "Headers with our reserved prefix, ignored", "topic")
         self.unreadable = counter("unreadable", "Strikes of records that Kafka's client cannot read", "topic")
         self.rebalances = counter("rebalances", "Times partitions were assigned")
+        self.aligned = counter(
+            "aligned", "Rows sent on, by why no longer held: aligned, end, time or bytes", "why"
+        )
+        self.frames = counter("frames", "Record batches sent on", "topic")
+        self.held_bytes = Gauge(
+            "headrace_gate_held_bytes", "Bytes of rows held until other sources have come as far",
+            registry=registry,
+        )  # fmt: skip
+        self.ahead_seconds = Gauge(
+            "headrace_gate_ahead_seconds", "Event time by which a topic was read ahead of the one waited for",
+            ("topic",), registry=registry,
+        )  # fmt: skip
         self.batch_records = Histogram(
             "headrace_gate_batch_records", "Records in a batch", registry=registry,
             buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000),

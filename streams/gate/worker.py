@@ -1,4 +1,4 @@
-"""One gate worker on real Kafka: gather, judge, send, and note how far everything is acknowledged.
+"""One gate worker on real Kafka: gather, judge, align, send, and note how far everything is acknowledged.
 
 Sends are plain idempotent produces. Offsets are committed a few times a second, never beyond a record
 whose outcome is not acknowledged; a delivery error ends the worker, whose successor goes on from the
@@ -17,17 +17,26 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    Producer,
     TopicPartition,
 )
 
 from contracts.crash_points import reach
 from contracts.errors import ClusterError, Stop
+from contracts.frame import ROW_BITS, length
+from contracts.hashed_fields import HashKeys
+from contracts.pipeline import Pipeline
 from contracts.raw import RawBatch
-from streams.gate import unreadable
+from contracts.verdict import Verdict
+from runtime.health import Health
+from runtime.input_record import InputRecord, logical, physical
+from runtime.kafka_clients import new_consumer, new_producer, static_member
+from runtime.kafka_errors import is_end, is_transient, meaning_of
+from runtime.log_ends import log_ends
+from runtime.message_headers import headers_of
+from runtime.unreadable import CODE, Passer, is_unreadable
 from streams.gate.acknowledgements import Acknowledgements, Places
-from streams.gate.core import ROUTES, GateCore, Gated
-from streams.gate.message_headers import headers_of
+from streams.gate.alignment import Alignment, AlignmentBounds, Place
+from streams.gate.core import GateCore
 from streams.gate.metrics import GateMetrics
 from streams.gate.outgoing import Outgoing
 from streams.gate.settings import GateSettings
@@ -37,48 +46,56 @@ IDLE_WAIT_S = 0.05
 GATHERED_BYTES = 262_144  # a backlog: nothing more is gathered
 STOP_FLUSH_S = 3.0
 CLUSTER_TIMEOUT_S = 10.0
-STRIKES_MAX = 3
-PASSING_ERRORS = (
-    KafkaError._PARTITION_EOF,
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._MAX_POLL_EXCEEDED,
-)
+TOPICS_LOOK_MS = 5_000  # how soon partitions that were added are read
+LOOP_LIMIT_S = 30.0  # the longest a turn waits for Kafka, at an assignment or a rebalance, and as much again
+CHECKPOINT_LIMIT_S = 60.0
 
 
 class GateWorker:
     """Owns the clients; several workers share the partitions through the consumer group."""
 
-    def __init__(self, settings: GateSettings, metrics: GateMetrics) -> None:
+    def __init__(
+        self, pipeline: Pipeline, settings: GateSettings, metrics: GateMetrics, health: Health | None = None,
+        keys: HashKeys | None = None,
+    ) -> None:  # fmt: skip
+        self._pipeline = pipeline
+        health = health or Health()
         self._settings = settings
         self._metrics = metrics
+        self._loop_part = health.part("loop", LOOP_LIMIT_S)
+        self._checkpoint_part = health.part("checkpoint", CHECKPOINT_LIMIT_S)
         self._acks = Acknowledgements()
-        self._strikes: dict[tuple[str, int, int], int] = {}
+        self._passer = Passer(settings.kafka)
         self._committed_at = 0.0
         self._behind = False
+        self._refused = False  # the newest commit
         self._fresh: list[TopicPartition] = []
-        self._producer = Producer(
-            settings.kafka.librdkafka()
-            | {
-                "enable.idempotence": True,
-                "acks": "all",
+        self._producer = new_producer(
+            settings.kafka,
+            "gate",
+            {
                 "linger.ms": 0,
                 "message.max.bytes": 2_000_000,
                 "queue.buffering.max.kbytes": 262_144,
                 "delivery.timeout.ms": settings.delivery_timeout_ms,
-            }
+            },
         )
-        self._core = GateCore(self._target_partitions())
-        self._consumer = Consumer(
-            settings.kafka.librdkafka()
-            | {
-                "group.id": f"{settings.topic_prefix}gate",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
+        self._check_targets()
+        self._core = GateCore(pipeline, settings.partitions, keys)
+        self._alignment = Alignment(pipeline.sources, _bounds(settings))
+        self._paused: set[Place] = set()
+        self._input = InputRecord(settings.lake)
+        self._generations: dict[str, int] = {}
+        self._reached: Places = {}
+        self._consumer = new_consumer(
+            settings.kafka,
+            "gate",
+            f"{settings.topic_prefix}gate",
+            {
+                **static_member(settings.member),
+                "topic.metadata.refresh.interval.ms": TOPICS_LOOK_MS,
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": settings.session_timeout_ms // 4,
-                "allow.auto.create.topics": False,
                 "on_commit": self._on_commit,
                 "check.crcs": True,
                 # The broker gathers: an answer is what came while it waited, and a backlog comes at once.
@@ -87,8 +104,7 @@ class GateWorker:
                 "fetch.queue.backoff.ms": 20,
                 "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": 32_768,
-                **unreadable.FETCH,
-            }
+            },
         )
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -97,7 +113,7 @@ class GateWorker:
         Raises:
             Stop: 70 the consumer failed, 71 a delivery failed, 75 the committed offsets cannot be read.
         """
-        topics = [self._settings.topic_prefix + topic for topic in ROUTES]
+        topics = [self._settings.topic_prefix + topic for topic in self._pipeline.by_topic]
         self._consumer.subscribe(
             topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -108,16 +124,23 @@ class GateWorker:
 
     def _turn(self, messages: list[Message]) -> None:
         started = time.perf_counter()
-        if messages:
+        reach("gate.turn")
+        if messages or not self._alignment.is_idle:
             self._send(messages)
+        if messages and messages[0].error() is None:
             self._metrics.batch_records.observe(len(messages))
             self._metrics.batch_seconds.observe(time.perf_counter() - started)
         self._producer.poll(0)
         while self._acks.unacknowledged > self._settings.unacknowledged_max and not self._acks.error:
             self._producer.poll(IDLE_WAIT_S)
+            self._loop_part.moved()  # it waits for Kafka, which has until the delivery timeout
         if (time.monotonic() - self._committed_at) * 1000 >= self._settings.commit_interval_ms:
             self._commit(self._acks.safe(), asynchronous=True)
             self._committed_at = time.monotonic()
+            self._lag()
+            self._loop_part.moved()
+            if not (self._acks.open_boundaries or self._refused):
+                self._checkpoint_part.moved()
 
     def _gather(self) -> list[Message]:
         """Wait for a first record, then take all that the broker gathered with it."""
@@ -128,26 +151,77 @@ class GateWorker:
             messages += self._consumer.consume(most - 1, 0)
         if self._fresh:  # assigned while gathering: what was gathered may be from before
             self._consumer.assign(self._fresh)
+            self._consumer.resume(self._fresh)  # whom an earlier assignment has not read for a while
             self._fresh, messages = [], []
         self._behind = len(messages) >= most
         return messages
 
     def _send(self, messages: list[Message]) -> None:
-        """Judge and produce a gathered batch, topic by topic, and open its boundary."""
+        """Judge a gathered batch, topic by topic; produce what may go, and open its boundary."""
         failed = [message for message in messages if message.error() is not None]
-        places: Places = {}
+        touched: set[Place] = set()
         records: list[Outgoing] = []
         for topic, batch in self._by_topic(
             [m for m in messages if m.error() is None] if failed else messages
         ):
-            gated = self._core.process(topic, batch)
-            self._count(topic, gated)
-            records += gated.records
-            places |= {(topic, partition): offset for partition, offset in gated.upto.items()}
+            records += self._receive(topic, batch, touched)
         for message in failed:  # behind the readable ones: a wedged partition gives nothing more
-            records += self._failed(message, places)
-        self._produce(records, places)
+            if is_end(message.error()):
+                self._at_end(message, touched)
+            else:
+                records += self._failed(message, touched)
+        records += self._release(touched)
+        if touched or records:
+            self._produce(records, {place: self._sent_upto(place) for place in touched})
         reach("gate.after_produce")
+
+    def _receive(self, topic: str, batch: RawBatch, touched: set[Place]) -> list[Outgoing]:
+        """Judge a batch and hold its good rows; return its dead letters."""
+        received = self._core.receive(topic, batch)
+        self._count(topic, received.verdict)
+        now_ms = time.monotonic() * 1000
+        for partition, rows in received.rows.items():
+            self._alignment.put((topic, partition), rows, now_ms)
+            touched.add((topic, partition))
+        return received.letters
+
+    def _release(self, touched: set[Place]) -> list[Outgoing]:
+        """Return the frames of all rows that need not be held any longer."""
+        if self._alignment.is_idle:
+            return []
+        self._alignment.look({place: self._to_come(place) for place in self._reached})
+        released = self._alignment.release(time.monotonic() * 1000)
+        records = []
+        for (topic, partition), rows, upto in released.pieces:
+            frames = self._core.route(topic, partition, rows, upto)
+            self._metrics.frames.labels(topic).inc(len(frames))
+            self._metrics.aligned.labels(released.why).inc(length(rows))
+            records += frames
+            touched.add((topic, partition))
+        self._pause(self._alignment.ahead())
+        return records
+
+    def _pause(self, ahead: set[Place]) -> None:
+        """Read no more, for now, of partitions that are far ahead of others."""
+        for places, change in (
+            (ahead - self._paused, self._consumer.pause),
+            (self._paused - ahead, self._consumer.resume),
+        ):
+            if places:
+                change([TopicPartition(self._settings.topic_prefix + topic, n) for topic, n in places])
+        self._paused = ahead
+
+    def _to_come(self, place: Place) -> int | None:
+        """Return how many records of a partition are known to lie behind those that were read."""
+        topic, partition = place
+        full = TopicPartition(self._settings.topic_prefix + topic, partition)
+        _, high = self._consumer.get_watermark_offsets(full, cached=True)
+        return high - physical(self._core.next_offset(topic, partition)) if high >= 0 else None
+
+    def _sent_upto(self, place: Place) -> int:
+        """Return the offset before which all records of a partition were sent on."""
+        first = self._alignment.first_held(place)
+        return self._core.next_offset(*place) if first is None else first >> ROW_BITS
 
     def _by_topic(self, messages: list[Message]) -> Iterator[tuple[str, RawBatch]]:
         """Yield what was gathered of each topic, in log order, less partitions that are no longer ours."""
@@ -155,7 +229,8 @@ class GateWorker:
         found = sorted(set(names))
         for name in found:
             some = messages if len(found) == 1 else list(compress(messages, map(name.__eq__, names)))
-            topic, batch = name.removeprefix(self._settings.topic_prefix), _raw(some)
+            topic = name.removeprefix(self._settings.topic_prefix)
+            batch = _raw(some, self._generation(topic))
             lost = {partition for partition in set(batch.partitions) if not self._core.owns(topic, partition)}
             if lost:
                 batch = batch.pick(
@@ -178,39 +253,48 @@ class GateWorker:
                 except BufferError:  # the client's queue is full: let it drain
                     self._producer.poll(IDLE_WAIT_S)
 
-    def _failed(self, message: Message, places: Places) -> list[Outgoing]:
+    def _failed(self, message: Message, touched: set[Place]) -> list[Outgoing]:
         """Deal with an error that took a record's place; a pointer for one that can never be read."""
         error = message.error()
         assert error is not None
-        if error.code() in unreadable.ERRORS and message.offset() is not None:
-            return self._strike(message, places)
-        if error.code() in PASSING_ERRORS or (error.retriable() and not error.fatal()):
+        if is_unreadable(message):
+            return self._pass_over(message, touched)
+        where = f"{message.topic()}/{message.partition()}"
+        if meaning_of(error) == "hole":  # the next start says which offsets, and what goes on from there
+            raise Stop(73, "E_INPUT_HOLE", error.str(), where)
+        if is_transient(error):
             log.warning("Kafka's client reports", error=error.str())
             return []
-        where = f"{message.topic()}/{message.partition()}"
         raise Stop(70, "E_GATE_CONSUME", error.str(), where)
 
-    def _strike(self, message: Message, places: Places) -> list[Outgoing]:
-        topic, partition, offset = self._plain(message), message.partition() or 0, message.offset() or 0
-        if not self._core.owns(topic, partition) or offset < places.get((topic, partition), 0):
+    def _pass_over(self, message: Message, touched: set[Place]) -> list[Outgoing]:
+        topic, partition = self._plain(message), message.partition() or 0
+        generation = self._generation(topic)
+        offset = logical(message.offset() or 0, generation)
+        if not self._core.owns(topic, partition) or offset < self._core.next_offset(topic, partition):
             return []
         self._metrics.unreadable.labels(topic).inc()
-        place = (topic, partition, offset)
-        self._strikes[place] = self._strikes.get(place, 0) + 1
-        if self._strikes[place] != STRIKES_MAX:
+        passed = self._passer.look(message)
+        if passed is None:
             return []
-        full_name = message.topic() or ""
-        behind = unreadable.find_end(self._settings.kafka, full_name, partition, offset)
+        behind = logical(passed.behind, generation)
         log.warning(
             "passing over unreadable records", topic=topic, partition=partition, frm=offset, to=behind
         )
-        self._consumer.seek(TopicPartition(full_name, partition, behind))
-        places[topic, partition] = behind
-        self._metrics.refused.labels(topic, "E_UNREADABLE").inc()
+        self._consumer.seek(passed.next)
+        touched.add((topic, partition))
+        self._metrics.refused.labels(topic, CODE).inc()
         return [self._core.unreadable(topic, partition, (offset, behind))]
 
-    def _count(self, topic: str, gated: Gated) -> None:
-        verdict = gated.verdict
+    def _at_end(self, message: Message, touched: set[Place]) -> None:
+        """Move on behind the partition's last offsets where they hold nothing to read."""
+        topic, partition = self._plain(message), message.partition() or 0
+        upto = logical(message.offset() or 0, self._generation(topic))
+        self._alignment.ended((topic, partition))
+        if self._core.pass_by(topic, partition, upto):
+            touched.add((topic, partition))
+
+    def _count(self, topic: str, verdict: Verdict) -> None:
         self._metrics.records.labels(topic).inc(len(verdict.good_index) + len(verdict.bad))
         self._metrics.accepted.labels(topic).inc(len(verdict.good_index))
         self._metrics.extra_fields.labels(topic).inc(verdict.extra_fields)
@@ -223,7 +307,8 @@ class GateWorker:
             return
         prefix = self._settings.topic_prefix
         offsets = [
-            TopicPartition(prefix + topic, partition, offset) for (topic, partition), offset in places.items()
+            TopicPartition(prefix + topic, partition, physical(offset), metadata=self._metadata(topic))
+            for (topic, partition), offset in places.items()
         ]
         reach("gate.before_commit")
         try:
@@ -233,23 +318,40 @@ class GateWorker:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             log.warning("commit refused; the records will be judged again", error=str(error))
-        for place in offsets:
+        self._reached |= places
+
+    def _lag(self) -> None:
+        """Tell how far the log has grown beyond what is acknowledged, whether anything moves or not."""
+        self._metrics.held_bytes.set(self._alignment.held_bytes)
+        for topic, ahead_ms in self._alignment.ahead_ms().items():
+            self._metrics.ahead_seconds.labels(topic).set(ahead_ms / 1000)
+        for (topic, partition), offset in self._reached.items():
+            place = TopicPartition(self._settings.topic_prefix + topic, partition)
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
-                topic = place.topic.removeprefix(prefix)
-                self._metrics.lag_records.labels(topic, place.partition).set(max(0, high - place.offset))
+                lag = max(0, high - physical(offset))
+                self._metrics.lag_records.labels(topic, partition).set(lag)
 
     def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         """Try again what the coordinator did not take: without new records nobody else would."""
+        reach("gate.on_commit")
         prefix = self._settings.topic_prefix
         missed = {
             (place.topic.removeprefix(prefix), place.partition): place.offset
             for place in places
             if error is not None or place.error is not None
         }
+        self._refused = bool(missed)
         if missed:
             log.warning("commit refused; it is tried again", error=str(error), places=len(missed))
-            self._acks.again({place: at for place, at in missed.items() if self._core.owns(*place)})
+            again = {
+                place: logical(at, self._generation(place[0]))
+                for place, at in missed.items()
+                if self._core.owns(*place)
+            }
+            self._acks.again(again)
+        else:
+            self._checkpoint_part.moved()
 
     def _finish(self) -> None:
         """Wait for the acknowledgements of everything sent, then commit."""
@@ -257,59 +359,113 @@ class GateWorker:
         self._commit(self._acks.safe(), asynchronous=False)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        reach("gate.on_assign")
         try:
             committed = consumer.committed(partitions, CLUSTER_TIMEOUT_S)
+            begins = [self._begin(consumer, place) for place in committed]
         except KafkaException as error:
             raise Stop(75, "E_GATE_COMMITTED", str(error)) from error
-        for place in committed:
-            base = max(0, place.offset)
-            place.offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
-            self._core.assign(place.topic.removeprefix(self._settings.topic_prefix), place.partition, base)
+        for place, base in zip(committed, begins, strict=True):
+            topic = place.topic.removeprefix(self._settings.topic_prefix)
+            self._core.assign(topic, place.partition, base)
+            self._alignment.assign((topic, place.partition))
+            self._reached[topic, place.partition] = base
         consumer.assign(committed)
+        self._paused.clear()
         self._fresh = committed
         self._metrics.rebalances.inc()
         log.info("assigned", partitions=[f"{p.topic}/{p.partition}@{p.offset}" for p in committed])
+
+    def _begin(self, consumer: Consumer, place: TopicPartition) -> int:
+        """Return the offset, as the run names it, at which a partition goes on; the place says it to Kafka.
+
+        Raises:
+            StateError: E_INPUT_HOLE, records were deleted unread, and nobody has accepted that.
+            Stop: E_OFFSET_AHEAD (72), the log ends before what was read.
+        """
+        topic = place.topic.removeprefix(self._settings.topic_prefix)
+        generation = self._generations[topic] = self._input.generation(topic)
+        if place.offset < 0 or (place.metadata or "") != self._metadata(topic):
+            place.offset = OFFSET_BEGINNING  # never read, or read when it was another topic of this name
+            return logical(0, generation)
+        low, high = log_ends(consumer, place, CLUSTER_TIMEOUT_S)
+        if place.offset > high:
+            what = f"read up to offset {place.offset}, the log ends before {high}"
+            raise Stop(72, "E_OFFSET_AHEAD", what, f"{topic}/{place.partition}")
+        at, begins = logical(place.offset, generation), logical(low, generation)
+        at = self._input.go_on("gate", (topic, place.partition), at, begins)
+        place.offset = physical(at)
+        return at
+
+    def _generation(self, topic: str) -> int:
+        return self._generations.get(topic, 0)
+
+    def _metadata(self, topic: str) -> str:
+        """Return what is committed beside an offset: the generation of the topic that it is an offset of."""
+        generation = self._generation(topic)
+        return str(generation) if generation else ""
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._finish()
         self._lost(consumer, partitions)
 
     def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        reach("gate.on_revoke")
         for place in partitions:
-            self._core.revoke(place.topic.removeprefix(self._settings.topic_prefix), place.partition)
-        self._strikes.clear()
+            topic = place.topic.removeprefix(self._settings.topic_prefix)
+            self._core.revoke(topic, place.partition)
+            self._alignment.revoke((topic, place.partition))
+            self._paused.discard((topic, place.partition))
+            self._acks.forget((topic, place.partition))
+            self._reached.pop((topic, place.partition), None)
+            self._passer.forget(place.topic, place.partition)
         self._fresh = []
 
     def _plain(self, message: Message) -> str:
         return (message.topic() or "").removeprefix(self._settings.topic_prefix)
 
-    def _target_partitions(self) -> dict[str, int]:
-        """Ask the cluster how many partitions the frames' topics have.
+    def _check_targets(self) -> None:
+        """Ask the cluster whether the frames' topics have the run's partitions; more than those stay empty.
 
         Raises:
             Stop: E_CLUSTER_UNREACHABLE, Kafka does not answer: it may be restarting.
-            ClusterError: E_TOPIC_MISSING.
+            ClusterError: E_TOPIC_MISSING, E_TOPIC_PARTITIONS.
         """
-        found = {}
+        wanted = self._settings.partitions
         try:
             topics = self._producer.list_topics(timeout=CLUSTER_TIMEOUT_S).topics
         except KafkaException as error:
             servers = self._settings.kafka.bootstrap_servers
             raise Stop(75, "E_CLUSTER_UNREACHABLE", str(error), servers) from error
-        for name, _ in ROUTES.values():
-            full = self._settings.topic_prefix + name
+        for topic in (self._pipeline.stage_inputs[self._pipeline.chain.first.name],):
+            full = topic.full_name(self._settings.topic_prefix)
             if full not in topics or not topics[full].partitions:
                 raise ClusterError(
                     "E_TOPIC_MISSING", "no such topic", full, "`headrace up` creates the topics"
                 )
-            found[name] = len(topics[full].partitions)
-        return found
+            if len(topics[full].partitions) < wanted:
+                what = f"{len(topics[full].partitions)} partitions, the run has {wanted}"
+                raise ClusterError("E_TOPIC_PARTITIONS", what, full, "run `headrace topics grow`")
 
 
-def _raw(messages: list[Message]) -> RawBatch:
+def _bounds(settings: GateSettings) -> AlignmentBounds:
+    return AlignmentBounds(
+        wait_ms=settings.align_wait_ms,
+        bytes_max=settings.align_bytes,
+        behind_records=settings.align_behind_records,
+        slice_ms=settings.align_slice_ms,
+        run_rows=settings.align_run_rows,
+        targets=settings.partitions,
+    )
+
+
+def _raw(messages: list[Message], generation: int) -> RawBatch:
+    offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # a consumed record has one
+    if generation:
+        offsets = [logical(offset, generation) for offset in offsets]
     return RawBatch(
-        list(map(Message.partition, messages)),  # type: ignore[arg-type]  # a consumed record has one
-        list(map(Message.offset, messages)),  # type: ignore[arg-type]
+        list(map(Message.partition, messages)),  # type: ignore[arg-type]
+        offsets,
         [stamp for _, stamp in map(Message.timestamp, messages)],
         list(map(Message.key, messages)),
         list(map(Message.value, messages)),

@@ -5,7 +5,7 @@ started from, so a successor that replays from the marker makes the same bits, a
 had already sent falls away in the readers' lanes. A simulator can run this code as it stands.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import Stop
-from contracts.frame import Columns, Frame, FrameError, concat, decode, form, length, position
-from contracts.lanes import Lanes, LaneWriter, accept
+from contracts.frame import Columns, Frame, FrameError, concat, form, length, position
+from contracts.frame_check import FrameReader, Refused
+from contracts.lanes import Lanes, LaneWriter, accept, rejoin
+from contracts.pipeline import Pipeline
 from streams.store.rows import StoreRows
 
 Entry = tuple[bytes, bytes | None]  # a changelog record: key, and value or tombstone
@@ -24,6 +26,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """Where an incarnation goes on from: all before it is in the changelog, the outputs and the store.
 
     `incarnation` numbers those that took the partition over: each writes its own number down at once.
+    `joined` are the lanes met since the last hole in the input that somebody has accepted; null before any.
     """
 
     input_offset: int
@@ -31,16 +34,18 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     definitions_hash: str
     extra: dict[str, int] = {}
     incarnation: int = 0
+    joined: list[str] | None = None
 
 
 class DeadLetter(NamedTuple):
-    """A row refused after the gate: why, its columns, and the input positions its letter covers.
+    """A row refused after the gate: why, its source, its columns, and the input positions its letter covers.
 
     A letter goes to the raw record's partition of the dead-letter topic, on a lane like any other.
     """
 
     code: str
     reason: str
+    kind: int
     row: dict[str, Any]
     src: str
     frm: int
@@ -69,8 +74,19 @@ class StageRows(Protocol):
     tiles: bool
 
     @property
+    def pipeline(self) -> Pipeline:
+        """Return the way of the rows."""
+
+    @property
     def columns(self) -> Mapping[int, frozenset[str]]:
-        """Return the kinds of row it takes and the columns each must have."""
+        """Return the sources whose rows it takes, and the columns each must have."""
+
+    @property
+    def used_bytes(self) -> int:
+        """Return the bytes of state in use, without the room that arrays keep for more."""
+
+    def loaded_bytes(self, entries: Mapping[bytes, bytes]) -> int:
+        """Return how many bytes stored entries would take at least, once loaded; changes nothing."""
 
     def apply(self, kind: int, rows: Columns) -> Outcome:
         """Fold rows of one kind into the state, in order."""
@@ -117,6 +133,7 @@ class Counts(msgspec.Struct):
     rows: int = 0
     repeated_records: int = 0
     unreadable_records: int = 0
+    refused_frames: dict[str, int] = msgspec.field(default_factory=dict)
     lane_gaps: int = 0
     late_rows: int = 0
     repeats: int = 0
@@ -129,6 +146,19 @@ class Step(NamedTuple):
     records: list[tuple[int, bytes]]
     store_rows: list[StoreRows]
     dead_letters: list[DeadLetter]
+    refused: Sequence[Refused] = ()
+
+
+class Gaps(NamedTuple):
+    """What is asked where the next record is not at the next offset.
+
+    `is_hole` says of offsets [from, to) whether a record was there: one that was deleted, or not handed on.
+    What else has an offset is none: the end of a transaction, or what was sent in one that was aborted.
+    `lost` is called with what an accepted hole is known to have held of a lane: (src, from, to).
+    """
+
+    is_hole: Callable[[int, int], bool] = lambda _frm, _to: True
+    lost: Callable[[tuple[str, int, int]], None] = lambda _lane: None
 
 
 class Run(NamedTuple):
@@ -142,7 +172,15 @@ class Run(NamedTuple):
 class StageCore:
     """The protocol of docs/architecture.md, "Exactness", for one partition and one incarnation."""
 
-    def __init__(self, src: str, rows: StageRows, marker: Marker, writer: Writer | None = None) -> None:
+    def __init__(
+        self,
+        src: str,
+        rows: StageRows,
+        marker: Marker,
+        writer: Writer | None = None,
+        frames: FrameReader | None = None,
+        gaps: Gaps | None = None,
+    ) -> None:
         self.src = src
         self.rows = rows
         self.input_offset = marker.input_offset
@@ -150,16 +188,23 @@ class StageCore:
         self.definitions_hash = marker.definitions_hash
         self.incarnation = marker.incarnation
         self.counts = Counts()
+        self._joined = None if marker.joined is None else set(marker.joined)
+        self._gaps = gaps or Gaps()
         self._out = writer or LaneWriter(src, position(marker.input_offset))
+        self._topic, _, self._partition = src.rpartition("/")
+        self._frames = frames or FrameReader(self._topic, rows.pipeline, rows.columns)
+        self._refused: list[Refused] = []
         self._letters_to: dict[int, int] = {}
 
     def batch(self, records: Sequence[tuple[int, bytes]]) -> Step:
         """Fold records (offset, bytes) in and return what they lead to.
 
         Raises:
-            Stop: E_INPUT_HOLE, a record lies beyond the next expected offset.
+            Stop: E_INPUT_HOLE, a record lies beyond the next expected offset; E_INPUT_END, Kafka does not
+                answer how far the input of a lane has come.
         """
-        step = Step([], [], [])
+        self._refused = []
+        step = Step([], [], [], self._refused)
         for run in self._runs(records):
             self._fold(run, step)
         return step
@@ -172,6 +217,7 @@ class StageCore:
             definitions_hash=self.definitions_hash,
             extra=self.rows.extra(),
             incarnation=self.incarnation,
+            joined=None if self._joined is None else sorted(self._joined),
         )
         return Snapshot(self.rows.take_dirty(), marker)
 
@@ -185,7 +231,7 @@ class StageCore:
         for offset, data in records:
             if not self._is_next(offset):
                 continue
-            frame = self._read(data)
+            frame = self._read(offset, data)
             if frame is not None:
                 same = (frame.kind, *form(frame.rows))
                 if parts and same != made:
@@ -203,25 +249,26 @@ class StageCore:
         if offset < self.input_offset:  # Faust delivers again what the group had not committed
             self.counts.repeated_records += 1
             return False
-        if offset > self.input_offset:
+        if offset > self.input_offset and self._gaps.is_hole(self.input_offset, offset):
             found = f"expected offset {self.input_offset}, got {offset}"
             raise Stop(73, "E_INPUT_HOLE", found, self.src)
         return True
 
-    def _read(self, data: bytes) -> Frame | None:
-        """Return the frame, or nothing when the bytes are none of ours: a stranger stops nobody."""
+    def _read(self, offset: int, data: bytes) -> Frame | None:
+        """Return the frame, or nothing when no stage of ours wrote it: a stranger stops nobody."""
         try:
-            frame = decode(data)
-        except (FrameError, ValueError, TypeError):
+            return self._frames.read(data, self.lanes)
+        except FrameError as error:
             self.counts.unreadable_records += 1
+            code = error.code
+            self.counts.refused_frames[code] = self.counts.refused_frames.get(code, 0) + 1
+            refused = Refused(self._topic, int(self._partition), offset, code, str(error), data)
+            self._refused.append(refused)
             return None
-        needed = self.rows.columns.get(frame.kind)
-        if needed is None or not needed <= frame.rows.keys():
-            self.counts.unreadable_records += 1
-            return None
-        return frame
 
     def _accept(self, frame: Frame, offset: int) -> Columns:
+        if self._joined is not None and (lost := rejoin(frame, self.lanes, self._joined)):
+            self._gaps.lost(lost)
         rows = accept(frame, self.lanes, self._on_gap)
         self.counts.records += 1
         return {**rows, "pos": position(offset) + np.arange(length(rows), dtype=np.int64)}
@@ -236,15 +283,15 @@ class StageCore:
         step.records.extend(self._out.emit(outcome.kind, outcome.rows, outcome.targets, upto))
         if outcome.store_rows is not None:
             step.store_rows.append(outcome.store_rows)
-        step.dead_letters.extend(self._letter(*refused) for refused in outcome.refused)
+        step.dead_letters.extend(self._letter(run.kind, *refused) for refused in outcome.refused)
         self._count(rows, outcome)
 
-    def _letter(self, code: str, reason: str, row: dict[str, Any]) -> DeadLetter:
+    def _letter(self, kind: int, code: str, reason: str, row: dict[str, Any]) -> DeadLetter:
         target, to = row["raw_partition"], row["pos"] + 1
         frm = self._letters_to.get(target, self._out.base)
         claim = target not in self._letters_to
         self._letters_to[target] = to
-        return DeadLetter(code, reason, row, self.src, frm, to, claim)
+        return DeadLetter(code, reason, kind, row, self.src, frm, to, claim)
 
     def _count(self, rows: Columns, outcome: Outcome) -> None:
         self.counts.rows += length(rows)

@@ -4,51 +4,69 @@ The headers are the gate's, so that `headrace dlq` reads both alike; readers fol
 """
 
 import json
+from decimal import Decimal
 from typing import Any, NamedTuple
 
+from contracts.contract_version import ContractField
+from contracts.keys import NULL
+from contracts.pipeline import Pipeline
 from streams.stage.core import DeadLetter
-
-_NAMES = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount_minor", "currency")
-_OPTIONAL = ("channel", "country")
 
 
 class DeadLetterRecord(NamedTuple):
     """A plain Kafka record."""
 
+    topic: str
     partition: int
-    key: bytes
+    key: bytes | None
     value: bytes
     headers: list[tuple[str, bytes]]
 
 
 class DeadLetterTopic(NamedTuple):
-    """Where the refused rows of a stage go, and whose contract they were under."""
+    """Where the refused rows of a stage go: to the letters of their source.
 
-    topic: str
-    origin: str
+    A letter goes to its raw record's partition modulo `partitions`, the run's: the raw topic may have more.
+    """
+
+    pipeline: Pipeline
+    topic_prefix: str
     stage: str
+    partitions: int
+
+    @property
+    def topic(self) -> str:
+        """The topic of what no source's record is known of: frames that are not ours."""
+        return self.pipeline.scored.dead_letters.full_name(self.topic_prefix)
 
     def record(self, letter: DeadLetter) -> DeadLetterRecord:
         """Return the record of a refused row.
 
+        >>> from features.catalog import PIPELINE
         >>> row = {"transaction_id": b"t1", "customer_id": b"c1", "raw_partition": 2, "raw_offset": 7}
         >>> row |= {"appended_ms": 5, "pos": 8}
-        >>> letter = DeadLetter("E_DUP_CONFLICT", "why", row, "events.customer/2", 0, 9, True)
-        >>> DeadLetterTopic("transactions.dlq", "transactions", "customer").record(letter).value
-        b'{"customer_id":"c1","transaction_id":"t1"}'
+        >>> letter = DeadLetter("E_DUP_CONFLICT", "why", 1, row, "events.customer/2", 0, 9, True)
+        >>> record = DeadLetterTopic(PIPELINE, "demo.", "customer", 4).record(letter)
+        >>> record.topic, record.value
+        ('demo.transactions.dlq', b'{"customer_id":"c1","transaction_id":"t1"}')
         """
+        source = self.pipeline.by_number[letter.kind]
+        newest = source.versions[-1]
         row = letter.row
-        kept = {name: _plain(row[name]) for name in _NAMES if name in row}
-        kept |= {name: _plain(row[name]) for name in _OPTIONAL if row.get(name)}
+        kept = {
+            field.name: _plain(field, row[field.name])
+            for field in source.fields
+            if field.name in row and (field.required or not _is_null(row[field.name]))
+        }
         value = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         headers = {
             "code": letter.code,
             "reason": letter.reason,
-            "topic": self.origin,
+            "topic": source.topic,
             "partition": row["raw_partition"],
             "offset": row["raw_offset"],
             "timestamp": row["appended_ms"],
-            "contract": "transactions",
+            "contract": newest.contract,
             "stage": self.stage,
             "src": letter.src,
             "frm": letter.frm,
@@ -57,12 +75,26 @@ class DeadLetterTopic(NamedTuple):
             "reconstructed": "true",
         }
         return DeadLetterRecord(
-            row["raw_partition"],
-            row["customer_id"],
+            source.dead_letters.full_name(self.topic_prefix),
+            row["raw_partition"] % self.partitions,
+            _key(row.get(newest.key_field)),
             value,
             [(f"headrace.dlq.{name}", str(v).encode()) for name, v in headers.items()],
         )
 
 
-def _plain(value: Any) -> Any:
+def _is_null(value: Any) -> bool:
+    return value in (b"", NULL) or value != value  # NaN is not itself
+
+
+def _plain(field: ContractField, value: Any) -> Any:
+    """Return a column's value as JSON has it: times in epoch ms, decimals as text."""
+    if field.type == "boolean":
+        return bool(value)
+    if field.type == "decimal":
+        return str(Decimal(value).scaleb(-field.scale))
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _key(value: Any) -> bytes | None:
+    return value if isinstance(value, bytes | None) else str(value).encode()

@@ -1,20 +1,17 @@
 """Which stages there are: where each reads, writes, keeps its state, and whose rows it makes."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from contracts import topics
 from contracts.lanes import LaneWriter
-from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
 from features.meaning import meaning_of
+from features.project.running import RunningProject
 from streams.stage.core import StageRows, Writer
-from streams.stage.customer import CustomerRows
 from streams.stage.dead_letters import DeadLetterTopic
+from streams.stage.entity_stage import EntityStage
 from streams.stage.settings import StageSettings
-from streams.stage.terminal import TerminalRows
-
-StageName = Literal["customer", "terminal"]
 
 
 class Stage(NamedTuple):
@@ -24,6 +21,7 @@ class Stage(NamedTuple):
     writes no rows to the online store.
     """
 
+    project: RunningProject
     name: str
     entity: Entity
     source: topics.Topic
@@ -34,18 +32,22 @@ class Stage(NamedTuple):
     writer: Callable[[str, int], Writer] = LaneWriter
 
 
-STAGES: dict[StageName, Stage] = {
-    "customer": Stage(
-        name="customer", entity=CUSTOMER, source=topics.EVENTS_CUSTOMER, output=topics.EVENTS_TERMINAL,
-        changelog=topics.CHANGELOG_CUSTOMER,
-        rows=lambda entity, partition, outputs: CustomerRows(partition, outputs, entity),
-    ),
-    "terminal": Stage(
-        name="terminal", entity=TERMINAL, source=topics.EVENTS_TERMINAL, output=topics.FEATURES_LOG,
-        changelog=topics.CHANGELOG_TERMINAL,
-        rows=lambda entity, partition, outputs: TerminalRows(partition, outputs, entity),
-    ),
-}  # fmt: skip
+def stage_of(project: RunningProject, name: str) -> Stage:
+    """Return the stage of an entity of the chain.
+
+    Raises:
+        ConfigError: E_CHAIN, no entity has this name.
+    """
+    pipeline = project.pipeline
+    link = pipeline.chain.named(name)
+    following = pipeline.chain.after(link)
+    return Stage(
+        project=project, name=link.name, entity=project.entities[link.place],
+        source=pipeline.stage_inputs[link.name],
+        output=pipeline.stage_inputs[following.name] if following else pipeline.features_log,
+        changelog=pipeline.changelogs[link.name],
+        rows=lambda entity, partition, outputs: EntityStage(pipeline, entity, partition, outputs),
+    )  # fmt: skip
 
 
 class StageDefinition:
@@ -53,19 +55,20 @@ class StageDefinition:
 
     `tiles` says whether its rows in the online store carry the key's tiles, for readers after the event.
 
-    >>> definition = StageDefinition("customer", "demo.")
+    >>> from features.catalog import PROJECT
+    >>> definition = StageDefinition(stage_of(PROJECT, "customer"), "demo.")
     >>> definition.input_topic, definition.transactional_id(3), definition.source(3)
     ('demo.events.customer', 'demo.stage-customer-3', 'events.customer/3')
     """
 
     def __init__(
         self,
-        stage: StageName | Stage,
+        stage: Stage,
         topic_prefix: str,
         partitions: int = topics.PARTITIONS,
         tiles: bool = True,
     ) -> None:
-        stage = stage if isinstance(stage, Stage) else STAGES[stage]
+        self.project, self.pipeline = stage.project, stage.project.pipeline
         self.name = stage.name
         self.entity = stage.entity
         self.online = stage.online
@@ -74,15 +77,13 @@ class StageDefinition:
         self.input_topic = stage.source.full_name(topic_prefix)
         self.output_topic = stage.output.full_name(topic_prefix)
         self.changelog_topic = stage.changelog.full_name(topic_prefix)
-        self.dead_letters = DeadLetterTopic(
-            topics.TRANSACTIONS_DLQ.full_name(topic_prefix), topics.TRANSACTIONS.name, stage.name
-        )
+        self.dead_letters = DeadLetterTopic(self.pipeline, topic_prefix, stage.name, partitions)
         self.group = f"{topic_prefix}stage-{stage.name}"
         self._output_partitions = partitions
         self._stage = stage
 
     @classmethod
-    def of(cls, stage: StageName | Stage, settings: StageSettings) -> Self:
+    def of(cls, stage: Stage, settings: StageSettings) -> Self:
         """Return the definition of a stage as a run's settings have it."""
         return cls(stage, settings.topic_prefix, settings.partitions, settings.store.tiles)
 

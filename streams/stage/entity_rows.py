@@ -12,18 +12,32 @@ from streams.stage.core import Entry
 from streams.store.rows import StoreRows, newest_rows
 
 KEY = b"k"  # before an entity's key in the changelog, where chunks and markers have letters of their own
+CLOCK = b"c"  # the partition's clock
 
 
 def entity_entries(state: EntityState) -> list[Entry]:
-    """Return copies of the rows changed since the last call."""
+    """Return copies of the rows changed since the last call, and of the partition's clock."""
     keys, blobs = state.take_dirty()
-    return [(KEY + key, blob) for key, blob in zip(keys, blobs, strict=True)]
+    rows: list[Entry] = [(KEY + key, blob) for key, blob in zip(keys, blobs, strict=True)]
+    return [*rows, (CLOCK, state.clock.pack())]
 
 
 def load_entities(state: EntityState, entries: Mapping[bytes, bytes]) -> None:
-    """Take over the entity rows among a changelog's entries."""
+    """Take over the entity rows among a changelog's entries, and the partition's clock.
+
+    Raises:
+        StateError: E_STATE_DEFINITIONS, E_STATE_BYTES.
+    """
+    if CLOCK in entries:
+        state.clock.load(entries[CLOCK])
     rows = {key[1:]: blob for key, blob in entries.items() if key[:1] == KEY}
     state.load(list(rows), list(rows.values()))
+
+
+def entity_bytes(state: EntityState, entries: Mapping[bytes, bytes]) -> int:
+    """Return how many bytes the entity rows among a changelog's entries take at least, once loaded."""
+    lengths = [len(blob) for key, blob in entries.items() if key[:1] == KEY]
+    return state.loaded_bytes(len(lengths), sum(lengths))
 
 
 def changed_rows(

@@ -15,10 +15,14 @@ from typing import Any, NoReturn
 import faust
 import structlog
 from faust import streams as faust_streams
+from faust.tables import TableManager
 from faust.types import TP
 
 from contracts.connections import KafkaConnection
-from contracts.errors import ClusterError, ConfigError, HeadraceError, Stop
+from contracts.errors import ClusterError, ConfigError, Stop
+from runtime import ending
+from runtime.health import Health
+from runtime.input_ends import KafkaInputEnds
 from streams.stage.changelog import ChangelogReader
 from streams.stage.definition import StageDefinition
 from streams.stage.metrics import StageMetrics
@@ -28,11 +32,10 @@ from streams.stage.store import store_target
 from streams.stage.warm_up import warm_up
 from streams.stage.worker import Servers, StageWorker, Watch, now_ms
 from streams.store.no_store import NoStore
-from streams.store.writer import Events, OnlineStoreWriter
-
-CRASHED = 70  # the exit code that a supervisor starts again after
+from streams.store.writer import THREAD_LIMIT_S, Events, OnlineStoreWriter
 
 log = structlog.get_logger("streams.faust_app")
+CLIENT_LOOK_S = 1.0
 
 
 def build_app(definition: StageDefinition, settings: StageSettings) -> faust.App:
@@ -48,7 +51,7 @@ def build_app(definition: StageDefinition, settings: StageSettings) -> faust.App
         )  # fmt: skip
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     brokers = settings.kafka.bootstrap_servers.split(",")
-    return faust.App(
+    return _App(
         definition.group,
         broker=[f"kafka://{broker.strip()}" for broker in brokers],
         broker_credentials=_credentials(settings.kafka),
@@ -58,6 +61,8 @@ def build_app(definition: StageDefinition, settings: StageSettings) -> faust.App
         topic_disable_leader=True,
         table_standby_replicas=0,
         broker_commit_interval=1.0,
+        consumer_group_instance_id=settings.member or None,
+        TableManager=_NoTables,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.heartbeat_interval_s,
         consumer_auto_offset_reset="earliest",
@@ -66,11 +71,42 @@ def build_app(definition: StageDefinition, settings: StageSettings) -> faust.App
     )
 
 
+class _App(faust.App):
+    """An app that ends the process where Faust would go on.
+
+    Faust starts an agent again that raises, without the record, and stops its services one after the other
+    when one of them crashes, while the rest works on.
+    """
+
+    def _crash(self, reason: BaseException) -> None:
+        ending.end(ending.as_error(reason, "a service of Faust"), reason)
+
+    async def _on_agent_error(self, _agent: Any, error: BaseException) -> None:
+        ending.end(ending.as_error(error, "agent"), error)
+
+
+class _NoTables(TableManager):
+    """Faust's tables, of which a stage has none: nothing is waited for until they are registered."""
+
+    async def on_start(self) -> None:
+        """Begin at once where `TableManager` sleeps for a second first."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
 class StageProcess:
     """Everything that one `headrace stream` process runs."""
 
-    def __init__(self, definition: StageDefinition, settings: StageSettings, metrics: StageMetrics) -> None:
+    def __init__(
+        self,
+        definition: StageDefinition,
+        settings: StageSettings,
+        metrics: StageMetrics,
+        health: Health | None = None,
+    ) -> None:
         self.definition, self.settings, self.metrics = definition, settings, metrics
+        self.health = health or Health()
         self.app = build_app(definition, settings)
         self._input = self.app.topic(
             definition.input_topic,
@@ -81,9 +117,11 @@ class StageProcess:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hurry_since_ms: float | None = None
         servers = Servers(
-            OutputProducer(settings.kafka, self.fail), self._store_writer(), ChangelogReader(settings.kafka)
-        )
-        self.worker = StageWorker(definition, settings, servers, Watch(metrics, self.fail, self._end_offset))
+            OutputProducer(settings.kafka), self._store_writer(), ChangelogReader(settings.kafka),
+            KafkaInputEnds(settings.kafka, settings.topic_prefix, settings.lake),
+        )  # fmt: skip
+        watch = Watch(metrics, self.health, self._end_offset)
+        self.worker = StageWorker(definition, settings, servers, watch)
         self._bind()
 
     def warm(self) -> None:
@@ -100,17 +138,14 @@ class StageProcess:
 
     def run(self) -> NoReturn:
         """Join the group and run until a signal; exits the process."""
+        worker = _Worker(self)
         try:
-            _Worker(self).execute_from_commandline()
-        except SystemExit as end:
-            # Threads of clients may still wait for Kafka; nothing of theirs is wanted any more. Faust crashes
-            # with 1 when Kafka is away as it starts: its successor may find it.
-            os._exit(CRASHED if end.code else 0)
-
-    def fail(self, error: HeadraceError) -> None:
-        """End this incarnation at once, from any thread: nothing more may leave it."""
-        log.error("stopped", stage=self.definition.name, code=error.code, reason=str(error))
-        os._exit(error.exit_code)
+            worker.execute_from_commandline()
+        except SystemExit as left:
+            if left.code or not worker.is_finishing:
+                ending.end(Stop(ending.INTERNAL, "E_INTERNAL", f"Faust ended: {left!r}", "main thread"), left)
+            # Threads of clients may still wait for Kafka; nothing of theirs is wanted any more.
+            os._exit(0)
 
     async def finish(self) -> None:
         """Stop the input, commit what has been read, flush; at most `stop_timeout_s` in all."""
@@ -133,13 +168,20 @@ class StageProcess:
         @app.agent(self._input, name=f"stage.{self.definition.name}")
         async def stage(stream: Any) -> None:
             async for event in stream.noack().events():
-                await self._receive(event)
+                message = event.message
+                await worker.receive(
+                    message.partition, message.generation_id, message.offset, event.value, event.ack
+                )
 
         @app.task  # type: ignore[untyped-decorator]
         async def timer() -> None:
             self._loop = asyncio.get_running_loop()
             worker.servers.store.start()
             await worker.run_timer(self._hurries)
+
+        @app.task  # type: ignore[untyped-decorator]
+        async def client() -> None:
+            await self.watch_client()
 
         @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # Faust's own type lacks its argument
         async def on_assigned(_app: Any, assigned: Iterable[TP], **_: Any) -> None:
@@ -149,17 +191,21 @@ class StageProcess:
         async def on_revoked(_app: Any, revoked: Iterable[TP], **_: Any) -> None:
             worker.revoked([tp.partition for tp in revoked])
 
-    async def _receive(self, event: Any) -> None:
-        message = event.message
-        try:
-            await self.worker.receive(
-                message.partition, message.generation_id, message.offset, event.value, event.ack
-            )
-        except HeadraceError:
-            raise
-        except Exception as error:
-            log.exception("failed", stage=self.definition.name, offset=message.offset)
-            self.fail(Stop(70, "E_INTERNAL", repr(error), f"{message.topic}/{message.partition}"))
+    async def watch_client(self) -> None:
+        """Look, until the end, whether the tasks of Faust's Kafka client still run; nobody else asks them.
+
+        They live in a thread of Faust's with a loop of its own. Without the one that fetches no record comes
+        any more, and nothing else would show it.
+        """
+        with ending.Fatal("watch over Faust's Kafka client"):
+            consumer: Any = self.app.consumer
+            thread = consumer._thread
+            ending.guard_loop(thread.thread_loop)
+            while not self.worker.stopping:
+                await asyncio.sleep(CLIENT_LOOK_S)
+                for what, task in _client_tasks(thread._consumer):
+                    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                        ending.end(ending.as_error(error, f"Faust's Kafka client: {what}"), error)
 
     def _hurries(self) -> bool:
         """Return whether the group rebalances; one that waits too long for us is freed by our end."""
@@ -171,7 +217,7 @@ class StageProcess:
         waited_ms = now_ms() - self._hurry_since_ms
         if not self.worker.settled and waited_ms > self.settings.rebalance_wait_ms:
             what = f"no checkpoint in {waited_ms:.0f} ms of a rebalance"
-            self.fail(Stop(76, "E_REBALANCE_WAIT", what, "is the online store down?"))
+            raise Stop(76, "E_REBALANCE_WAIT", what, "is the online store down?")
         return True
 
     def _end_offset(self, partition: int) -> int | None:
@@ -188,7 +234,7 @@ class StageProcess:
             metrics.store_seconds.observe(seconds)
 
         def progressed() -> None:
-            if self._loop is not None:
+            if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self.worker.release)
 
         def breaker(is_open: bool, reason: str) -> None:
@@ -196,11 +242,13 @@ class StageProcess:
             log.warning("store_breaker", stage=definition.name, open=is_open, reason=reason)
 
         target = store_target(definition, settings)
-        return OnlineStoreWriter(target, settings.store, Events(written, progressed, breaker), time.monotonic)
+        part = self.health.part("store", THREAD_LIMIT_S)
+        events = Events(written, progressed, breaker, part)
+        return OnlineStoreWriter(target, settings.store, events, time.monotonic)
 
 
 class _Worker(faust.Worker):
-    """Faust's worker, but a signal first brings the stage to a checkpoint."""
+    """Faust's worker, but a signal first brings the stage to a checkpoint, and a crash ends the process."""
 
     def __init__(self, process: StageProcess) -> None:
         super().__init__(
@@ -209,6 +257,20 @@ class _Worker(faust.Worker):
         self.spinner = None  # a log is no terminal
         self._process = process
         self._finishing: asyncio.Task[None] | None = None
+        ending.guard_loop(self.loop)
+
+    @property
+    def is_finishing(self) -> bool:
+        """Return whether a signal asked it to end."""
+        return self._finishing is not None
+
+    async def start(self) -> None:
+        """Start; what cannot be started ends the process."""
+        with ending.Fatal("start of Faust"):
+            await super().start()
+
+    def _crash(self, reason: BaseException) -> None:
+        ending.end(ending.as_error(reason, "Faust's worker"), reason)
 
     def _on_sigterm(self) -> None:
         self._finish(super()._on_sigterm)
@@ -222,8 +284,18 @@ class _Worker(faust.Worker):
             limit.daemon = True  # a thread, since Faust closes the loop before it has waited for all
             limit.start()
             self._finishing = self.loop.create_task(self._process.finish())
+            ending.guard_future(self._finishing, "last checkpoint")
             self._finishing.add_done_callback(lambda _: then())
         # a second signal changes nothing: the first one ends within its time
+
+
+def _client_tasks(client: Any) -> list[tuple[str, "asyncio.Task[Any]"]]:
+    """Return the background tasks of an aiokafka consumer that has started."""
+    return [
+        ("fetching", client._fetcher.error_future),
+        ("membership of the group", client._coordinator._coordination_task),
+        ("metadata", client._client._sync_task),
+    ]
 
 
 def _credentials(kafka: KafkaConnection) -> faust.types.auth.CredentialsT | None:

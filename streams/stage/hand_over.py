@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, StateError
 from contracts.frame import position
-from streams.stage.changelog import MARKER, Changelog, ChangelogReader
+from features.state import PACKED_VERSION
+from runtime.kafka_clients import new_admin, new_consumer
+from streams.stage.changelog import MARKER, Changelog, ChangelogReader, marker_of
 from streams.stage.core import Entry, Marker, Snapshot
 from streams.stage.definition import StageDefinition
-from streams.stage.entity_rows import KEY
+from streams.stage.entity_rows import CLOCK, KEY
 from streams.stage.rebuild import StoreRebuild, has_members
 from streams.stage.settings import StageSettings
 
@@ -52,15 +53,26 @@ class HandOver:
         self.held: dict[int, Held] = {}
 
     def is_changed(self) -> bool:
-        """Return whether any partition's state is of other definitions than this code's; disturbs nobody.
+        """Return whether any partition's state is of other definitions or form than this code's.
+
+        It disturbs nobody.
 
         Raises:
             ClusterError: E_TOPIC_MISSING.
         """
         topic = self.definition.changelog_topic
-        texts = [self._reader.read(topic, p).get(MARKER) for p in range(self._partitions())]
-        markers = [msgspec.json.decode(text, type=Marker) for text in texts if text is not None]
-        return any(marker.definitions_hash != self.definition.definitions_hash for marker in markers)
+        return any(self._is_old(self._reader.read(topic, p)) for p in range(self._partitions()))
+
+    def _is_old(self, entries: dict[bytes, bytes]) -> bool:
+        text = entries.get(MARKER)
+        if text is None:
+            return False
+        if (
+            marker_of(text, self.definition.changelog_topic).definitions_hash
+            != self.definition.definitions_hash
+        ):
+            return True
+        return any(key[:1] == KEY and state[:1] != bytes([PACKED_VERSION]) for key, state in entries.items())
 
     def fence(self) -> None:
         """Fence every partition and read what its last incarnation left.
@@ -78,16 +90,19 @@ class HandOver:
             entries = changelog.fence_and_read(self._reader)
             text = entries.pop(MARKER, None)
             if text is not None:  # else the partition never had a checkpoint: its successor starts at 0
-                self.held[partition] = Held(changelog, msgspec.json.decode(text, type=Marker), entries)
+                self.held[partition] = Held(
+                    changelog, marker_of(text, self.definition.changelog_topic), entries
+                )
 
-    def replace(self, partition: int, states: Iterable[tuple[bytes, bytes | None]]) -> int:
-        """Write a partition's new state and its marker, in the online store and in one transaction.
+    def replace(self, partition: int, states: Iterable[tuple[bytes, bytes | None]], clock: bytes) -> int:
+        """Write a partition's new state, clock and marker, in the online store and in one transaction.
 
         The store comes first: a crash in between leaves rows of the same positions there, which whoever
         goes on, the old code or this command once more, writes again.
 
         Args:
             states: every key of the partition with its packed state, None for one that is forgotten.
+            clock: packed; b"" where no row has moved it.
 
         Returns:
             How many keys the partition has.
@@ -101,13 +116,15 @@ class HandOver:
         self._refuse_lost(partition, gone)
         fresh = {key: state for key, state in made.items() if state is not None}
         rows = self.definition.rows(partition)
+        if clock:
+            made[CLOCK] = fresh[CLOCK] = clock
         others = {key: blob for key, blob in held.entries.items() if key[:1] != KEY}
         rows.load({**others, **fresh}, held.marker.extra)
         StoreRebuild(self.definition, self._settings, self._tell).write(rows.latest())
         entries: list[Entry] = [(key, state) for key, state in made.items() if state or key in held.entries]
         marker = msgspec.structs.replace(held.marker, definitions_hash=self.definition.definitions_hash)
         held.changelog.commit(Snapshot(entries, marker))
-        return len(fresh)
+        return len(fresh) - bool(clock)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -149,8 +166,8 @@ class Barrier:
 
     def __init__(self, kafka: KafkaConnection, timeout_s: float, tell: Tell) -> None:
         self._kafka, self._timeout_s, self._tell = kafka, timeout_s, tell
-        self._admin = AdminClient(dict(kafka.librdkafka()))  # type: ignore[arg-type]  # its own fields
-        self._consumer = Consumer({**kafka.librdkafka(), "group.id": "headrace-barrier"})
+        self._admin = new_admin(kafka, "barrier")
+        self._consumer = new_consumer(kafka, "barrier", "headrace-barrier")
 
     def passed(self, group: str, topic: str, what_next: str) -> None:
         """Return once the group's committed offsets are at the present ends of the topic.

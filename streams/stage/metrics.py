@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from contracts.frame_check import bounded
 from streams.stage.core import Counts
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -37,9 +38,19 @@ class StageMetrics:
             "repeats": counter("repeats", "Rows dropped as repeats of a transaction_id"),
             "refused": counter("refused", "Rows sent to the dead letters"),
         }
+        self.strangers = counter("strangers", "Records in partitions that the run does not have")
+        self._stage = stage
+        self.refused_frames = Counter(
+            "headrace_stage_refused_frames_total",
+            "Records of the input refused, by code; each has a dead letter",
+            ["stage", "code"],
+            registry=registry,
+        )
         self.lane_gap = gauge("lane_gap", "1 while the last record of some lane began beyond it")
         self.lag = gauge("lag_records", "Records of the input not yet folded in")
         self.keys = gauge("state_keys", "Keys in state")
+        self.state_bytes = gauge("state_bytes", "Bytes of state in use, restores under way included")
+        self.state_limit_bytes = gauge("state_limit_bytes", "Bytes of state at which the worker stops")
         self.partitions = gauge("partitions", "Partitions owned")
         self.breaker_open = gauge("store_breaker_open", "1 while the online store does not answer")
         self.breaker_releases = counter(
@@ -60,3 +71,5 @@ class StageMetrics:
         """Add what a partition has counted since the last call."""
         for name, counter in self._counters.items():
             counter.inc(getattr(counts, name))
+        for code, count in counts.refused_frames.items():
+            self.refused_frames.labels(self._stage, bounded(code)).inc(count)

@@ -1,47 +1,53 @@
 """What a stage sends: frames to the next topic, dead letters beside it, by one idempotent producer.
 
-A delivery that fails ends the incarnation; nothing is sent again by hand, since the successor makes the
-same records from the marker and the readers' lanes fold what had arrived.
+A delivery that fails ends the incarnation, by an error in the callback that leaves the producer's thread;
+nothing is sent again by hand, since the successor makes the same records from the marker and the readers'
+lanes fold what had arrived.
 """
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, Producer
+import structlog
+from confluent_kafka import KafkaError, Message
 
 from contracts.connections import KafkaConnection
+from contracts.crash_points import reach
 from contracts.errors import Stop
+from contracts.frame_check import Refused
+from contracts.refused_frames import refused_letter
+from runtime.kafka_clients import new_producer
 from streams.stage.core import Step
 from streams.stage.dead_letters import DeadLetterTopic
 
-OnStop = Callable[[Stop], None]
+log = structlog.get_logger("streams.stage")
+
 RECORDS_QUEUED_MAX = 100_000
+SAID_S = 10.0
 MANY = 64  # records of a step: fewer are handed over one by one
 
 
 class OutputProducer:
     """One idempotent producer for all partitions of a worker, served by a thread of its own."""
 
-    def __init__(self, kafka: KafkaConnection, on_stop: OnStop) -> None:
-        self.on_stop = on_stop
-        self._producer = Producer(
+    def __init__(self, kafka: KafkaConnection) -> None:
+        self._producer = new_producer(
+            kafka,
+            "outputs",
             {
-                **kafka.librdkafka(),
-                "enable.idempotence": True,
-                "acks": "all",
                 "linger.ms": 0,
                 "queue.buffering.max.kbytes": 262_144,
                 "queue.buffering.max.messages": RECORDS_QUEUED_MAX,
-                "partitioner": "murmur2_random",
-            }
+            },
         )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="outputs", daemon=True)
         self._thread.start()
 
-    def produce(self, topic: str, value: bytes, on_delivery: Callable[..., None], **more: Any) -> None:
+    def produce(self, topic: str, value: bytes | None, on_delivery: Callable[..., None], **more: Any) -> None:
         """Hand one record over; waits only when the client's queue is full."""
         while True:
             try:
@@ -56,6 +62,9 @@ class OutputProducer:
         """Hand many records of one partition over at once, when the client's queue has room for all.
 
         A record refused in the middle would let later ones overtake it, so it ends the incarnation.
+
+        Raises:
+            Stop: E_DELIVERY, the client took only some of them.
         """
         while len(self._producer) + len(values) > RECORDS_QUEUED_MAX:
             self._producer.poll(0.01)
@@ -63,7 +72,7 @@ class OutputProducer:
         taken = self._producer.produce_batch(topic, records, partition, on_delivery=on_delivery)
         if taken != len(records):
             found = f"{taken} of {len(records)} records queued"
-            self.on_stop(Stop(71, "E_DELIVERY", found, f"{topic}/{partition}"))
+            raise Stop(71, "E_DELIVERY", found, f"{topic}/{partition}")
 
     def close(self, timeout_s: float) -> int:
         """Send what is queued; return how many records are left."""
@@ -74,6 +83,7 @@ class OutputProducer:
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
+            reach("stage.outputs_thread")
             self._producer.poll(0.1)
 
 
@@ -88,11 +98,12 @@ class PartitionOutputs:
         self._topic = topic
         self._dead_letters = dead_letters
         self._newest = 0
+        self._said_s = -SAID_S
         self._open: dict[int, int] = {}  # records by step, until Kafka has them all
 
     def send(self, step: Step) -> None:
-        """Produce a step's frames to their partitions, then its dead letters."""
-        delivered = self._delivered(len(step.records) + len(step.dead_letters))
+        """Produce a step's frames to their partitions, then its dead letters and those of refused frames."""
+        delivered = self._delivered(len(step.records) + len(step.dead_letters) + len(step.refused))
         if len(step.records) < MANY:
             for target, data in step.records:
                 self._producer.produce(self._topic, data, delivered, partition=target)
@@ -105,13 +116,27 @@ class PartitionOutputs:
         for letter in step.dead_letters:
             record = self._dead_letters.record(letter)
             self._producer.produce(
-                self._dead_letters.topic,
+                record.topic,
                 record.value,
                 delivered,
                 partition=record.partition,
                 key=record.key,
                 headers=record.headers,
             )
+
+        for refused in step.refused:
+            self._refuse(refused, delivered)
+
+    def _refuse(self, refused: Refused, delivered: Callable[..., None]) -> None:
+        """Keep a record of a frame that was not taken; said at most every `SAID_S` seconds a partition."""
+        key, value, headers = refused_letter(refused, self._dead_letters.stage)
+        self._producer.produce(self._dead_letters.topic, value, delivered, key=key, headers=headers)
+        if time.monotonic() - self._said_s >= SAID_S:
+            self._said_s = time.monotonic()
+            log.error(
+                "frame_refused", code=refused.code, reason=refused.reason, topic=refused.topic,
+                partition=refused.partition, offset=refused.offset, next_step="`headrace dlq list` shows all",
+            )  # fmt: skip
 
     def mark(self) -> object:
         """Return the number of the newest step."""
@@ -134,8 +159,9 @@ class PartitionOutputs:
         arrived = itertools.count(1)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
+            reach("stage.on_delivery")
             if error is not None:
-                self._producer.on_stop(Stop(71, "E_DELIVERY", str(error), f"{message.topic()}"))
+                raise Stop(71, "E_DELIVERY", str(error), f"{message.topic()}")
             if next(arrived) == records:
                 self._open.pop(number, None)
 

@@ -122,6 +122,7 @@ class StagePartition:
         if not records:
             return 0
         step = self.core.batch(records)
+        reach("stage.in_batch")
         for rows in step.store_rows:
             self._ticket = self._store.put(rows)
         self._outbox.append(Pending(self._ticket, now_ms + self._waits.store_wait_ms, step))

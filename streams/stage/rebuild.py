@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError
+from runtime.kafka_clients import new_admin
+from runtime.kafka_errors import is_transient
+from runtime.redis_socket import RedisSocket
 from streams.stage.changelog import ChangelogReader, restored
 from streams.stage.core import StageRows
 from streams.stage.definition import StageDefinition
 from streams.stage.settings import StageSettings
 from streams.stage.store import store_target
-from streams.store.redis_socket import RedisSocket
 from streams.store.rows import StoreRows
 from streams.store.settings import StoreSettings
 from streams.store.writer import Events, OnlineStoreWriter, StoreTarget
@@ -29,9 +30,7 @@ WRITE_TIMEOUT_S = 600.0
 REFILL_TIMEOUT_S = 60.0
 COORDINATOR_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-_NO_COORDINATOR_YET = (
-    KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)  # fmt: skip
+ASK_S = 1.0  # how often a group is asked for its members while a refill is awaited
 
 Tell = Callable[[str], None]
 
@@ -82,22 +81,38 @@ class StoreRebuild:
     def _rebuild(
         self, partition: int, reader: ChangelogReader, connection: RedisSocket, found: Rebuilt
     ) -> None:
+        """Restore one partition; one whose stage has gone meanwhile is begun anew.
+
+        A worker that was stopped is a member of its group until its session ends (it may come back), so a
+        stage may be taken for one that runs, and refill nothing.
+        """
+        while not self._rebuilt(partition, reader, connection, found):
+            self._tell(
+                f"{self._definition.name}/{partition}: its stage has stopped; its rows are written again"
+            )
+
+    def _rebuilt(
+        self, partition: int, reader: ChangelogReader, connection: RedisSocket, found: Rebuilt
+    ) -> bool:
+        """Write a partition's rows; False where the stage that was to refill them has gone."""
         sentinel = self._target.sentinel
         is_live = self._is_live()
         taken, incarnation = self._state(partition, reader)
         mark = b"" if is_live else sentinel.begin(connection, partition, incarnation)
         rows = taken.latest()
         self.write(rows)
-        found.rows += len(rows.keys)
         if is_live or self._is_live():
             sentinel.forget(connection, partition)
-            self._await_refill(partition, connection)
+            if not self._is_refilled(partition, connection):
+                return False
             found.refilled_by_stage.append(partition)
         elif not sentinel.finish(connection, partition, mark):
             raise ClusterError(
                 "E_STORE_EMPTIED", "the store was emptied meanwhile", str(partition), "run again"
             )
+        found.rows += len(rows.keys)
         self._tell(f"{self._definition.name}/{partition}: {len(rows.keys):,} rows written")
+        return True
 
     def _state(self, partition: int, reader: ChangelogReader) -> tuple[StageRows, int]:
         """Return a partition's state, and the incarnation that left it."""
@@ -128,9 +143,14 @@ class StoreRebuild:
             time.sleep(LOOK_S)
         writer.stop(PATIENT.reply_timeout_ms / 1e3)
 
-    def _await_refill(self, partition: int, connection: RedisSocket) -> None:
-        deadline_s = time.monotonic() + REFILL_TIMEOUT_S
+    def _is_refilled(self, partition: int, connection: RedisSocket) -> bool:
+        """Wait for the running stage to write its rows again; False where none runs any more."""
+        deadline_s, ask_s = time.monotonic() + REFILL_TIMEOUT_S, time.monotonic() + ASK_S
         while not self._target.sentinel.is_whole(connection, partition):
+            if time.monotonic() > ask_s:
+                if not self._is_live():
+                    return False
+                ask_s = time.monotonic() + ASK_S
             if time.monotonic() > deadline_s:
                 what = f"the running stage has not written its rows again in {REFILL_TIMEOUT_S:.0f} s"
                 raise ClusterError(
@@ -138,6 +158,7 @@ class StoreRebuild:
                     "read the stage's log, or stop it and run again",
                 )  # fmt: skip
             time.sleep(LOOK_S)
+        return True
 
     def _is_live(self) -> bool:
         return has_members(self._settings.kafka, self._definition.group)
@@ -156,14 +177,14 @@ def has_members(kafka: KafkaConnection, group: str) -> bool:
     Raises:
         ClusterError: E_GROUP_UNKNOWN, Kafka does not say.
     """
-    admin = AdminClient(dict(kafka.librdkafka()))  # type: ignore[arg-type]  # the connection's own fields
+    admin = new_admin(kafka, "rebuild")
     deadline_s = time.monotonic() + COORDINATOR_TIMEOUT_S
     while True:
         try:
             asked = admin.describe_consumer_groups([group], request_timeout=10.0)
             return bool(asked[group].result(15.0).members)
         except KafkaException as error:
-            if error.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() > deadline_s:
+            if not is_transient(error) or time.monotonic() > deadline_s:
                 raise ClusterError(
                     "E_GROUP_UNKNOWN", str(error), group, "is the whole cluster up? then run this again"
                 ) from error

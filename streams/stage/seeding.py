@@ -1,34 +1,22 @@
 """A new run's stage before its first row: its changelogs filled with what another run's lake came to.
 
-Each partition is fenced and found untouched before anything is written to it, and its states, remembered
-ids and marker come in one transaction. The marker stands at input offset 0: its successor reads all input.
+Each partition is fenced and found untouched before anything is written to it, and its states, clock,
+remembered payments and marker come in one transaction. The marker stands at input offset 0: its successor
+reads all input.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-
 from contracts.errors import ClusterError, StateError
-from streams.stage.changelog import MARKER, Changelog, ChangelogReader
+from streams.stage.changelog import MARKER, Changelog, ChangelogReader, marker_of
 from streams.stage.core import Entry, Marker, Snapshot
-from streams.stage.customer import CHUNK
+from streams.stage.deduplication import Arrivals, chunks_of
 from streams.stage.definition import StageDefinition
-from streams.stage.entity_rows import KEY
+from streams.stage.entity_rows import CLOCK, KEY
+from streams.stage.entity_stage import CHUNK
 from streams.stage.hand_over import TRANSACTION_S, await_stopped
-from streams.stage.seen_transactions import chunks_of
 from streams.stage.settings import StageSettings
-
-
-class Ids(NamedTuple):
-    """Transaction ids to remember, (n,) in order of arrival, and the clock they age by."""
-
-    names: NDArray[np.bytes_]
-    content: NDArray[np.uint64]
-    arrival_ms: NDArray[np.int64]
-    newest_ms: int
 
 
 class _Fenced(NamedTuple):
@@ -78,12 +66,15 @@ class Seeding:
             incarnation = self._untouched(partition, entries)
             self._fenced[partition] = _Fenced(changelog, incarnation, entries)
 
-    def write(self, partition: int, states: Mapping[bytes, bytes], ids: Ids | None) -> None:
-        """Write a fenced partition's states, remembered ids and marker in one transaction.
+    def write(
+        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, payments: Arrivals | None
+    ) -> None:
+        """Write a fenced partition's states, clock, remembered payments and marker in one transaction.
 
         Args:
             states: packed, by key.
-            ids: for the customer's stage, None for another.
+            clock: packed; b"" where nothing has moved it.
+            payments: to remember, by arrival; for the chain's first stage, None for another.
 
         Raises:
             StateError: E_STATE_DEFINITIONS, E_STATE_BYTES.
@@ -91,13 +82,12 @@ class Seeding:
         """
         fenced, definition = self._fenced[partition], self.definition
         made = {KEY + key: state for key, state in states.items()}
-        extra: dict[str, int] = {}
-        if ids is not None:
-            chunks = chunks_of(ids.names, ids.content, ids.arrival_ms) if len(ids.names) else {}
-            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks.items()}
-            extra = {"newest_ms": ids.newest_ms}
+        if clock:
+            made[CLOCK] = clock
+        if payments is not None and len(payments.ids):
+            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks_of(payments).items()}
         rows = definition.rows(partition)
-        rows.load(made, extra)
+        rows.load(made, {})
         entries: list[Entry] = [*made.items(), *((key, None) for key in fenced.entries if key not in made)]
         marker = Marker(
             input_offset=0, lanes={}, definitions_hash=definition.definitions_hash, extra=rows.extra(),
@@ -112,7 +102,7 @@ class Seeding:
     def _untouched(self, partition: int, entries: dict[bytes, bytes]) -> int:
         """Return the incarnation that left a partition which no row has come to; takes the marker out."""
         text = entries.pop(MARKER, None)
-        marker = None if text is None else msgspec.json.decode(text, type=Marker)
+        marker = None if text is None else marker_of(text, self.definition.changelog_topic)
         has_begun = marker is not None and (marker.input_offset > 0 or bool(marker.lanes))
         if has_begun or (entries and not self._again):
             raise StateError(

@@ -13,13 +13,18 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One worker of one stage.
 
     `epoch` grows with every run, so that a store that outlives a run never mistakes an old position for a
-    new one; `data_folder` is Faust's own.
+    new one; `data_folder` is Faust's own. The `lake` keeps what is known of the input: what of it was lost.
+    `state_mib_max` bounds the state of the worker's partitions together (0: 30 % of the memory that the
+    process may use); at the bound it stops with E_STATE_LIMIT. `member` is the worker's name in its group
+    (static membership): who comes back under it has its partitions at once. Empty: always a new member.
     """
 
     kafka: KafkaConnection
     redis: RedisConnection
     data_folder: Path
     topic_prefix: str = ""
+    member: str = ""
+    lake: Path | None = None
     epoch: int = 0
     partitions: int = PARTITIONS
     project: str = "headrace"
@@ -30,6 +35,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     tick_ms: float = 20.0
     records_waiting_max: int = 64
     records_unacknowledged_max: int = 2000
+    state_mib_max: int = 0
     session_timeout_s: float = 3.0  # the broker's group.min.session.timeout.ms must allow it
     heartbeat_interval_s: float = 0.75
     rebalance_wait_ms: float = 10_000.0

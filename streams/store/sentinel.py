@@ -12,8 +12,12 @@ when it takes over, the incarnation whose state it took; it overrules older ones
 import itertools
 from collections.abc import Collection, Mapping
 
+import msgspec
+
 from contracts import store_sentinel
-from streams.store.redis_socket import RedisSocket
+from runtime.guards import info_fields
+from runtime.redis_socket import RedisSocket, StoreDown, row_of, text_of
+from runtime.store_owner import Owner, check_owner, owner_key
 
 _EXCHANGE = (
     "if redis.call('HGET',KEYS[1],ARGV[1])==ARGV[2] then"
@@ -22,9 +26,14 @@ _EXCHANGE = (
 
 
 class Sentinel:
-    """The fields of one stage's partitions on one server."""
+    """The fields of one stage's partitions on one server.
 
-    def __init__(self, project: str, stage: str, epoch: int) -> None:
+    Args:
+        owner: the run whose keyspace it must be; None where nobody asks.
+    """
+
+    def __init__(self, project: str, stage: str, epoch: int, owner: Owner | None = None) -> None:
+        self._project, self._owner = project, owner
         self._key = store_sentinel.key(project)
         self._stage = stage
         self._epoch = epoch
@@ -32,11 +41,33 @@ class Sentinel:
         self._marks = itertools.count()
 
     def meet(self, connection: RedisSocket) -> None:
-        """Learn which server this is; wanted once a connection."""
-        info = connection.command("INFO", "server")
-        lines = bytes(info).decode(errors="replace").splitlines()
-        found = [line.partition(":")[2] for line in lines if line.startswith("run_id:")]
-        self._server = found[0] if found else ""
+        """Learn which server this is, and whether it is the one to write to; asked at each check.
+
+        Behind one address another server may answer from one moment to the next.
+
+        Raises:
+            StoreDown: E_STORE_REPLICA, it is a copy of another.
+            StateError: E_STORE_OWNER, the keyspace is another run's.
+        """
+        about = info_fields(text_of(connection.command("INFO", "default")))
+        if about.get("role", "master") != "master":
+            raise StoreDown(
+                "E_STORE_REPLICA", f"this Redis is a {about['role']}", self._key,
+                "rows are kept until the primary answers",
+            )  # fmt: skip
+        self._server = about.get("run_id", "")
+        if self._owner is not None:
+            key = owner_key(self._project)
+            connection.command("SET", key, msgspec.json.encode(self._owner), "NX")
+            check_owner(connection.command("GET", key), self._owner, self._project)
+
+    def probe(self, connection: RedisSocket) -> None:
+        """Write a field that nobody reads: a server that only reads, or has no memory left, refuses it.
+
+        Raises:
+            StoreDown: E_STORE_REFUSED, or no answer in time.
+        """
+        connection.command("HSET", self._key, f"{self._stage}/probe", str(self._epoch))
 
     def lost(
         self, connection: RedisSocket, owners: Mapping[int, int], joined: Collection[int] = ()
@@ -51,7 +82,7 @@ class Sentinel:
         if not owners:
             return set()
         order = sorted(owners)
-        values = connection.command("HMGET", self._key, *[self._field(p) for p in order])
+        values = row_of(connection.command("HMGET", self._key, *[self._field(p) for p in order]), len(order))
         return {
             partition
             for partition, value in zip(order, values, strict=True)
@@ -60,7 +91,7 @@ class Sentinel:
 
     def is_whole(self, connection: RedisSocket, partition: int) -> bool:
         """Return whether some incarnation says that the partition's rows are there."""
-        (value,) = connection.command("HMGET", self._key, self._field(partition))
+        (value,) = row_of(connection.command("HMGET", self._key, self._field(partition)), 1)
         return store_sentinel.says_whole(value, self._here)
 
     def begin(self, connection: RedisSocket, partition: int, incarnation: int) -> bytes:
@@ -93,7 +124,7 @@ class Sentinel:
 
     def _exchange(self, connection: RedisSocket, partition: int, old: bytes, new: bytes) -> bool:
         words = ("EVAL", _EXCHANGE, "1", self._key, self._field(partition), old, new)
-        return bool(connection.command(*words))
+        return bool(connection.command(*words) == 1)
 
     def _field(self, partition: int) -> str:
         return store_sentinel.field(self._stage, partition)

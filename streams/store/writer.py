@@ -2,7 +2,9 @@
 
 Rows are compared and set by their position in the log, so writing twice, late or from a predecessor that
 does not know it is dead changes nothing. When Redis does not answer in time the breaker opens: rows are
-kept (the newest of each key), and the store is tried again a few times a second.
+kept (the newest of each key), and the store is tried again a few times a second, by a write: a server that
+only reads would else close the breaker and open it again. Whatever else goes wrong in the thread ends the
+process (`runtime.ending`), since rows would wait for ever.
 """
 
 import threading
@@ -11,13 +13,15 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from contracts.connections import RedisConnection
-from contracts.crash_points import ACK_BEFORE_WRITE, planted
+from contracts.crash_points import ACK_BEFORE_WRITE, planted, reach
 from features.feast_row import RowWriterCodec
-from streams.store.redis_socket import RedisSocket, StoreDown
+from runtime.health import Health, Part
+from runtime.redis_socket import RedisSocket, StoreDown
 from streams.store.rows import StoreRows, concat_rows, newest_rows
 from streams.store.sentinel import Sentinel
 from streams.store.settings import StoreSettings
 
+THREAD_LIMIT_S = 30.0
 # While the store is down, more waiting batches than this are folded into one.
 PARTS_KEPT = 64
 
@@ -39,6 +43,7 @@ class Events(NamedTuple):
     written: Callable[[int, float], None]  # rows, seconds
     progressed: Callable[[], None]  # tickets were acknowledged, or the breaker opened
     breaker: Callable[[bool, str], None]  # open or closed, and why
+    part: Part = Health().part("store", THREAD_LIMIT_S)  # of the worker's health: the thread's rounds
 
 
 class _Refill(NamedTuple):
@@ -84,11 +89,12 @@ class OnlineStoreWriter:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stop the thread once what waits is written, or the store is down."""
+        """Stop the thread once what waits is written, or the store is down; before a start nothing waits."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def put(self, rows: StoreRows) -> int:
         """Take rows to write, in log order for each key, and return a ticket; tickets grow."""
@@ -139,10 +145,12 @@ class OnlineStoreWriter:
                 stopping = self._stopping
             if stopping and self._down:
                 break
+            reach("stage.store_thread")
             try:
                 self._round()
             except StoreDown as error:
                 self._fail(error)
+            self._events.part.moved()
         if self._connection is not None:
             self._connection.close()
 
@@ -172,6 +180,8 @@ class OnlineStoreWriter:
         )
         connection.exchange(self._target.codec.load(), 1)
         self._target.sentinel.meet(connection)
+        if self._down:
+            self._target.sentinel.probe(connection)
         self._connection = connection
         self._next_check_s = 0.0
         if self._down:
@@ -249,6 +259,7 @@ class OnlineStoreWriter:
             self._asked_s = began_s = self._clock()
             connection.exchange(data, codec.calls(len(part.keys)))
             self._asked_s = None
+            self._events.part.moved()
             self._events.written(len(part.keys), self._clock() - began_s)
 
     def _check(self, connection: RedisSocket) -> None:
@@ -257,6 +268,7 @@ class OnlineStoreWriter:
             busy = {r.partition for r in self._refills} | {p for p, _ in self._refills_asked} | self._lost
             owners = {p: number for p, number in self._watched.items() if p not in busy}
             joined = self._joined & owners.keys()
+        self._target.sentinel.meet(connection)
         lost = self._target.sentinel.lost(connection, owners, joined)
         # The mark comes before the owner takes the rows to refill with: a flush between the two would
         # else lose rows that were written fresh meanwhile, and the refill would hide it.

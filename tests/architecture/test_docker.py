@@ -13,10 +13,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from headrace.servers.kafka import VERSION
-from headrace.supervisor import LEARNER, WORKERS
+from headrace.supervisor import LEARNER, workers_of_project
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
-PROCESSES = (*WORKERS, LEARNER, ("serve",))
+PROCESSES = (*workers_of_project(), LEARNER, ("serve",))
 METRICS = {
     "streams.gate.metrics": ("GateMetrics", ()),
     "streams.stage.metrics": ("StageMetrics", ("customer",)),
@@ -38,6 +38,18 @@ def test_every_worker_is_a_service_and_a_target(compose: dict[str, Any]) -> None
         assert compose["services"][name]["build"]["target"] == name
         entry = json.dumps(["headrace", *words])
         assert f"AS {name}\nENTRYPOINT {entry}\n" in dockerfile
+
+
+def test_every_folder_that_is_copied_is_let_into_the_build() -> None:
+    copied = re.findall(r"^COPY (\w+) \w+$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
+    let_in = (DOCKER / "Dockerfile.dockerignore").read_text().split()
+    assert "runtime" in copied
+    assert {f"!{folder}" for folder in copied} <= set(let_in)
+
+
+def test_an_image_has_no_tests_and_so_no_test_hooks() -> None:
+    assert "tests" not in (DOCKER / "Dockerfile").read_text()
+    assert not any("tests" in line for line in (DOCKER / "Dockerfile.dockerignore").read_text().split())
 
 
 def test_everything_is_published_on_loopback_only(compose: dict[str, Any]) -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ROOMS = ("contracts", "features", "streams", "inference", "feature_repo", "headrace", "load", "tests")
+ROOMS = (
+    "runtime", "contracts", "features", "streams", "inference", "feature_repo", "headrace", "load", "tools",
+    "tests",
+)  # fmt: skip
 FILES = [
     str(path.relative_to(CHECKOUT))
     for room in ROOMS

@@ -3,13 +3,16 @@
 import pytest
 
 from load.chaos.plan import ChaosPlan
-from load.chaos.run import Outcome, run_chaos
+from load.chaos.run import SEEN, Outcome, run_chaos
 from load.oracle.judge import judge
 from load.oracle.planted import FAULTS, plant_all
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 # One of each group; the rest belongs to the long runs.
-SHORT = ("kill:stream-customer", "point:stage.before_checkpoint", "kill:score", "redis:flush")
+SHORT = (
+    "kill:stream-customer", "point:stage.before_checkpoint", "raise:scorer.turn", "redis:flush",
+    "malformed:events.terminal",
+)  # fmt: skip
 
 
 def quiet(_text: str) -> None:
@@ -31,6 +34,11 @@ def test_nothing_is_lost_doubled_or_wrong_whatever_dies(outcome: Outcome) -> Non
     assert looked_at["dead_letters"] > 50
     assert looked_at["repeats_ignored"] > 20
     assert looked_at["late"] > 3
+    assert looked_at["strangers"] >= 20
+    assert looked_at["api_answers"] > 100
+    assert looked_at["quality_records"] > 50
+    assert [outcome.facts[name] for name in SEEN] == [0] * len(SEEN), outcome.facts["seen"]
+    assert outcome.facts["api_answers"]["200"] > 10
 
 
 def test_the_oracle_finds_each_planted_fault(outcome: Outcome) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.crash_points import ACK_BEFORE_WRITE, COMMIT_EARLY
+from contracts.crash_points import ACK_BEFORE_WRITE, COMMIT_EARLY, SWALLOW
 from load.chaos.plan import ChaosPlan
 from load.chaos.run import run_chaos
 from load.oracle.judge import judge
@@ -32,3 +32,9 @@ def test_the_oracle_finds_a_service_that_is_wrong(fault: str, found: str, tmp_pa
     )
     outcome = run_chaos(plan, tmp_path / "run", {"HEADRACE_PLANTED_FAULT": fault}, tell=quiet)
     assert judge(outcome.dump).counts[found] > 0
+
+
+def test_a_worker_that_swallows_an_exception_is_found(tmp_path: Path) -> None:
+    plan = ChaosPlan(seed=9, minutes=2.0, rate=150.0, faults=("raise:gate.turn",), faults_max=1)
+    outcome = run_chaos(plan, tmp_path / "run", {"HEADRACE_PLANTED_FAULT": SWALLOW}, tell=quiet)
+    assert outcome.facts["swallowed"] == 1

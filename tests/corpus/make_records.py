@@ -192,6 +192,7 @@ def field_rows() -> Iterator[Row]:
     yield row("id of 64 bytes", "", text(GOOD | {"terminal_id": "é" + "x" * 62}))
     yield row("renamed field", "E_CONTRACT_MISSING", text(GOOD).replace(b"amount_minor", b"amount_cents"))
     yield row("currency unknown", "E_CONTRACT_ENUM", text(GOOD | {"currency": "XXX"}))
+    yield row("currency of another land", "E_CONTRACT_CURRENCY", text(GOOD | {"currency": "IDR"}))
     yield row("currency in small letters", "E_CONTRACT_ENUM", text(GOOD | {"currency": "eur"}))
     yield row("channel unknown", "E_CONTRACT_ENUM", text(GOOD | {"channel": "fax"}))
     yield row("country in small letters", "E_CONTRACT_PATTERN", text(GOOD | {"country": "fr"}))
@@ -270,6 +271,11 @@ def label_rows() -> Iterator[Row]:
     yield row(
         "label of tomorrow", "E_TIME_FUTURE", text(LABEL | {"label_time": TIMESTAMP_MS + 86_400_000}), **label
     )
+    yield row(
+        "label older than its payment", "E_TIME_ORDER", text(LABEL | {"label_time": LABEL["event_time"] - 1}),
+        **label,
+    )  # fmt: skip
+    yield row("label of its payment's moment", "", text(LABEL | {"label_time": LABEL["event_time"]}), **label)
     yield row("label time null", "E_CONTRACT_NULL", text(LABEL | {"label_time": None}), **label)
     yield row("payment among labels", "E_CONTRACT_MISSING", text(GOOD), **label)
 

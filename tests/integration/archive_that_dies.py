@@ -6,7 +6,7 @@ import signal
 from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from headrace import environment
+from runtime import environment
 from streams.archive.archive import Archive
 from streams.archive.metrics import ArchiveMetrics
 from streams.archive.settings import ArchiveSettings

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import requests
 
 from headrace.door_note import door_of, token_of
-from headrace.run import Run
+from runtime.run import Run
 from tests.waiting import until
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -12,10 +12,9 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from feature_repo.run_home import RunHome
-from headrace.run import Run
 from headrace.servers.ports import free, from_environment
 from headrace.servers.redis import Redis
+from runtime.run import Run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +23,7 @@ class Place(NamedTuple):
     """A run with a lake, and its Redis."""
 
     root: Path
-    home: RunHome
+    run: Run
     url: str
 
     def environment(self) -> dict[str, str]:
@@ -58,5 +57,5 @@ def place_with_redis(root: Path, name: str) -> Iterator[Place]:
         patch.delenv("HEADRACE_REDIS_URL", raising=False)
         patch.delenv("HEADRACE_RUN", raising=False)
         patch.setenv("HEADRACE_ROOT", str(root))
-        yield Place(root, RunHome(run.home), f"{address}/{run.redis_db}")
+        yield Place(root, run, f"{address}/{run.redis_db}")
     server.stop()

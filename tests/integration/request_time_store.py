@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Kind, strings, take
+from features.catalog import PROJECT
 from features.definition import DAY_MS, Entity
 from features.state import EntityState
 from load.oracle.windows import KeyOracle
-from streams.stage.definition import StageDefinition, StageName
+from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.entity_rows import latest_rows
 from streams.stage.rebuild import PATIENT
 from streams.stage.settings import StageSettings
@@ -63,15 +64,15 @@ def history(entity: Entity, keys: int, rows: int, seed: int) -> History:
         "transaction_id": strings([f"x{i}" for i in rng.integers(0, rows, rows)]),
         "event_time": times, "label_time": times,
         "amount_minor": rng.integers(0, 500_000, rows),
-        "label": (rng.random(rows) < 0.3).astype(np.uint8),
+        "positive": (rng.random(rows) < 0.3).astype(np.uint8),
     }  # fmt: skip
     other = "terminal_id" if entity.join_key == "customer_id" else "customer_id"
     columns[other] = strings([f"o{i}" for i in rng.integers(0, 300, rows)])
     if entity.join_key == "customer_id":
-        return History(entity, [(Kind.PAYMENT, columns)])
+        return History(entity, [(Kind.SCORED, columns)])
     parts = []
     for at in range(0, rows, 50):
-        kind = Kind.LABEL if at // 50 % 3 == 2 else Kind.PAYMENT
+        kind = Kind.LABEL if at // 50 % 3 == 2 else Kind.SCORED
         parts.append((kind, take(columns, slice(at, at + 50))))
     return History(entity, parts)
 
@@ -83,7 +84,7 @@ def write(redis: RedisConnection, state: EntityState, tiles: bool = True, projec
         kafka=KafkaConnection(bootstrap_servers="none:1"), redis=redis, data_folder=None,  # type: ignore[arg-type]
         epoch=EPOCH, project=project, store=StoreSettings(tiles=tiles),
     )  # fmt: skip
-    definition = StageDefinition(_stage(name), "", 1, tiles)
+    definition = StageDefinition(stage_of(PROJECT, name), "", 1, tiles)
     quiet = Events(lambda *_: None, lambda: None, lambda *_: None)
     writer = OnlineStoreWriter(store_target(definition, settings), PATIENT, quiet, time.monotonic)
     writer.start()
@@ -93,10 +94,6 @@ def write(redis: RedisConnection, state: EntityState, tiles: bool = True, projec
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
     writer.stop(5.0)
-
-
-def _stage(name: str) -> StageName:
-    return "customer" if name == "customer" else "terminal"
 
 
 def same_bits(found: list[float | None], expected: list[float | None] | list[float]) -> bool:

@@ -18,7 +18,7 @@ from contracts.events import Prediction
 from contracts.frame import Columns, Kind, length, take
 from contracts.lanes import LaneWriter
 from contracts.topics import FEATURES_LOG, PREDICTIONS
-from headrace.run import Run
+from runtime.run import Run
 from tests.unit.inference.support import feature_rows
 from tests.waiting import until
 
@@ -36,7 +36,7 @@ class LogWriter:
         self._reached = [0] * partitions
 
     def send(
-        self, rows: int, kind: int = Kind.FEATURE, copies: int = 1, amount_factor: int = 1,
+        self, rows: int, kind: int = Kind.SCORED, copies: int = 1, amount_factor: int = 1,
         change: Change = lambda rows: rows,
     ) -> Columns:  # fmt: skip
         """Send as many rows, perhaps changed, to each partition, 50 a record; return the last's."""

@@ -10,10 +10,10 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, strings
 from contracts.keys import partition_of
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PIPELINE, TERMINAL
 from features.definition import Entity
 from features.state import EntityState
-from inference.lake.lake import Lake
+from inference.offline.lake.lake import Lake
 from load.oracle.windows import PartitionOracle
 from streams.stage.entity_rows import latest_rows
 from streams.store.rows import StoreRows, concat_rows
@@ -26,14 +26,14 @@ def send(kafka: KafkaConnection, prefix: str, payments: Columns, labels: Columns
     producer = Producer({**kafka.librdkafka(), "enable.idempotence": True})
     paid = [{name: row[name] for name in (*_EVENT, "amount_minor")} for row in dicts(payments)]
     _produce(
-        producer, topics.TRANSACTIONS, prefix, "customer_id", [{**row, "currency": "EUR"} for row in paid]
+        producer, PIPELINE.scored.records, prefix, "customer_id", [{**row, "currency": "EUR"} for row in paid]
     )
     told = [
         {name: row[name] for name in (*_EVENT, "label_time")}
         | {"label": "fraud" if row["label"] else "legitimate", "source": "chargeback"}
         for row in dicts(labels)
     ]  # fmt: skip
-    _produce(producer, topics.LABELS, prefix, "transaction_id", told)
+    _produce(producer, PIPELINE.labels[0].records, prefix, "transaction_id", told)
     assert producer.flush(30) == 0
 
 
@@ -73,7 +73,7 @@ def history(lakes: Sequence[Lake], entity: Entity) -> dict[int, list[tuple[int, 
 
 
 def _datasets(entity: Entity) -> Iterator[tuple[str, Kind, str]]:
-    yield "features", Kind.PAYMENT, f"{entity.name}_partition"
+    yield "features", Kind.SCORED, f"{entity.name}_partition"
     if entity is TERMINAL:
         yield "label_log", Kind.LABEL, "partition"
 
@@ -129,7 +129,7 @@ def _positions(lake: Lake) -> dict[str, dict[bytes, int]]:
 
 
 def _columns(entity: Entity, row: dict[str, object], pos: int) -> Columns:
-    names = [name for v in entity.views for name in (v.measure, v.time, v.item) if name and name in row]
+    names = [n for v in entity.views for n in v.reads if n in row]
     columns: Columns = {"pos": np.array([pos])}
     for name in dict.fromkeys([entity.join_key, *names]):
         value = row[name]

@@ -8,12 +8,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, To
 
 from contracts import topics
 from contracts.connections import KafkaConnection
-from contracts.frame import Columns, Frame, Kind, decode, length, position
+from contracts.frame import Columns, Frame, Kind, decode, length, position, strings
 from contracts.keys import partition_of
 from contracts.lanes import LaneWriter, accept
+from features.catalog import PIPELINE
 from streams.stage.core import Marker, StageCore, StageRows
-from streams.stage.customer import CustomerRows
-from streams.stage.terminal import TerminalRows
+from tests.stages import customer_rows, terminal_rows
 from tests.unit.streams.payments import events, label_rows
 
 Log = list[tuple[int, bytes]]
@@ -23,9 +23,10 @@ START = Marker(input_offset=0, lanes={}, definitions_hash="")
 class Feeder:
     """Writes accepted payments, and labels of some, to the stages' inputs: one lane a target partition."""
 
-    def __init__(self, kafka: KafkaConnection, prefix: str, seed: int) -> None:
+    def __init__(self, kafka: KafkaConnection, prefix: str, seed: int, new_customers: bool = False) -> None:
         self._producer = Producer({**kafka.librdkafka(), "enable.idempotence": True, "linger.ms": 0})
         self._prefix = prefix
+        self._new_customers = new_customers  # one a transaction id, in place of a few
         self._rng = np.random.default_rng(seed)
         self._payments, self._labels = LaneWriter("transactions/0", 0), LaneWriter("labels/0", 0)
         self.fed = 0
@@ -36,13 +37,20 @@ class Feeder:
         """Write `count` payments, a few of them repeats, and the labels of every fifth."""
         rows = events(self._rng, count, first_id=self.fed)
         rows["pos"] = position(1) * rows["raw_offset"]
+        if self._new_customers:
+            names = [f"customer-{name}" for name in rows["transaction_id"].astype(str).tolist()]
+            rows["customer_id"] = strings(names)
         self.fed += count
         self.ids.update(rows["transaction_id"].tolist())
         upto = position(self.fed)
-        self._write(topics.EVENTS_CUSTOMER, self._payments, Kind.EVENT, (rows, rows["customer_id"]), upto)
+        self._write(
+            PIPELINE.stage_inputs["customer"], self._payments, Kind.SCORED, (rows, rows["customer_id"]), upto
+        )
         labels = label_rows(rows, 5)
         self.labelled += length(labels)
-        self._write(topics.EVENTS_TERMINAL, self._labels, Kind.LABEL, (labels, labels["terminal_id"]), upto)
+        self._write(
+            PIPELINE.stage_inputs["terminal"], self._labels, Kind.LABEL, (labels, labels["terminal_id"]), upto
+        )
 
     def flush(self) -> None:
         """Wait until Kafka has everything."""
@@ -127,13 +135,13 @@ def by_position(parts: list[Columns], name: str, position_name: str) -> dict[tup
 
 def check(kafka: KafkaConnection, prefix: str) -> tuple[int, int]:
     """Compare both stages' outputs with a recomputation; return (payments, labels) in features.log."""
-    customer_in = read_topic(kafka, topics.EVENTS_CUSTOMER.full_name(prefix))
-    terminal_in = read_topic(kafka, topics.EVENTS_TERMINAL.full_name(prefix))
+    customer_in = read_topic(kafka, PIPELINE.stage_inputs["customer"].full_name(prefix))
+    terminal_in = read_topic(kafka, PIPELINE.stage_inputs["terminal"].full_name(prefix))
     features = read_topic(kafka, topics.FEATURES_LOG.full_name(prefix))
     expected = [
         part
         for p, log in customer_in.items()
-        for part in recomputed(log, CustomerRows(p, topics.PARTITIONS), f"events.customer/{p}")
+        for part in recomputed(log, customer_rows(p, topics.PARTITIONS), f"events.customer/{p}")
     ]
     taken = [part for log in terminal_in.values() for part in accepted(log)]
     payments = [part for part in taken if "customer_values" in part]
@@ -142,7 +150,7 @@ def check(kafka: KafkaConnection, prefix: str) -> tuple[int, int]:
     )
     rows = labels = 0
     for p, log in terminal_in.items():
-        made = recomputed(log, TerminalRows(p, topics.PARTITIONS), f"events.terminal/{p}")
+        made = recomputed(log, terminal_rows(p, topics.PARTITIONS), f"events.terminal/{p}")
         found = accepted(features[p])
         assert by_position(found, "terminal_values", "terminal_pos") == by_position(
             made, "terminal_values", "terminal_pos"

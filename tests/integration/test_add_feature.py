@@ -1,6 +1,6 @@
 """A feature is added to a running system: no gap, no double count, and its values are those of all history.
 
-Code B is this checkout with one line more in the catalog. Only the customer stage is replaced by it; the
+Code B is this checkout with one line more in the project. Only the customer stage is replaced by it; the
 terminal stage, the archive and the scorer stay those of code A and read what B writes. Run it with
 
     pytest tests/integration/test_add_feature.py -m long
@@ -27,27 +27,27 @@ import pytest
 from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, length
+from feature_repo.generate import workload
+from feature_repo.generator.payments import generate
 from features.aggregations import Sum
-from features.catalog import CUSTOMER, SERVICE, WEEK
-from features.definition import Entity, Feature
+from features.catalog import CUSTOMER, PIPELINE, SERVICE
+from features.definition import Entity, Feature, Window
 from features.meaning import meaning_of
-from headrace.run import Run
-from inference.lake.lake import Lake
+from inference.offline.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
-from load.generator import generate
-from load.workloads import workload
-from streams.stage.customer import CustomerRows
+from runtime.run import Run
 from tests.integration.scorer_harness import Subscriber
 from tests.integration.stage_log import Feeder, accepted, by_position, read_topic, recomputed
 from tests.integration.test_stages import drained, feed
+from tests.stages import customer_rows
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOMS = ("contracts", "features", "streams", "inference", "feature_repo", "headrace")
 NEW = "customer_amount_sum_7d"
-BEFORE = '        Feature(name="customer_amount_max_24h"'
-LINE = f'        Feature(name="{NEW}", aggregation=Sum(), window=WEEK),\n'
+BEFORE = '        max_of("amount_minor", "24h"'
+LINE = '        sum_of("amount_minor", "7d", name="customer_amount_sum"),\n'
 READY_S = 240.0  # code B's kernels are compiled anew
 
 
@@ -67,7 +67,7 @@ def after() -> Entity:
     """Return the customer as code B declares it."""
     view = CUSTOMER.views[0]
     at = view.columns.index("customer_amount_max_24h")
-    new = Feature(name=NEW, aggregation=Sum(), window=WEEK)
+    new = Feature(name=NEW, aggregation=Sum(), window=Window.of(days=7))
     features = (*view.features[:at], new, *view.features[at:])
     return msgspec.structs.replace(CUSTOMER, views=(msgspec.structs.replace(view, features=features),))
 
@@ -79,10 +79,10 @@ def code_b(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for room in ROOMS:
         shutil.copytree(CHECKOUT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "pyproject.toml", tree)
-    catalog = tree / "features" / "catalog.py"
-    text = catalog.read_text()
+    declared = tree / "feature_repo" / "features.py"
+    text = declared.read_text()
     assert text.count(BEFORE) == 1
-    catalog.write_text(text.replace(BEFORE, LINE + BEFORE))
+    declared.write_text(text.replace(BEFORE, LINE + BEFORE))
     return tree
 
 
@@ -129,8 +129,10 @@ def feature_rows(kafka: KafkaConnection, run: Run) -> list[Columns]:
 def expected_values(kafka: KafkaConnection, run: Run, entity: Entity) -> dict[tuple[str, int], bytes]:
     """Return what a stage of these definitions that never stopped makes of the whole input."""
     found: dict[tuple[str, int], bytes] = {}
-    for number, log in read_topic(kafka, topics.EVENTS_CUSTOMER.full_name(run.topic_prefix)).items():
-        rows = CustomerRows(number, topics.PARTITIONS, entity)
+    for number, log in read_topic(
+        kafka, PIPELINE.stage_inputs["customer"].full_name(run.topic_prefix)
+    ).items():
+        rows = customer_rows(number, topics.PARTITIONS, entity)
         parts = recomputed(log, rows, f"events.customer/{number}")
         found |= by_position(parts, "customer_values", "customer_pos")
     return found
@@ -192,7 +194,7 @@ def test_a_feature_added_to_a_running_system_has_no_gap_and_no_double_count(
         assert before > 500
         assert now > 500
         predictions = subscriber.until(len(feeder.ids))
-        assert sorted(p.transaction_id for p in predictions) == sorted(i.decode() for i in feeder.ids)
+        assert sorted(p.event_id for p in predictions) == sorted(i.decode() for i in feeder.ids)
         widths = {len(p.features.values) for p in predictions}
         assert widths == {len(SERVICE.columns), len(SERVICE.columns) + 1}
         assert all(p.model is not None and p.score is not None for p in predictions)

@@ -18,8 +18,11 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, position
 from contracts.lanes import LaneWriter
-from headrace.run import Run
-from inference.lake.lake import Lake
+from features.catalog import PIPELINE
+from inference.offline.lake.lake import Lake
+from inference.review.log import ReviewLog
+from runtime.run import Run
+from streams.gate.dead_letters import DeadLetters
 from tests.unit.inference.support import feature_rows
 from tests.waiting import until
 
@@ -40,20 +43,20 @@ class Publisher:
         """Send `count` raw payments over all partitions."""
         for number in range(self._sent, self._sent + count):
             event = {"transaction_id": f"t{number}", "customer_id": "c1", "event_time": number}
-            self._send(topics.TRANSACTIONS, number % 4, orjson.dumps(event))
+            self._send(PIPELINE.scored.records, number % 4, orjson.dumps(event))
         self._sent += count
         self._producer.flush(20)
 
     def frames(self, writer: LaneWriter, rows: Columns, partition: int) -> None:
         """Send rows on one lane of the feature log."""
         targets = np.full(len(rows["pos"]), partition, np.int32)
-        for target, record in writer.emit(Kind.FEATURE, rows, targets, int(rows["pos"][-1]) + 1):
+        for target, record in writer.emit(Kind.SCORED, rows, targets, int(rows["pos"][-1]) + 1):
             self._send(topics.FEATURES_LOG, target, record)
         self._producer.flush(20)
 
     def refused(self, value: bytes, headers: dict[str, bytes]) -> None:
         """Send a dead letter."""
-        self._send(topics.TRANSACTIONS_DLQ, 0, value, headers)
+        self._send(PIPELINE.scored.dead_letters, 0, value, headers)
         self._producer.flush(20)
 
     def _send(
@@ -136,3 +139,38 @@ def test_a_kill_between_the_files_and_the_commit_costs_and_doubles_nothing(
     features = Lake(run.lake).read("features", ["transaction_id"])["transaction_id"].to_pylist()
     assert sorted(features) == sorted(f"t1-{n}" for n in range(count))
     assert list(run.lake.rglob("*.part")) == []
+
+
+BOMBS: dict[str, str | int] = {
+    "compression.type": "zstd", "message.max.bytes": 100_000_000, "batch.size": 100_000_000, "linger.ms": 300,
+}  # fmt: skip
+
+
+@pytest.mark.timeout(180)
+def test_a_batch_that_cannot_be_unpacked_holds_nobody_up(run: Run, kafka: KafkaConnection) -> None:
+    """Three kilobytes on topics that others write: archive, review queue and `dlq` go on behind them."""
+    published = Publisher(run, kafka)
+    published.payments(8)
+    bombs = Producer(kafka.librdkafka() | BOMBS)
+    for topic in (PIPELINE.scored.records, topics.VERDICTS, PIPELINE.scored.dead_letters):
+        bombs.produce(topic.full_name(run.topic_prefix), b"\0" * 60_000_000, partition=0)
+    assert bombs.flush(30) == 0
+    published.payments(8)
+    about = {"topic": b"transactions", "partition": b"0", "code": b"E_DECODE_JSON"}
+    for offset in (b"--1", b"5"):
+        facts = about | {"offset": offset}
+        published.refused(b"{", {f"headrace.dlq.{name}": fact for name, fact in facts.items()})
+    with archiving(run, real(run)):
+        until(
+            lambda: rows_of(run, "transactions") == 16,
+            timeout_s=60,
+            what="the payments are in the lake",
+        )
+        until(lambda: rows_of(run, "transactions_dlq") == 2, timeout_s=30, what="the letters are in the lake")
+    lake = Lake(run.lake)
+    for dataset, first in (("transactions_set_aside", 2), ("verdicts_set_aside", 0)):
+        rows = lake.read(dataset).to_pylist()
+        assert [(row["code"], row["offset"], row["value"]) for row in rows] == [("E_UNREADABLE", first, None)]
+    assert ReviewLog(kafka, run.topic_prefix).cases() == {}
+    letters = list(DeadLetters(kafka, run.topic_prefix).letters(("transactions",)))
+    assert [(letter.code, letter.origin.offset) for letter in letters] == [("E_DECODE_JSON", 5)]

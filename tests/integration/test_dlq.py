@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from contracts.connections import KafkaConnection
 from contracts.frame import Kind
 from headrace.commands.dlq import command
-from headrace.run import Run
+from runtime.run import Run
 from tests.integration.test_gate import frames, payment, running_gate, send
 from tests.waiting import until
 
@@ -44,6 +44,12 @@ def test_refused_records_are_listed_shown_and_replayed(kafka: KafkaConnection, r
         assert set(rows) == {"E_TIME_FUTURE", "E_DECODE_JSON"}
         assert [row["code"] for row in listed("--code", "E_DECODE_JSON", "--limit", "1")] == ["E_DECODE_JSON"]
 
+        assert len(listed("--key", "c1", "--limit", "1")) == 1
+        assert listed("--key", "nobody") == []
+        told = CliRunner().invoke(command, ["list"]).output.splitlines()
+        assert told[0].split() == ["time", "(UTC)", "origin", "code", "reason"]
+        assert {"1 E_TIME_FUTURE", "1 E_DECODE_JSON", "2 dead letters"} <= set(told)
+
         origin = rows["E_TIME_FUTURE"]["origin"]
         masked = json.loads(dlq("show", origin).output)
         assert "someone" not in str(masked)
@@ -60,8 +66,11 @@ def test_refused_records_are_listed_shown_and_replayed(kafka: KafkaConnection, r
         dry = json.loads(dlq("replay", origin, "--dry-run").output)
         assert (dry["acceptable"], dry["replayed"]) == (1, 0)
         assert json.loads(dlq("replay", origin).output)["replayed"] == 1
+        once_more = dlq("replay", origin)
+        assert once_more.exit_code == 3
+        assert [r["code"] for r in json.loads(once_more.output)["refused"]] == ["E_DLQ_REPLAYED"]
         until(lambda: gate.judged("transactions") >= 4, timeout_s=30, what="the replay is judged")
-    ids = frames(kafka, run.topic_prefix + "events.customer", Kind.EVENT)["transaction_id"]
+    ids = frames(kafka, run.topic_prefix + "events.customer", Kind.SCORED)["transaction_id"]
     assert sorted(ids.tolist()) == [b"t1", b"t2"]
 
 

@@ -18,17 +18,17 @@ from click.testing import CliRunner
 from feast import FeatureStore
 from numpy.typing import NDArray
 
-from feature_repo.customer_profile import snapshot_days, write_snapshots
-from feature_repo.materialize import apply, materialize
-from feature_repo.repository import open_store
-from feature_repo.run_home import RunHome
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, SERVICE, TERMINAL
+from contracts.errors import ConfigError
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, PROFILE, PROJECT, SERVICE, TERMINAL
 from features.definition import DAY_MS, Entity
 from features.feast_format import field_name
 from features.feast_row import RowReaderCodec, RowsRead, RowWriterCodec
 from features.vector import assemble
 from headrace.commands.materialize import command
-from headrace.run import Run
+from runtime.run import Run
+from streams.store.feast.materialize import apply, materialize
+from streams.store.feast.repository import open_store
+from streams.store.feast.snapshots import snapshot_days, write_snapshots
 from tests.integration.feast_place import Place, place_with_redis
 
 pytestmark = [
@@ -47,7 +47,7 @@ MICROSECONDS = pa.timestamp("us", tz="UTC")
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with place_with_redis(tmp_path_factory.mktemp("feast"), "feast") as made:
-        write_feature_log(made.home.lake)
+        write_feature_log(made.run.lake)
         yield made
 
 
@@ -57,12 +57,24 @@ def store(place: Place) -> FeatureStore:
     output = place.feast("apply")
     assert all(view.name in output for entity in ENTITIES for view in entity.views)
     assert "Could not validate" not in output
-    return open_store(place.home)
+    assert "tiles_not_readable" not in output
+    return open_store(place.run)
 
 
 @pytest.fixture(autouse=True)
 def empty_store(place: Place) -> None:
     place.client().flushdb()
+
+
+@pytest.fixture
+def young(place: Place, tmp_path: Path) -> FeatureStore:
+    """The store of a run whose lake has no file yet, on the same Redis."""
+    (tmp_path / ".headrace").mkdir()
+    run = Run.create(tmp_path, "young")
+    shutil.copy(place.root / ".headrace" / "servers.json", tmp_path / ".headrace")
+    store = open_store(run)
+    apply(store, run)
+    return store
 
 
 def write_feature_log(lake: Path) -> None:
@@ -185,10 +197,29 @@ def test_the_sdk_derives_what_the_scorer_derives(place: Place, store: FeatureSto
         for i in range(KEYS)
     ]
     found = store.get_online_features(store.get_feature_service(SERVICE.name), rows).to_dict()
-    vectors = assemble(event, customer, terminal, np.full((KEYS, len(SERVICE.profile)), np.nan))
+    vectors = assemble(event, (customer, terminal), np.full((KEYS, len(PROFILE.columns)), np.nan))
     for column, name in enumerate(SERVICE.columns):
         if name != "amount_minor":
             assert all(same(*pair) for pair in zip(found[name], vectors[:, column], strict=True)), name
+
+
+@pytest.mark.parametrize("name", [SERVICE.name, "features_now"])
+def test_full_feature_names_leave_out_no_feature(place: Place, store: FeatureStore, name: str) -> None:
+    write(place, CUSTOMER, random_values(CUSTOMER, 2))
+    write(place, TERMINAL, random_values(TERMINAL, 3))
+    asked = {
+        "customer_id": keys_of(CUSTOMER)[0].decode(), "terminal_id": keys_of(TERMINAL)[0].decode(),
+        "amount_minor": 5, "event_time": BEGIN_MS, "now_ms": BEGIN_MS,
+    }  # fmt: skip
+    service = store.get_feature_service(name)
+    short = store.get_online_features(service, [asked]).to_dict()
+    full = store.get_online_features(service, [asked], full_feature_names=True).to_dict()
+    assert len(full) == len(short)
+    by_end = {key.rpartition("__")[2]: values for key, values in full.items()}
+    assert by_end.keys() == short.keys()
+    for key, values in short.items():
+        expected = math.nan if values[0] is None else values[0]
+        assert key in asked or same(by_end[key][0], expected), key
 
 
 def test_a_row_is_never_replaced_by_one_of_an_earlier_position(place: Place) -> None:
@@ -245,8 +276,8 @@ def test_materialize_leaves_streamed_rows_alone_and_fills_the_profile(
     write(place, TERMINAL, random_values(TERMINAL, 7))
     before = {key: client.hgetall(key) for key in client.scan_iter()}
 
-    folder = place.home.lake / CUSTOMER_PROFILE.name
-    write_snapshots(place.home.lake, None, END_MS - 2 * DAY_MS)
+    folder = place.run.lake / CUSTOMER_PROFILE.name
+    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS - 2 * DAY_MS)
     end = moment(END_MS - 2 * DAY_MS)
     place.feast("materialize", (end - timedelta(days=8)).isoformat(), end.isoformat())
 
@@ -258,21 +289,77 @@ def test_materialize_leaves_streamed_rows_alone_and_fills_the_profile(
         assert {name: value for name, value in after[key].items() if name not in ours} == fields
     assert_profiles(place, store, folder, snapshot_days(folder)[-1].isoformat())
 
-    write_snapshots(place.home.lake, None, END_MS)
+    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
     place.feast("materialize-incremental", moment(END_MS).isoformat())
     assert_profiles(place, store, folder, moment(END_MS).date().isoformat())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_materialising_a_lake_without_files_writes_nothing(place: Place, tmp_path: Path) -> None:
-    (tmp_path / ".headrace").mkdir()
-    run = Run.create(tmp_path, "young")
-    shutil.copy(place.root / ".headrace" / "servers.json", tmp_path / ".headrace")
-    home = RunHome(run.home)
-    young = open_store(home)
-    apply(young, home)
+def test_materialising_a_lake_without_files_writes_nothing(place: Place, young: FeatureStore) -> None:
     young.materialize(moment(BEGIN_MS), moment(END_MS))
     assert place.client().dbsize() == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_history_before_the_first_profile_is_null(young: FeatureStore) -> None:
+    asked = pd.DataFrame({"customer_id": ["c1"], "event_timestamp": [moment(BEGIN_MS)]})
+    names = [
+        f"{view}:{name}"
+        for view, name in (
+            (CUSTOMER_PROFILE.name, CUSTOMER_PROFILE.columns[0]),
+            (CUSTOMER.views[0].name, CUSTOMER.columns[0]),
+        )
+    ]
+    found = young.get_historical_features(asked, names).to_df()
+    assert found[[CUSTOMER_PROFILE.columns[0], CUSTOMER.columns[0]]].isna().all(axis=None)
+
+
+def test_the_entities_of_a_history_may_be_sql(place: Place, store: FeatureStore) -> None:
+    files = place.run.lake / "features" / "**" / "*.parquet"
+    columns = "customer_id, event_timestamp, transaction_id"
+    sql = f"select {columns} from read_parquet('{files}') order by all limit 50"
+    name = f"{CUSTOMER.views[0].name}:{CUSTOMER.columns[0]}"
+    found = store.get_historical_features(sql, [name]).to_df()
+    assert len(found) == 50
+    assert found[CUSTOMER.columns[0]].notna().sum() > 40
+    with pytest.raises(ConfigError, match="E_FEAST_ENTITY_SQL"):
+        store.get_historical_features("select nothing from nowhere", [name])
+
+
+def test_a_snapshot_computed_again_reaches_the_store(place: Place, store: FeatureStore) -> None:
+    day = moment(END_MS).date()
+    materialize(place.run, END_MS)
+    folder = place.run.lake / CUSTOMER_PROFILE.name
+    before = pq.read_table(folder / f"snapshot={day}.parquet").to_pydict()
+    late = pq.read_table(next((place.run.lake / "features" / "partition=0").glob("*.parquet")))
+    late = late.slice(0, 1).set_column(6, "raw_offset", pa.array([90_000]))
+    late = late.set_column(0, "transaction_id", pa.array(["late"]))
+    late = late.set_column(3, "amount_minor", pa.array([123_456_789]))
+    late = late.set_column(4, "event_time", pa.array([END_MS - 5]))
+    arrived = place.run.lake / "features" / "partition=0" / "90000.parquet"
+    try:
+        pq.write_table(late, arrived)
+        again = materialize(place.run, END_MS, start=day)
+        assert again.snapshots["customer_profile"] == {str(day): len(before["customer_id"])}
+        after = pq.read_table(folder / f"snapshot={day}.parquet").to_pydict()
+        assert after["profile_amount_mean"] != before["profile_amount_mean"]
+        assert_profiles(place, store, folder, str(day))
+    finally:
+        arrived.unlink()
+        materialize(place.run, END_MS, start=day)
+
+
+def test_materialize_incremental_up_to_now_leaves_later_days_of_a_replay(
+    place: Place, store: FeatureStore
+) -> None:
+    folder = place.run.lake / CUSTOMER_PROFILE.name
+    shutil.rmtree(folder, ignore_errors=True)
+    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS - 3 * DAY_MS)
+    place.feast("materialize-incremental", datetime.now(UTC).isoformat())
+    assert_profiles(place, store, folder, str(moment(END_MS - 3 * DAY_MS).date()))
+    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    place.feast("materialize-incremental", datetime.now(UTC).isoformat())
+    assert_profiles(place, store, folder, str(moment(END_MS).date()))
 
 
 def assert_profiles(place: Place, store: FeatureStore, folder: Path, day: str) -> None:
@@ -287,16 +374,17 @@ def assert_profiles(place: Place, store: FeatureStore, folder: Path, day: str) -
     for column, name in enumerate(CUSTOMER_PROFILE.columns, start=len(CUSTOMER.columns)):
         assert found[name] == snapshot[name]
         assert rows.values[:, column].tolist() == snapshot[name]
-    assert rows.present.all()
+    assert rows.present[:, 1].all()
     assert rows.stamps[:, 1].tolist() == [-1] * len(customers)
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert rows.event_time_ms[:, 1].tolist() == [int(midnight.timestamp()) * 1000] * len(customers)
 
 
 def test_snapshots_hold_what_thirty_days_of_accepted_payments_say(place: Place) -> None:
-    write_snapshots(place.home.lake, None, END_MS)
-    folder = place.home.lake / CUSTOMER_PROFILE.name
-    payments = first_copies(place.home.lake)
+    shutil.rmtree(place.run.lake / CUSTOMER_PROFILE.name, ignore_errors=True)
+    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    folder = place.run.lake / CUSTOMER_PROFILE.name
+    payments = first_copies(place.run.lake)
     for day in snapshot_days(folder)[::11]:
         at_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
         table = pq.read_table(folder / f"snapshot={day}.parquet")
@@ -305,7 +393,8 @@ def test_snapshots_hold_what_thirty_days_of_accepted_payments_say(place: Place) 
         expected = slow_profiles(payments, at_ms)
         assert found.keys() == expected.keys()
         for customer, row in found.items():
-            assert row["event_timestamp"] == row["created_timestamp"] == moment(at_ms)
+            assert row["event_timestamp"] == moment(at_ms)
+            assert row["created_timestamp"] == moment(END_MS)
             for name, value in zip(CUSTOMER_PROFILE.columns, expected[customer], strict=True):
                 assert row[name] == pytest.approx(value, rel=1e-12, abs=1e-6), (customer, name)
 
@@ -335,20 +424,22 @@ def slow_profiles(payments: list[dict[str, Any]], at_ms: int) -> dict[str, list[
 
 
 def test_a_snapshot_computed_again_has_the_same_bytes(place: Place) -> None:
-    write_snapshots(place.home.lake, None, END_MS)
-    folder = place.home.lake / CUSTOMER_PROFILE.name
+    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    folder = place.run.lake / CUSTOMER_PROFILE.name
     last = max(folder.glob("snapshot=*.parquet"))
     before = last.read_bytes()
-    assert write_snapshots(place.home.lake, None, END_MS) == {}
-    assert write_snapshots(place.home.lake, moment(END_MS - 2 * DAY_MS).date(), END_MS).keys() == {
-        str(moment(END_MS - days * DAY_MS).date()) for days in range(3)
-    }
+    assert write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS) == {}
+    assert write_snapshots(
+        PROJECT, PROFILE, place.run.lake, moment(END_MS - 2 * DAY_MS).date(), END_MS
+    ).keys() == {str(moment(END_MS - days * DAY_MS).date()) for days in range(3)}
     assert last.read_bytes() == before
     assert not list(folder.glob(".*"))
 
 
 def test_history_is_what_a_plain_as_of_join_gives(place: Place, store: FeatureStore) -> None:
-    write_snapshots(place.home.lake, None, END_MS)
+    shutil.rmtree(place.run.lake / CUSTOMER_PROFILE.name, ignore_errors=True)
+    for day_ms in range(BEGIN_MS + DAY_MS, END_MS + DAY_MS, DAY_MS):  # as a service does, day after day
+        write_snapshots(PROJECT, PROFILE, place.run.lake, None, day_ms)
     rng = np.random.default_rng(11)
     times = pd.to_datetime(rng.integers(BEGIN_MS, END_MS, 1_000), unit="ms", utc=True)
     asked = pd.DataFrame(
@@ -365,8 +456,8 @@ def test_history_is_what_a_plain_as_of_join_gives(place: Place, store: FeatureSt
     found = store.get_historical_features(asked, names, filter_by_created_timestamp=True).to_df()
     found = found.sort_values("row").reset_index(drop=True)
     assert len(found) == len(asked)
-    snapshots = pq.read_table(place.home.lake / CUSTOMER_PROFILE.name).to_pandas()
-    log = pd.concat(pq.read_table(p).to_pandas() for p in place.home.lake.glob("features/*/*.parquet"))
+    snapshots = pq.read_table(place.run.lake / CUSTOMER_PROFILE.name).to_pandas()
+    log = pd.concat(pq.read_table(p).to_pandas() for p in place.run.lake.glob("features/*/*.parquet"))
     ages = {"customer_id": CUSTOMER_PROFILE.max_age_ms, "terminal_id": TERMINAL.longest_ms}
     for key, source, columns in (
         ("customer_id", snapshots, CUSTOMER_PROFILE.columns),
@@ -389,15 +480,15 @@ def test_the_command_and_the_function_fill_the_store(place: Place) -> None:
     counts = json.loads(done.stdout)
     assert counts["online_rows"][CUSTOMER_PROFILE.name] > KEYS * 0.9
     assert place.client().dbsize() == counts["online_rows"][CUSTOMER_PROFILE.name]
-    again = materialize(place.home)
-    assert again.snapshots == {}
+    again = materialize(place.run)
+    assert again.snapshots == {"customer_profile": {}}
 
 
 def test_applying_from_python_and_from_the_command_line_declare_the_same(
     place: Place, store: FeatureStore
 ) -> None:
     def registered() -> dict[str, Any]:
-        fresh = open_store(place.home)
+        fresh = open_store(place.run)
         views = [*fresh.list_feature_views(), *fresh.list_on_demand_feature_views()]
         items: list[Any] = [
             *fresh.list_entities(),
@@ -408,7 +499,7 @@ def test_applying_from_python_and_from_the_command_line_declare_the_same(
         return {item.name: item for item in items}
 
     from_command = registered()
-    apply(open_store(place.home), place.home)
+    apply(open_store(place.run), place.run)
     assert registered() == from_command
     assert SERVICE.name in from_command
     place.feast("apply")

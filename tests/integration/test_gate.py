@@ -16,7 +16,8 @@ from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, concat, decode, length
 from contracts.keys import partition_of
 from contracts.lanes import Lanes, accept
-from headrace.run import Run
+from features.catalog import PIPELINE
+from runtime.run import Run
 from streams.gate.metrics import GateMetrics
 from streams.gate.settings import GateSettings
 from streams.gate.worker import GateWorker
@@ -45,7 +46,7 @@ def running_gate(kafka: KafkaConnection, run: Run) -> Iterator[Gate]:
     stopping = threading.Event()
     metrics = GateMetrics(CollectorRegistry())
     settings = GateSettings(kafka=kafka, topic_prefix=run.topic_prefix, session_timeout_ms=6000)
-    worker = GateWorker(settings, metrics)
+    worker = GateWorker(PIPELINE, settings, metrics)
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -149,7 +150,7 @@ def test_good_pass_and_bad_land_in_the_dead_letters(kafka: KafkaConnection, run:
     expected = len(good) + len(hostile) + 1
     with running_gate(kafka, run) as gate:
         until(lambda: gate.judged("transactions") >= expected, timeout_s=60, what="all is judged")
-    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.EVENT)
+    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.SCORED)
     assert sorted(rows["transaction_id"].tolist()) == sorted(f"t{n}".encode() for n in range(len(good)))
     assert (rows["read_from"] == partition_of(rows["customer_id"], 4)).all()
     found = letters(kafka, topic + ".dlq")
@@ -184,7 +185,7 @@ def test_a_bomb_does_not_stop_its_partition(kafka: KafkaConnection, run: Run) ->
         facts = dict(message.headers() or [])
         covered += range(int(first), int(facts["headrace.dlq.offset_last"] or 0) + 1)
     assert sorted(covered) == [1, 2, 3]  # in as many letters as the producer made batches
-    ids = frames(kafka, run.topic_prefix + "events.customer", Kind.EVENT)["transaction_id"]
+    ids = frames(kafka, run.topic_prefix + "events.customer", Kind.SCORED)["transaction_id"]
     assert ids.tolist() == [b"t1", b"t2"]
 
 
@@ -229,6 +230,6 @@ def test_two_gates_that_come_and_go_lose_nothing(kafka: KafkaConnection, run: Ru
             lambda: sum(gate.judged("transactions") for gate in (first, second, third)) >= 6000,
             timeout_s=40, what="the third gate judged the rest",
         )  # fmt: skip
-    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.EVENT)
+    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.SCORED)
     assert sorted(rows["transaction_id"].tolist()) == sorted(f"t{n}".encode() for n in range(len(good)))
     assert length(rows) == len(good)

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.connections import KafkaConnection
 from contracts.frame import Kind
-from headrace.run import Run
+from runtime.run import Run
 from tests.integration.test_gate import frames, payment, send
 from tests.waiting import until
 
@@ -32,5 +32,5 @@ def test_the_process_judges_and_stops_within_five_seconds(kafka: KafkaConnection
 
 def seen(kafka: KafkaConnection, run: Run) -> set[bytes]:
     """Return the ids that have passed."""
-    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.EVENT)
+    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.SCORED)
     return set(rows["transaction_id"].tolist()) if rows else set()

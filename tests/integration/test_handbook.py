@@ -15,20 +15,20 @@ import pytest
 
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, strings
-from headrace.run import Run
-from inference.lake.lake import Lake
-from inference.lake.profile_history import NoProfileHistory
 from inference.models.provenance import Provenance
+from inference.offline.lake.lake import Lake
+from inference.offline.lake.profile_history import NoProfileHistory
+from inference.offline.training import training_set
+from inference.offline.training.reproduce import REPRODUCED, reproduce
+from inference.offline.training.settings import TrainSettings
+from inference.offline.training.train import train
 from inference.release.registry import Change, Registry
-from inference.training import training_set
-from inference.training.reproduce import REPRODUCED, reproduce
-from inference.training.settings import TrainSettings
-from inference.training.train import train
+from runtime.run import Run
 from tests.handbook import LABELS, PAYMENTS, needs_handbook
 from tests.integration.test_learner import told
 from tests.lake_maker import make_lake
-from tests.unit.inference.learner.offline import matured
-from tests.unit.inference.learner.support import DAY_MS, Label, Payment
+from tests.unit.inference.learning.offline import matured
+from tests.unit.inference.learning.support import DAY_MS, Label, Payment
 
 pytestmark = [pytest.mark.long, pytest.mark.integration, pytest.mark.timeout(1800), needs_handbook]
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -137,9 +137,9 @@ def predictions(lake: Lake, amount: dict[str, int]) -> Iterator[Payment]:
         said = orjson.loads(value)
         model = said.get("model")
         yield Payment(
-            id=said["transaction_id"], event_ms=said["event_time"], offset=said["source"]["offset"],
+            id=said["event_id"], event_ms=said["event_time"], offset=said["source"]["offset"],
             partition=said["source"]["partition"], score=said.get("score"), decision=said["decision"],
-            amount_minor=amount[said["transaction_id"]],
+            amount_minor=amount[said["event_id"]],
             model=f"{model['name']}/{model['version']}" if model else "",
         )  # fmt: skip
 

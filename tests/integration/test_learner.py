@@ -17,9 +17,9 @@ from contracts.events import Quality
 from contracts.frame import Columns, Kind, length, take
 from contracts.lanes import LaneWriter
 from contracts.topics import FEATURES_LOG, PREDICTIONS, QUALITY
-from headrace.run import Run
-from tests.unit.inference.learner.offline import matured
-from tests.unit.inference.learner.support import (
+from runtime.run import Run
+from tests.unit.inference.learning.offline import matured
+from tests.unit.inference.learning.support import (
     DAY_MS,
     START_MS,
     Label,
@@ -75,7 +75,7 @@ class Log:
         paid = [p for p in self.payments if from_ms < p.event_ms <= to_ms]
         for number in range(PARTITIONS):
             mine = [p for p in paid if p.partition == number]
-            self._frame(payment_rows(mine), Kind.FEATURE, number)
+            self._frame(payment_rows(mine), Kind.SCORED, number)
             for payment in mine:
                 self._produce(PREDICTIONS.full_name(self._prefix), record(payment), number)
         self._frame(label_rows([e for e in self.labels if from_ms < e.label_ms <= to_ms]), Kind.LABEL, 0)
@@ -167,7 +167,7 @@ def test_killed_anywhere_it_reports_each_moment_once_and_right(run: Run, kafka: 
             assert found.counts[name] == expected["counts"][name], name
         for name in ("average_precision", "precision", "recall", "ece"):
             assert found.figures[name] == pytest.approx(expected["figures"][name], abs=1e-12), name
-    ghosts = [r.transaction_id for r in said if r.kind == "label_unmatched"]
+    ghosts = [r.event_id for r in said if r.kind == "label_unmatched"]
     due = {e.id for e in log.labels if e.id.startswith("ghost") and e.label_ms + 2 * DAY_MS <= daily[-1]}
     assert len(ghosts) == len(set(ghosts))
     assert due <= set(ghosts)

@@ -9,14 +9,15 @@ import pytest
 from confluent_kafka import Producer
 
 from contracts.connections import KafkaConnection
-from contracts.topics import LABELS, PREDICTIONS, TRANSACTIONS, TRANSACTIONS_DLQ
-from headrace.run import Run
-from load.generator import generate
-from load.observed import Observed
+from contracts.topics import PREDICTIONS
+from feature_repo.generator.payments import generate
+from feature_repo.generator.plan import PaymentPlan
+from features.catalog import PIPELINE
+from headrace.traffic.observed import Observed
+from headrace.traffic.result_reader import ResultReader
+from headrace.traffic.sending import Pace, send_file
 from load.peers.progress import TopicCount
-from load.plan import PaymentPlan
-from load.sending import Pace, send_file
-from load.watcher import Watcher
+from runtime.run import Run
 
 pytestmark = pytest.mark.integration
 PLAN = PaymentPlan(seed=5, events=3_000, customers=100, terminals=40, days=30.0)
@@ -45,9 +46,11 @@ def test_files_are_sent_once_with_the_labels_that_fell_due(
     assert (
         counts["transactions"]
         == payments
-        == _count(kafka, TRANSACTIONS.full_name(run.topic_prefix), payments)
+        == _count(kafka, PIPELINE.scored.records.full_name(run.topic_prefix), payments)
     )
-    assert counts["labels"] == _count(kafka, LABELS.full_name(run.topic_prefix), int(counts["labels"]))
+    assert counts["labels"] == _count(
+        kafka, PIPELINE.labels[0].records.full_name(run.topic_prefix), int(counts["labels"])
+    )
     # the last moment of the file is its newest event time, a little before the last delivery
     assert 0.98 * due <= counts["labels"] <= due
 
@@ -63,18 +66,18 @@ def test_a_subscriber_counts_committed_predictions_and_each_dead_letter_once(
     kafka: KafkaConnection, run: Run
 ) -> None:
     observed = Observed.of(["t1", "t2", "t3"])
-    watcher = Watcher(kafka, run.topic_prefix, observed)
-    watcher.start()
+    reader = ResultReader(kafka, run.topic_prefix, observed)
+    reader.start()
     _predict(kafka, run, ["t1", "t2"], commit=True)
     _predict(kafka, run, ["t3"], commit=False)
     _refuse(kafka, run, b'{"transaction_id":"t3"', times=2)
     deadline_s = time.monotonic() + 20.0
     while observed.outcomes.count.sum() < 2 or not observed.dead_letters:
-        assert watcher.failure is None
+        assert reader.failure is None
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     time.sleep(1.0)
-    watcher.stop()
+    reader.stop()
     assert observed.outcomes.count.tolist() == [1, 1, 0]
     assert [letter.code for letter in observed.dead_letters.values()] == ["E_DECODE_JSON"]
     assert observed.missing_rows().tolist() == [2]  # the dead letter's bytes do not tell its id
@@ -86,10 +89,10 @@ def _predict(kafka: KafkaConnection, run: Run, ids: list[str], *, commit: bool) 
     producer.begin_transaction()
     for name in ids:
         value = {
-            "transaction_id": name,
+            "event_id": name,
             "prediction_id": f"p-{name}",
             "decision": "approve",
-            "decided_by": "rule",
+            "decided_by": "default",
         }
         producer.produce(PREDICTIONS.full_name(run.topic_prefix), orjson.dumps(value), name)
     producer.flush(20.0)
@@ -104,5 +107,7 @@ def _refuse(kafka: KafkaConnection, run: Run, value: bytes, times: int) -> None:
     headers = [(f"headrace.dlq.{name}", text.encode()) for name, text in about.items()]
     producer = Producer(kafka.librdkafka())
     for _ in range(times):
-        producer.produce(TRANSACTIONS_DLQ.full_name(run.topic_prefix), value, b"c1", headers=headers)
+        producer.produce(
+            PIPELINE.scored.dead_letters.full_name(run.topic_prefix), value, b"c1", headers=headers
+        )
     producer.flush(20.0)

@@ -18,13 +18,13 @@ from contracts.connections import KafkaConnection, RedisConnection
 from contracts.events import Prediction, ReviewCase
 from contracts.frame import Columns
 from contracts.raw import RawBatch
-from contracts.topics import LABELS, REVIEWS, VERDICTS, Topic
+from contracts.topics import REVIEWS, VERDICTS, Topic
 from contracts.verdict import judge
-from features.catalog import CUSTOMER_PROFILE
+from features.catalog import CUSTOMER_PROFILE, PIPELINE
 from features.feast_row import RowWriterCodec
 from headrace.__main__ import cli
-from headrace.run import Run
 from inference.policy.store import POLICY_FILE
+from runtime.run import Run
 from tests.integration.scorer_harness import LogWriter, Subscriber, scorer_process
 from tests.real_servers import RealServers
 from tests.unit.inference.support import feature_rows, policy, promote, trained_text, write_model
@@ -154,7 +154,7 @@ def test_a_policy_is_taken_up_while_running_a_bad_one_refused_and_both_are_told(
         first = {one.policy.version for one in subscriber.until(10)}  # type: ignore[union-attr]
         _headrace("policy", "activate", str(file))
         _send_until(writer, subscriber, two.sha256)
-        assert "E_POLICY_FIELD" in _headrace("policy", "activate", str(bad), code=2)
+        assert "E_POLICY_DECISION" in _headrace("policy", "activate", str(bad), code=2)
         shutil.copy(bad, run.models / POLICY_FILE)
         log = run.logs / "scorer.log"
         until(lambda: "policy_refused" in log.read_text(), timeout_s=30, what="the refusal is told")
@@ -213,8 +213,8 @@ def test_reviews_are_one_a_review_and_verdicts_become_labels_whatever_dies(
     listed = _headrace("review", "list", "--limit", "1000", "--json")
     assert {row["case_id"] for row in listed["cases"]} == {case.case_id for case in cases}
     one, other = (row["case_id"] for row in listed["cases"][:2])
-    given = _headrace("review", "decide", one, "confirmed_fraud", "--who", "ana", "--why", "stolen", "--json")
-    again = _headrace("review", "decide", one, "confirmed_fraud", "--who", "ana", "--why", "stolen", "--json")
+    given = _headrace("review", "decide", one, "confirmed", "--who", "ana", "--why", "stolen", "--json")
+    again = _headrace("review", "decide", one, "confirmed", "--who", "ana", "--why", "stolen", "--json")
     assert (given["new"], again["new"], again["state"]) == (True, False, "decided")
     _headrace("review", "decide", other, "false_positive", "--who", "ana", "--why", "called")
     differs = _headrace("review", "decide", one, "valuable_alert", "--who", "bob", "--why", "hers", "--json")
@@ -230,7 +230,7 @@ def test_reviews_are_one_a_review_and_verdicts_become_labels_whatever_dies(
     assert found["agreement"] == {"cases_of_several": 1, "agreed_ratio": 0.0}
 
     assert len(_values(run, kafka, VERDICTS, 3)) == 3
-    labels = [json.loads(value) for value in _values(run, kafka, LABELS, 3)]
+    labels = [json.loads(value) for value in _values(run, kafka, PIPELINE.labels[0].records, 3)]
     assert Counter((label["label"], label["source"]) for label in labels) == {
         ("fraud", "analyst"): 1, ("legitimate", "analyst"): 2
     }  # fmt: skip
@@ -247,4 +247,4 @@ def _accepted(label: dict[str, Any]) -> bool:
         json.dumps(label).encode(),
         None,
     )
-    return not judge("labels", RawBatch.of([record])).bad
+    return not judge(PIPELINE.labels[0], RawBatch.of([record])).bad

@@ -10,11 +10,10 @@ import redis
 from click.testing import CliRunner
 
 from contracts.connections import KafkaConnection
-from feature_repo.materialize import materialize
-from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER_PROFILE
 from headrace.commands.rebuild_store import command
-from headrace.run import Run
+from runtime.run import Run
+from streams.store.feast.materialize import materialize
 from tests.integration.stage_log import Feeder
 from tests.integration.stage_workers import Workers, stage_workers
 from tests.integration.test_stages import drained, expected_rows, feed, redis_of, store_differs
@@ -37,7 +36,7 @@ def workers(run: Run) -> Iterator[Workers]:
 
 def dump(client: redis.Redis) -> dict[bytes, dict[bytes, bytes]]:
     """Return every hash of the run's database, as bytes."""
-    return {key: dict(client.hgetall(key)) for key in client.scan_iter(count=1000)}
+    return {key: dict(client.hgetall(key)) for key in client.scan_iter(count=1000, _type="hash")}
 
 
 def rebuilt() -> dict[str, object]:
@@ -53,7 +52,7 @@ def test_a_flushed_store_is_rebuilt_byte_for_byte_and_while_the_stream_runs(
 ) -> None:
     client = redis.Redis.from_url(f"{servers.redis_url}/{run.redis_db}")
     make_lake(run.lake, *events(count=2_000))
-    assert materialize(RunHome(run.home)).online_rows[CUSTOMER_PROFILE.name] > 50
+    assert materialize(run).online_rows[CUSTOMER_PROFILE.name] > 50
     feeder = Feeder(kafka, run.topic_prefix, seed=4)
     feeder.feed(500)
     feed(feeder, 2.0)

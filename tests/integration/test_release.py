@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 from contracts.connections import KafkaConnection
 from contracts.events import Prediction
 from headrace.__main__ import cli
-from headrace.run import Run
 from inference.release.mirror import adopt
 from inference.release.registry import Change, Registry
 from inference.release.registry_store import FolderStore
 from inference.release.release import read_release
 from load.oracle.release import arm_of
+from runtime.run import Run
 from tests.integration.scorer_harness import LogWriter, Subscriber, scorer_process
 from tests.unit.inference.stores import PLACE, mirrored, needs_mlflow, store, uri_in
 from tests.unit.inference.support import trained_text, write_model
@@ -145,7 +145,7 @@ def test_a_canary_that_is_bad_on_purpose_rolls_itself_back_on_all_scorers(
     for one in subscriber.seen:
         if one.experiment:
             told = {"id": one.experiment.id, "share_percent": one.experiment.share_percent}
-            assert one.experiment.arm == arm_of(told, one.customer_id) == stage_of(one)[1]
+            assert one.experiment.arm == arm_of(told, one.keys["customer"] or "") == stage_of(one)[1]
     rows = json.loads(headrace("models", "audit", "--json").stdout)
     assert [row["action"] for row in rows][-1] == "canary_withdrawn"
     assert rows[-1]["guardrail"] in ("psi", "declined_more", "reviewed_more")

@@ -11,12 +11,12 @@ from feast import FeatureStore
 
 from contracts.connections import RedisConnection
 from contracts.errors import StateError
-from feature_repo.repository import open_store
 from features.catalog import CUSTOMER, ENTITIES, TERMINAL
 from features.definition import DAY_MS, HOUR_MS, Entity
 from features.feast_format import entity_key, field_name
 from features.feast_tiles import TilesView
 from features.state import EntityState
+from streams.store.feast.repository import open_store
 from tests.integration.feast_place import Place, place_with_redis
 from tests.integration.request_time_store import BEGIN_MS, History, history, same_bits, write
 
@@ -62,7 +62,7 @@ def states(place: Place, histories: dict[str, History]) -> dict[str, EntityState
 def store(place: Place, states: dict[str, EntityState]) -> FeatureStore:
     output = place.feast("apply")
     assert all(TilesView.of(entity).name in output for entity in ENTITIES)
-    opened = open_store(place.home)
+    opened = open_store(place.run)
     assert {"customer_now", "terminal_now"} <= {view.name for view in opened.list_on_demand_feature_views()}
     return opened
 
@@ -220,6 +220,6 @@ def test_tiles_have_no_history_and_say_so(store: FeatureStore) -> None:
 
 def test_a_plain_materialize_leaves_tiles_alone(place: Place, states: dict[str, EntityState]) -> None:
     client = redis_py.Redis.from_url(place.url)
-    before = {key: client.hgetall(key) for key in client.scan_iter()}
+    before = {key: client.hgetall(key) for key in client.scan_iter(_type="hash")}
     place.feast("materialize", "2018-05-01T00:00:00", "2018-06-20T00:00:00")
-    assert {key: client.hgetall(key) for key in client.scan_iter()} == before
+    assert {key: client.hgetall(key) for key in client.scan_iter(_type="hash")} == before

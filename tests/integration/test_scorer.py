@@ -18,9 +18,9 @@ from contracts.topics import DRIFT, PREDICTIONS
 from features.catalog import CUSTOMER_PROFILE, TERMINAL
 from features.feast_row import RowWriterCodec
 from features.vector import assemble
-from headrace.run import Run
 from inference.reading.online_reader import RedisFeatureReader
 from inference.reading.settings import ReaderSettings
+from runtime.run import Run
 from tests.integration.scorer_harness import CHECKOUT, LogWriter, Subscriber, scorer_process
 from tests.real_servers import RealServers
 from tests.unit.inference.support import promote, trained_text, write_model
@@ -55,10 +55,10 @@ def test_each_row_gets_one_prediction_whatever_else_is_in_the_log(
     assert len(predictions) == 320
     by_id = {prediction.prediction_id: prediction for prediction in predictions}
     profile = np.full((30, len(CUSTOMER_PROFILE.columns)), np.nan)
-    vectors = assemble(last, last["customer_values"], last["terminal_values"], profile)
+    vectors = assemble(last, (last["customer_values"], last["terminal_values"]), profile)
     for row, offset in enumerate(last["raw_offset"].tolist()):
         prediction = by_id[f"{run.epoch}-1-{offset}"]
-        assert prediction.transaction_id == f"t1-{offset}"
+        assert prediction.event_id == f"t1-{offset}"
         values = [np.nan if value is None else value for value in prediction.features.values]
         assert np.array_equal(values, vectors[row], equal_nan=True)
         assert prediction.risk_band == "not_assessed"
@@ -182,7 +182,12 @@ def test_a_take_over_is_told_on_the_drift_topic(
 def test_a_change_of_the_amounts_is_told_on_the_drift_topic(
     run: Run, kafka: KafkaConnection, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = {"SAMPLE_EVERY": 1, "CHUNK_ROWS": 32, "FIRST_ROWS": 320, "ROWS_MIN": 200, "LOOK_ROWS": 64}
+    hour_ms = 3_600_000
+    small = {
+        "SAMPLE_EVERY": 1, "CHUNK_ROWS": 32, "FIRST_ROWS": 320, "ROWS_MIN": 200, "LOOK_ROWS": 64,
+        "FIRST_MS": hour_ms, "WINDOW_MS": 2 * hour_ms, "PANE_MS": hour_ms // 2,
+    }  # fmt: skip
+    promote(run.models, "1", write_model(run.models, "1", trained_text(seed=1)))
     for name, value in small.items():
         monkeypatch.setenv(f"HEADRACE_DRIFT_{name}", str(value))
     writer = LogWriter(run, kafka, partitions=1)
@@ -193,7 +198,8 @@ def test_a_change_of_the_amounts_is_told_on_the_drift_topic(
         subscriber.until(1280)
     events = _drift(run, kafka)
     first = next(at for at, event in enumerate(events) if event.kind == "alert")
-    assert {event.kind for event in events[:first]} == {"restart"}  # one a partition
+    assert [event.kind for event in events[:first] if event.kind != "restart"] == ["incident"]
+    assert events[first].incident == events[first - 1].incident
     begin_ms = int(changed["event_time"][0])
     found = {event.detector: event for event in events[first:] if event.feature == "amount_minor"}
     assert {"psi", "adwin"} <= set(found)

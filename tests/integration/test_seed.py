@@ -20,18 +20,18 @@ from contracts import store_sentinel
 from contracts.connections import KafkaConnection
 from contracts.errors import HeadraceError
 from contracts.frame import Columns, concat, length, take
+from feature_repo.generate import workload
+from feature_repo.generator.payments import generate
 from features.catalog import CUSTOMER, TERMINAL
 from headrace import topics_admin
 from headrace.commands import backfill, verify
-from headrace.run import Run
-from headrace.supervisor import WORKERS, Supervisor
-from inference.lake.beginning import beginning
-from inference.lake.lake import Lake
+from headrace.supervisor import Supervisor
+from inference.offline.lake.beginning import beginning
+from inference.offline.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
-from load.generator import generate
-from load.workloads import workload
+from runtime.redis_socket import RedisSocket
+from runtime.run import Run
 from streams.stage.seeding import Seeding
-from streams.store.redis_socket import RedisSocket
 from streams.store.sentinel import Sentinel
 from tests.integration.scorer_harness import Subscriber
 from tests.integration.seeded_run import newest_rows, rows_differing, send
@@ -133,7 +133,7 @@ def assert_begun_exactly(old: Lake, run: Run, servers: RealServers, was_flushed:
     compared = command("--compare", "--no-write", "--json", "-")
     assert compared.exit_code == 0, compared.output
     report = json.loads(compared.stdout)
-    assert report["payments_pending"] == 0
+    assert report["records_pending"] == 0
     verified = CliRunner().invoke(verify.command, ["--rows", "100000", "--json", "-"])
     assert verified.exit_code == 0, verified.output
     store = json.loads(verified.stdout)["store"]
@@ -169,7 +169,7 @@ def test_a_run_seeded_from_a_lake_goes_on_where_it_ended(
     repeats, conflict = across_the_cut(before)
     assert length(repeats) > 3
     subscriber = Subscriber(run, kafka)
-    supervisor = Supervisor(run, WORKERS)
+    supervisor = Supervisor(run)
     try:
         supervisor.start()
         send(kafka, run.topic_prefix, concat([repeats, conflict, after]), labels)
@@ -185,7 +185,7 @@ def test_a_run_seeded_from_a_lake_goes_on_where_it_ended(
         supervisor.stop()
         subscriber.close()
     ids = [name.decode() for name in after["transaction_id"].tolist()]
-    assert sorted(p.transaction_id for p in predictions) == sorted(ids)
+    assert sorted(p.event_id for p in predictions) == sorted(ids)
     assert sorted(lake.read("features", ["transaction_id"])["transaction_id"].to_pylist()) == sorted(ids)
     assert lake.read("transactions_dlq", ["code"])["code"].to_pylist() == ["E_DUP_CONFLICT"]
     assert_begun_exactly(old, run, servers)
@@ -199,7 +199,7 @@ def test_a_run_seeded_from_a_lake_goes_on_where_it_ended(
 @contextmanager
 def working(run: Run) -> Iterator[Supervisor]:
     """Run all workers of a run."""
-    supervisor = Supervisor(run, WORKERS)
+    supervisor = Supervisor(run)
     try:
         supervisor.start()
         yield supervisor
@@ -238,7 +238,7 @@ def test_two_real_runs_are_one(
     done = headrace("backfill", "--seed-from", str(run.lake), "--json", "-")
     assert done.returncode == 0, done.stderr
     bounds = json.loads(done.stdout)["bounds"]
-    assert sum(bounds["raw_before"].values()) == length(before) + length(own)
+    assert sum(bounds["raw_before"]["transactions"].values()) == length(before) + length(own)
     assert says_whole(servers, fresh)
     seeded = rows_of_store(servers, fresh)  # with rows of the old epoch, of keys that are forgotten
     lake = Lake(fresh.lake)
@@ -280,7 +280,7 @@ def test_two_real_runs_are_one(
             running = headrace("backfill", "--seed-from", str(run.lake))
             assert (running.returncode, "E_SEED_RUNNING" in running.stderr) == (4, True), running.stderr
             (tmp_path / "seed").rename(fresh.lake / "seed")
-        assert sorted(p.transaction_id for p in predictions) == sorted(
+        assert sorted(p.event_id for p in predictions) == sorted(
             name.decode() for name in after["transaction_id"].tolist()
         )
         assert all(p.model is not None and p.score is not None for p in predictions)

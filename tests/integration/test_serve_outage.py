@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from headrace.run import Run
+from runtime.run import Run
 from tests.integration.door import CHECKOUT, open_door
 from tests.integration.test_serve import END_MS, payment
 from tests.real_servers import RealServers
@@ -20,7 +20,7 @@ def test_without_store_and_model_answers_are_flagged_and_come_back(run: Run, ser
     """No stage has filled this run's store, so nobody may be called new either."""
     with open_door(run) as caller:
         first = caller.post("/score", PENDING).body
-        assert (first["risk_band"], first["decided_by"]) == ("not_assessed", "rule")
+        assert (first["risk_band"], first["decided_by"]) == ("not_assessed", "default")
         assert "model" not in first
         assert first["degraded_why"] == ["store_row_unreadable"]
         servers.stop_redis()

@@ -1,7 +1,7 @@
 """The stages on real Kafka and Redis through crashes and outages: nothing lost, doubled or changed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -9,17 +9,17 @@ import pytest
 from contracts import topics
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import length
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PIPELINE, TERMINAL
 from features.feast_row import RowReaderCodec
-from headrace.run import Run
+from runtime.redis_socket import RedisSocket
+from runtime.run import Run
 from streams.stage.core import StageCore, StageRows
-from streams.stage.customer import CustomerRows
-from streams.stage.terminal import TerminalRows
-from streams.store.redis_socket import RedisSocket
+from streams.stage.entity_stage import EntityStage
 from streams.store.rows import StoreRows, concat_rows
 from tests.integration.stage_log import START, Feeder, accepted, check, read_topic
 from tests.integration.stage_workers import Workers, stage_workers
 from tests.real_servers import RealServers
+from tests.stages import customer_rows, terminal_rows
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -56,9 +56,9 @@ def drained(kafka: KafkaConnection, run: Run, feeder: Feeder) -> None:
 
 def expected_rows(kafka: KafkaConnection, run: Run) -> dict[str, StoreRows]:
     """Return what the online store must hold: every key's newest row, by recomputation."""
-    stages: dict[str, tuple[topics.Topic, type[CustomerRows] | type[TerminalRows]]] = {
-        "customer": (topics.EVENTS_CUSTOMER, CustomerRows),
-        "terminal": (topics.EVENTS_TERMINAL, TerminalRows),
+    stages: dict[str, tuple[topics.Topic, Callable[[int, int], EntityStage]]] = {
+        "customer": (PIPELINE.stage_inputs["customer"], customer_rows),
+        "terminal": (PIPELINE.stage_inputs["terminal"], terminal_rows),
     }
     found = {}
     for name, (topic, kind) in stages.items():
@@ -115,6 +115,30 @@ def test_killed_workers_lose_double_and_change_nothing(
     assert workers.exits == {"customer": [-9, -9, 0], "terminal": [-9, 0]}
     assert_exact(kafka, run, feeder)
     assert store_differs(redis_of(servers, run), expected_rows(kafka, run)) == 0
+
+
+def test_a_flood_of_new_keys_stops_at_the_bound_and_goes_on_exactly_where_it_was(
+    run: Run, kafka: KafkaConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was folded in since the last checkpoint is read again once the bound is raised."""
+    feeder = Feeder(kafka, run.topic_prefix, seed=3, new_customers=True)
+    with monkeypatch.context() as bound:
+        bound.setenv("HEADRACE_STAGE_STATE_MIB_MAX", "1")
+        with stage_workers(run.logs) as flooded:
+
+            def fed_until_it_stops() -> bool:
+                feeder.feed(50)
+                return bool(flooded.exits["customer"])
+
+            until(fed_until_it_stops, timeout_s=90, what="the stop at the bound", every_s=0.1)
+            feeder.feed(50)
+            feeder.flush()
+        assert flooded.exits["customer"] == [5]
+        assert "E_STATE_LIMIT" in flooded.log("customer")
+    with stage_workers(run.logs) as raised:
+        drained(kafka, run, feeder)
+        assert raised.exits["customer"] == []
+    assert_exact(kafka, run, feeder)
 
 
 def test_a_stopped_and_emptied_store_delays_nothing_and_comes_back_by_itself(

@@ -8,7 +8,7 @@ from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError
 from contracts.topics import TOPICS
 from headrace import topics_admin
-from headrace.run import Run
+from runtime.run import Run
 from tests.waiting import until
 
 pytestmark = pytest.mark.integration

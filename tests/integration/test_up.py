@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from headrace.__main__ import cli
 from headrace.processes import alive_pid
-from headrace.run import Run
+from runtime.run import Run
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -26,11 +27,11 @@ def pids(run: Run) -> dict[str, int]:
 
 
 @contextmanager
-def up(run: Run) -> Iterator[subprocess.Popen[bytes]]:
+def up(run: Run, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run `headrace up` on the session's servers until it says that it is up; it is ended with the block."""
     log = run.home / "up.log"
     with log.open("wb") as output, subprocess.Popen(
-        [sys.executable, "-m", "headrace", "up"], stdout=output, stderr=output, env=os.environ
+        [sys.executable, "-m", "headrace", "up", *words], stdout=output, stderr=output, env=os.environ
     ) as process:  # fmt: skip
         try:
             until(lambda: "up; Ctrl-C" in log.read_text(), timeout_s=120, what=f"up is up: {log.read_text()}")
@@ -60,6 +61,25 @@ def test_no_worker_outlives_an_up_that_was_killed(run: Run) -> None:
         process.wait(10)
         until(lambda: not any(map(alive_pid, workers.values())), timeout_s=10, what="the workers ended too")
     assert "nothing was running" in CliRunner().invoke(cli, ["down"]).output
+
+
+def test_a_worker_that_cannot_start_is_told_and_tried_on_while_the_others_work(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with up(run, "--serve", "--serve-port", str(port)) as process:
+            said = (run.home / "up.log").read_text()
+            assert f"E_SERVE_PORT: port {port} is taken" in said
+            assert (
+                "serve ended with exit code 2, E_SERVE_PORT" in said or "serve ended with exit code 4" in said
+            )
+            assert sorted(pids(run)) == WORKERS
+            again = CliRunner().invoke(cli, ["up"])
+            assert (again.exit_code, "serve is not ready" in again.output) == (4, True)
+            taken.close()
+            until(lambda: "serve" in pids(run), timeout_s=90, what="the HTTP API has its port")
+            assert process.poll() is None
 
 
 def test_doctor_finds_a_deployment_in_order(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The whole, once: hostile input among payments, every worker real, and what came out judged from outside."""
+"""The whole, once: malformed input among payments, every worker real, what came out judged from outside."""
 
 import json
 import os
@@ -20,16 +20,15 @@ from confluent_kafka import Consumer
 from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, concat
-from feature_repo.repository import open_store
-from feature_repo.run_home import RunHome
 from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity
-from headrace.run import Run
-from inference.lake.lake import Lake
 from inference.models.manifest import MODEL_FILE
+from inference.offline.lake.lake import Lake
+from inference.offline.replay.explain import explain
 from inference.release.registry import Registry
-from inference.replay.explain import explain
 from load.oracle.windows import KeyOracle
+from runtime.run import Run
+from streams.store.feast.repository import open_store
 from tests.integration.stage_log import accepted, read_topic
 from tests.real_servers import RealServers
 
@@ -49,7 +48,8 @@ class Whole:
         }
         self.kafka = KafkaConnection(bootstrap_servers=servers.bootstrap_servers)
         summary = folder / "summary.json"
-        self.said = self.headrace("demo", "--workload", "lesson", "--hostile", "0.05", "--json", str(summary))
+        words = ("--workload", "lesson", "--malformed", "0.05")
+        self.said = self.headrace("demo", *words, "--json", str(summary))
         self.summary: dict[str, Any] = json.loads(summary.read_text())
         self.run = Run.current(folder)
         self._rows: dict[int, list[Columns]] = {}
@@ -94,7 +94,7 @@ def test_every_good_payment_has_one_prediction_and_every_bad_record_its_code(who
     summary = whole.summary
     assert summary["problems"] == []
     assert summary["duplicates"] == 0
-    assert summary["dead_letters"] >= summary["hostile_in"] > 400
+    assert summary["dead_letters"] >= summary["malformed_in"] > 400
     assert len(summary["dead_letters_by_code"]) > 10
 
 
@@ -104,7 +104,7 @@ def test_the_feature_log_is_the_definition_for_every_customer(whole: Whole) -> N
     oracles: dict[bytes, KeyOracle] = {}
     for row in rows:
         oracle = oracles.setdefault(row["customer_id"], KeyOracle(CUSTOMER))
-        assert same_bits(row["customer_values"], oracle.row(Kind.PAYMENT, row)), row
+        assert same_bits(row["customer_values"], oracle.row(Kind.SCORED, row)), row
     assert len(rows) > 10_000
 
 
@@ -113,7 +113,7 @@ def test_the_feature_log_is_the_definition_for_every_terminal(whole: Whole) -> N
     for parts in whole.feature_log().values():
         oracles: dict[bytes, KeyOracle] = {}
         for part in parts:
-            kind = Kind.PAYMENT if "customer_values" in part else Kind.LABEL
+            kind = Kind.SCORED if "customer_values" in part else Kind.LABEL
             for row in rows_of(part):
                 oracle = oracles.setdefault(row["terminal_id"], KeyOracle(TERMINAL))
                 assert same_bits(row["terminal_values"], oracle.row(kind, row)), row
@@ -127,7 +127,7 @@ def test_the_stock_feast_sdk_reads_what_the_stream_wrote(whole: Whole, entity: E
         monkeypatch.setenv(name, value)
     newest = newest_values(whole, entity)
     keys = sorted(newest)[:300]
-    store = open_store(RunHome(whole.run.home))
+    store = open_store(whole.run)
     features = [f"{view.name}:{name}" for view in entity.views for name in view.columns]
     answer = store.get_online_features(
         features=features, entity_rows=[{entity.join_key: key.decode()} for key in keys]
@@ -178,9 +178,9 @@ def test_predictions_carry_the_event_and_its_vector(whole: Whole) -> None:
         while len(seen) < len(by_id):
             for message in consumer.consume(2_000, 10.0):
                 prediction = json.loads(message.value() or b"")
-                assert prediction["transaction_id"] not in seen
-                seen.add(prediction["transaction_id"])
-                row = by_id[prediction["transaction_id"]]
+                assert prediction["event_id"] not in seen
+                seen.add(prediction["event_id"])
+                row = by_id[prediction["event_id"]]
                 assert prediction["source"]["offset"] == row["raw_offset"]
                 assert prediction["features"]["values"][0] == row["amount_minor"]
     finally:
@@ -265,9 +265,7 @@ def test_a_thousand_decisions_are_explained_by_what_they_were_made_of(whole: Who
 def test_the_policy_that_decided_would_move_nothing_and_reviews_are_the_cases(
     whole: Whole, tmp_path: Path
 ) -> None:
-    said = json.loads(
-        whole.headrace("policy", "dry-run", str(ROOT / "inference/policy/default.yaml"), "--json")
-    )
+    said = json.loads(whole.headrace("policy", "dry-run", str(ROOT / "feature_repo/policy.yaml"), "--json"))
     assert said["moved"] == 0
     assert said["payments"] == whole.summary["predictions"]
     listed = json.loads(whole.headrace("review", "list", "--all", "--lake", "--limit", "1000000", "--json"))

@@ -29,7 +29,7 @@ def write(base: int, cuts: list[int]) -> list[bytes]:
         keep = rows["pos"] % 3 != 0  # some rows go to another lane, so positions have holes
         rows = take(rows, keep)
         records += [
-            data for _, data in writer.emit(Kind.EVENT, rows, np.zeros(len(rows["pos"]), np.int32), end)
+            data for _, data in writer.emit(Kind.SCORED, rows, np.zeros(len(rows["pos"]), np.int32), end)
         ]
     return records
 
@@ -83,7 +83,7 @@ def test_a_reader_that_restarts_from_its_numbers_misses_and_repeats_nothing(cuts
 def test_a_part_too_big_for_a_record_is_cut_into_contiguous_pieces():
     rows: Columns = {"pos": np.arange(3_000), "values": np.zeros((3_000, 100))}
     writer = LaneWriter("a/0", 0)
-    records = [data for _, data in writer.emit(Kind.EVENT, rows, np.zeros(3_000, np.int32), 5_000)]
+    records = [data for _, data in writer.emit(Kind.SCORED, rows, np.zeros(3_000, np.int32), 5_000)]
     frames = [decode(data) for data in records]
     assert len(frames) > 2
     assert max(len(data) for data in records) < 1_000_000
@@ -95,7 +95,7 @@ def test_a_part_too_big_for_a_record_is_cut_into_contiguous_pieces():
 
 @given(st.binary(max_size=200))
 def test_a_damaged_frame_is_refused_with_a_code(data):
-    whole = encode(Frame("a/0", 0, 4, False, Kind.EVENT, {"pos": np.arange(4)}))
+    whole = encode(Frame("a/0", 0, 4, False, Kind.SCORED, {"pos": np.arange(4)}))
     for damaged in (data, whole[: len(data)], whole + data[:1] if data else whole[:-1]):
         assert read_or_refused(damaged) == (damaged == whole)
 
@@ -104,7 +104,7 @@ def test_a_damaged_frame_is_refused_with_a_code(data):
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=5))
 def test_a_frame_with_changed_bytes_is_read_or_refused_never_an_accident(changes):
     rows: Columns = {"pos": np.arange(5), "id": strings(["a", "bb", "c", "d", "e"]), "v": np.ones((5, 3))}
-    data = bytearray(encode(Frame("a/0", 0, 8, True, Kind.EVENT, rows)))
+    data = bytearray(encode(Frame("a/0", 0, 8, True, Kind.SCORED, rows)))
     for at, byte in changes:
         data[at % len(data)] = byte
     read_or_refused(bytes(data))

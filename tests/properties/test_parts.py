@@ -83,7 +83,7 @@ BEYOND_ORDER = ("decayed", "session")  # same log order, same bits; other orders
 
 def view_of(*names: str) -> View:
     return View(
-        name="small", rows=Kind.PAYMENT, measure="amount_minor", time="event_time", item="terminal_id",
+        name="small", rows=Kind.SCORED, measure="amount_minor", time="event_time", item="terminal_id",
         items="distinct" if "distinct" in names else "none",
         features=tuple(f for name in names for f in FEATURES[name]),
     )  # fmt: skip
@@ -138,8 +138,8 @@ def test_parts_side_by_side_equal_the_definition_too(names, rows, batch):
 
 def assert_fold_equals_definition(entity: Entity, rows: list[tuple[int, int, int, int]], batch: int) -> None:
     columns, state = payments(rows), EntityState(entity)
-    told = [state.apply(take(columns, slice(i, i + batch)), Kind.PAYMENT) for i in range(0, len(rows), batch)]
-    expected, late = by_definition(entity, columns, [Kind.PAYMENT] * len(rows))
+    told = [state.apply(take(columns, slice(i, i + batch)), Kind.SCORED) for i in range(0, len(rows), batch)]
+    expected, late = by_definition(entity, columns, [Kind.SCORED] * len(rows))
     assert_same_bits(np.concatenate([t.values for t in told]), expected, entity.columns)
     assert np.concatenate([t.late for t in told]).tolist() == late
 
@@ -156,8 +156,8 @@ def test_an_idle_key_begins_again_unless_a_lifetime_keeps_it(names, rows, batch)
     """A key without rows for a day and its longest window is forgotten, in a batch or between."""
     entity, columns = entity_of(*names), payments([(k, t * 3_600_000, a, i) for k, t, a, i in rows])
     state, oracle = EntityState(entity), PartitionOracle(entity)
-    told = [state.apply(take(columns, slice(i, i + batch)), Kind.PAYMENT) for i in range(0, len(rows), batch)]
-    expected = [oracle.row(Kind.PAYMENT, row) for row in rows_of(columns)]
+    told = [state.apply(take(columns, slice(i, i + batch)), Kind.SCORED) for i in range(0, len(rows), batch)]
+    expected = [oracle.row(Kind.SCORED, row) for row in rows_of(columns)]
     assert_same_bits(np.concatenate([t.values for t in told]), np.array(expected), entity.columns)
     assert "lifetime" not in names or len(state) == len({row[0] for row in rows})
 
@@ -181,8 +181,8 @@ def test_a_planted_fault_is_told_apart(name):
     random = np.random.default_rng(5)
     drawn = random.integers(0, (900_000, 9_999, 9), (40, 3)).tolist()
     rows = sorted((0, time_ms, amount, item) for time_ms, amount, item in drawn)
-    told = EntityState(right).apply(payments(rows), Kind.PAYMENT).values
-    kinds = [Kind.PAYMENT] * len(rows)
+    told = EntityState(right).apply(payments(rows), Kind.SCORED).values
+    kinds = [Kind.SCORED] * len(rows)
     assert_same_bits(told, by_definition(right, payments(rows), kinds)[0], right.columns)
     with pytest.raises(AssertionError):
         assert_same_bits(told, by_definition(wrong, payments(rows), kinds)[0], right.columns)
@@ -199,18 +199,18 @@ def entity_with(aggregation: Aggregation, window: Window | None) -> Entity:
 @given(rows=ROWS, cut=st.integers(0, 60))
 def test_packing_and_loading_changes_nothing(names, rows, cut):
     entity, columns = entity_of(*names), payments(rows)
-    expected = EntityState(entity).apply(columns, Kind.PAYMENT).values
+    expected = EntityState(entity).apply(columns, Kind.SCORED).values
     first, second = EntityState(entity), EntityState(entity)
-    first.apply(payments([(0, 5, 1, 1), (1, 70_000, 2, 2)]), Kind.PAYMENT)  # what is there is replaced
+    first.apply(payments([(0, 5, 1, 1), (1, 70_000, 2, 2)]), Kind.SCORED)  # what is there is replaced
     first = EntityState(entity)
-    head = [first.apply(take(columns, slice(0, cut)), Kind.PAYMENT).values] if cut else []
-    second.apply(payments([(k, 899_999, 7, 1) for k in range(3)]), Kind.PAYMENT)
+    head = [first.apply(take(columns, slice(0, cut)), Kind.SCORED).values] if cut else []
+    second.apply(payments([(k, 899_999, 7, 1) for k in range(3)]), Kind.SCORED)
     keys, blobs = first.take_dirty()
     second.load(keys, blobs)
     assert second.export(np.array(keys or [b"c9"])) == (blobs or [b""])
     known = np.isin(columns["customer_id"], keys)
     tail = np.flatnonzero(known & (np.arange(len(rows)) >= cut))
-    rest = second.apply(take(columns, tail), Kind.PAYMENT).values if len(tail) else expected[:0]
+    rest = second.apply(take(columns, tail), Kind.SCORED).values if len(tail) else expected[:0]
     assert_same_bits(rest, expected[tail], entity.columns)
     assert_same_bits(np.concatenate([*head, expected[:0]]), expected[: cut if head else 0], entity.columns)
 
@@ -221,7 +221,7 @@ def test_packing_and_loading_changes_nothing(names, rows, cut):
 def test_answers_without_a_row_equal_the_definition_and_change_nothing(names, rows, later):
     entity, columns = entity_of(*names), payments(rows)
     state = EntityState(entity)
-    state.apply(columns, Kind.PAYMENT)
+    state.apply(columns, Kind.SCORED)
     keys = np.unique(columns["customer_id"])
     packed = state.export(keys)
     now = np.full(len(keys), T0 + later)
@@ -229,13 +229,13 @@ def test_answers_without_a_row_equal_the_definition_and_change_nothing(names, ro
     for key in keys.tolist():
         oracle = KeyOracle(entity)
         for i in np.flatnonzero(columns["customer_id"] == key):
-            oracle.row(Kind.PAYMENT, {name: column[i].item() for name, column in columns.items()})
+            oracle.row(Kind.SCORED, {name: column[i].item() for name, column in columns.items()})
         expected.append(oracle.at(T0 + later))
     assert_same_bits(state.at(keys, now), np.array(expected), entity.columns)
     pending = payments([(0, max(later, 0), 77, 3)])
-    peeked = state.peek(pending, Kind.PAYMENT).values
+    peeked = state.peek(pending, Kind.SCORED).values
     assert state.export(keys) == packed
-    assert_same_bits(peeked, state.apply(pending, Kind.PAYMENT).values, entity.columns)
+    assert_same_bits(peeked, state.apply(pending, Kind.SCORED).values, entity.columns)
 
 
 FADING = ("since", "decayed")  # these change every millisecond
@@ -248,7 +248,7 @@ def test_answers_hold_until_they_say(names, rows, later):
     """The same bits up to the moment told, and at some moment told another answer."""
     entity = entity_of(*names)
     state = EntityState(entity)
-    state.apply(payments(rows), Kind.PAYMENT)
+    state.apply(payments(rows), Kind.SCORED)
     keys, now = np.array([b"c0", b"c1", b"c2"]), np.full(3, T0 + later)
     until = state.valid_until_ms(keys, now)
     steady = np.array([not any(word in name for word in FADING) for name in entity.columns])
@@ -271,8 +271,8 @@ def test_rows_in_any_order_leave_the_same(names, rows, random):
     answers = []
     for order in (rows, shuffled):
         state = EntityState(entity)
-        state.apply(payments(order), Kind.PAYMENT)
-        answers.append(state.apply(payments(probe), Kind.PAYMENT).values)
+        state.apply(payments(order), Kind.SCORED)
+        answers.append(state.apply(payments(probe), Kind.SCORED).values)
     assert_same_bits(*answers, entity.columns)
 
 
@@ -296,7 +296,7 @@ def test_sessions_in_any_order_are_the_same_while_four_are_enough(rows, random):
     now, answers = np.array([T0 + 240_000]), []
     for order in (rows, shuffled):
         state = EntityState(entity)
-        state.apply(payments([(0, t, a, 0) for t, a in order]), Kind.PAYMENT)
+        state.apply(payments([(0, t, a, 0) for t, a in order]), Kind.SCORED)
         answers.append(state.at(np.array([b"c0"]), now))
     assert_same_bits(*answers, entity.columns)
     [running] = parts.split([{"ms": T0 + t, "value": a} for t, a in rows], gap.length_ms)[-1:]
@@ -306,7 +306,7 @@ def test_sessions_in_any_order_are_the_same_while_four_are_enough(rows, random):
 
 def view_with(found: tuple[Feature, ...], **more: object) -> View:
     return View(
-        name="small", rows=Kind.PAYMENT, measure="amount_minor", time="event_time", features=found, **more
+        name="small", rows=Kind.SCORED, measure="amount_minor", time="event_time", features=found, **more
     )
 
 
@@ -328,7 +328,7 @@ def test_the_decayed_sum_is_within_its_declared_error(rows, random, later):
     answers = []
     for order in (rows, shuffled):
         state = EntityState(entity)
-        state.apply(payments([(0, t, a, 0) for t, a in order]), Kind.PAYMENT)
+        state.apply(payments([(0, t, a, 0) for t, a in order]), Kind.SCORED)
         answers.append(float(state.at(np.array([b"c0"]), np.array([now]))[0, 0]))
     with localcontext() as context:
         context.prec = 60
@@ -363,7 +363,7 @@ def test_a_top_share_is_within_its_declared_error(items):
         name="e", join_key="customer_id",
         views=(view_with(features((TopShare(k=k),), (SHORT,)), item="terminal_id"),),
     )  # fmt: skip
-    told = EntityState(entity).apply(payments(rows), Kind.PAYMENT).values[-1, 0]
+    told = EntityState(entity).apply(payments(rows), Kind.SCORED).values[-1, 0]
     true = np.sort(np.bincount(drawn))[-k:].sum() / len(drawn)
     assert told == true if items <= 32 else abs(told - true) <= k / 32
 
@@ -382,7 +382,7 @@ def test_state_stays_bounded_by_the_declarations_not_by_events():
                 "terminal_id": strings([f"m{i}" for i in range(n)]), "event_time": T0 + times,
                 "amount_minor": np.arange(n) % 5000,
             },
-            Kind.PAYMENT,
+            Kind.SCORED,
         )  # fmt: skip
         sizes.append((state.nbytes, len(state.take_dirty()[1][0])))
     assert sizes[1][0] == sizes[0][0]

@@ -18,14 +18,14 @@ SINCE = [c for c, name in enumerate(SMALL.columns) if name.startswith("SinceLast
 
 def folded(columns: Columns) -> EntityState:
     state = EntityState(SMALL)
-    state.apply(columns, Kind.PAYMENT)
+    state.apply(columns, Kind.SCORED)
     return state
 
 
 def oracles(columns: Columns) -> dict[bytes, KeyOracle]:
     made = {key: KeyOracle(SMALL) for key in KEYS.tolist()}
     for row in rows_of(columns):
-        made[row["customer_id"]].row(Kind.PAYMENT, row)
+        made[row["customer_id"]].row(Kind.SCORED, row)
     return made
 
 
@@ -49,10 +49,10 @@ def test_peek_is_apply_on_a_copy_and_changes_nothing(rows, asked):
     state = folded(columns)
     state.take_dirty()
     before = state.export(KEYS)
-    peeked = state.peek(asks, Kind.PAYMENT)
+    peeked = state.peek(asks, Kind.SCORED)
     for i in range(len(asked)):
         row = take(asks, slice(i, i + 1))
-        applied = folded(columns).apply(row, Kind.PAYMENT)
+        applied = folded(columns).apply(row, Kind.SCORED)
         assert_same_bits(peeked.values[i : i + 1], applied.values, SMALL.columns)
         assert (peeked.late[i], peeked.as_of_ms[i]) == (applied.late[0], applied.as_of_ms[0])
     assert len(state) == len({row[0] for row in rows})

@@ -39,7 +39,7 @@ SMALL = Entity(
     join_key="customer_id",
     views=(
         View(
-            name="small_payments", rows=Kind.PAYMENT, measure="amount_minor", time="event_time",
+            name="small_payments", rows=Kind.SCORED, measure="amount_minor", time="event_time",
             item="terminal_id", items="distinct", features=_every_aggregation(),
         ),
     ),
@@ -91,10 +91,8 @@ def assert_same_bits(left: np.ndarray, right: np.ndarray, columns: tuple[str, ..
 def test_the_fold_equals_the_definition_in_any_batches(rows, batch):
     columns = payments(rows)
     state = EntityState(SMALL)
-    parts = [
-        state.apply(take(columns, slice(i, i + batch)), Kind.PAYMENT) for i in range(0, len(rows), batch)
-    ]
-    expected, late = by_definition(SMALL, columns, [Kind.PAYMENT] * len(rows))
+    parts = [state.apply(take(columns, slice(i, i + batch)), Kind.SCORED) for i in range(0, len(rows), batch)]
+    expected, late = by_definition(SMALL, columns, [Kind.SCORED] * len(rows))
     assert_same_bits(np.concatenate([p.values for p in parts]), expected, SMALL.columns)
     assert np.concatenate([p.late for p in parts]).tolist() == late
 
@@ -110,8 +108,8 @@ def test_windows_hold_the_same_in_any_order(rows, random):
     answers = []
     for order in (rows, other):
         state = EntityState(SMALL)
-        state.apply(payments(order), Kind.PAYMENT)
-        answers.append(state.apply(payments(probe), Kind.PAYMENT).values)
+        state.apply(payments(order), Kind.SCORED)
+        answers.append(state.apply(payments(probe), Kind.SCORED).values)
     assert_same_bits(*answers, SMALL.columns)
 
 
@@ -120,21 +118,21 @@ def test_windows_hold_the_same_in_any_order(rows, random):
 def test_packing_and_loading_changes_nothing(rows, cut):
     columns = payments(rows)
     whole = EntityState(SMALL)
-    expected = whole.apply(columns, Kind.PAYMENT).values
+    expected = whole.apply(columns, Kind.SCORED).values
     first = EntityState(SMALL)
-    head = [first.apply(take(columns, slice(0, cut)), Kind.PAYMENT).values] if cut else []
+    head = [first.apply(take(columns, slice(0, cut)), Kind.SCORED).values] if cut else []
     second = EntityState(SMALL)
     second.load(*first.take_dirty())
     assert first.take_dirty() == ([], [])
     tail = take(columns, slice(cut, None))
-    rest = [second.apply(tail, Kind.PAYMENT).values] if len(rows) > cut else []
+    rest = [second.apply(tail, Kind.SCORED).values] if len(rows) > cut else []
     assert_same_bits(np.concatenate(head + rest), expected, SMALL.columns)
 
 
 def test_latest_is_the_last_row_of_every_key():
     columns = payments([(0, 10, 5, 1), (1, 20, 6, 1), (0, 5, 7, 2)])
     state = EntityState(SMALL)
-    values = state.apply(columns, Kind.PAYMENT).values
+    values = state.apply(columns, Kind.SCORED).values
     latest = state.latest()
     assert latest.keys == [b"c0", b"c1"]
     assert_same_bits(latest.values, values[[2, 1]], SMALL.columns)
@@ -153,7 +151,7 @@ def test_latest_is_the_last_row_of_every_key():
     )
 )
 def test_labels_and_payments_of_a_terminal_share_one_order(rows):
-    """A label counts once, at its first label_time, with its latest value."""
+    """A label counts once, at its first label_time, with the value of the newest one."""
     state = EntityState(TERMINAL)
     minute = 60_000
     answers, columns, kinds = [], [], []
@@ -162,13 +160,44 @@ def test_labels_and_payments_of_a_terminal_share_one_order(rows):
             "pos": np.array([i]), "terminal_id": strings([f"m{key}"]), "customer_id": strings([f"c{item}"]),
             "transaction_id": strings([f"t{item}"]), "event_time": np.array([T0 + minutes * minute]),
             "label_time": np.array([T0 + minutes * minute]), "amount_minor": np.array([100 + item]),
-            "label": np.array([fraud], np.uint8),
+            "positive": np.array([fraud], np.uint8),
         }  # fmt: skip
-        kinds.append(Kind.LABEL if is_label else Kind.PAYMENT)
+        kinds.append(Kind.LABEL if is_label else Kind.SCORED)
         answers.append(state.apply(row, kinds[-1]).values)
         columns.append(row)
     expected, _ = by_definition(TERMINAL, concat(columns), kinds)
     assert_same_bits(np.concatenate(answers), expected, TERMINAL.columns)
+
+
+def label_of(pos: int, customer: str, days: float, fraud: int) -> Columns:
+    """Return a label of a payment t1 at m1, known some days after T0."""
+    return {
+        "pos": np.array([pos]), "terminal_id": strings(["m1"]), "customer_id": strings([customer]),
+        "transaction_id": strings(["t1"]), "event_time": np.array([T0]),
+        "label_time": np.array([T0 + int(days * 86_400_000)]), "positive": np.array([fraud], np.uint8),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_stale_label_that_is_delivered_again_changes_nothing(packed: bool) -> None:
+    """The label of the newest time holds, of equal times the later in the log, through packing as well."""
+    state, at = EntityState(TERMINAL), TERMINAL.columns.index("terminal_frauds_30d")
+    labels = [(1, 1), (2, 0), (1, 1), (2, 1), (2, 0), (1.5, 1), (3, 1), (0.5, 0)]
+    found = []
+    for pos, (days, fraud) in enumerate(labels):
+        found.append(state.apply(label_of(pos, "c1", days, fraud), Kind.LABEL).values[0, at])
+        if packed:
+            state, before = EntityState(TERMINAL), state
+            state.load(*before.take_dirty())
+    assert found == [1, 0, 0, 1, 0, 0, 1, 1]
+
+
+def test_labels_of_two_customers_payments_of_one_id_are_two() -> None:
+    state = EntityState(TERMINAL)
+    columns = [TERMINAL.columns.index(f"terminal_{noun}_30d") for noun in ("labels", "frauds")]
+    state.apply(label_of(0, "c1", 1, 1), Kind.LABEL)
+    values = state.apply(label_of(1, "c2", 2, 0), Kind.LABEL).values[0, columns]
+    assert values.tolist() == [2, 1]
 
 
 def test_a_long_history_of_the_catalog_equals_the_definition():
@@ -187,8 +216,8 @@ def test_a_long_history_of_the_catalog_equals_the_definition():
         "amount_minor": random.integers(0, 2**38, n),
     }
     state = EntityState(CUSTOMER)
-    applied = [state.apply(take(columns, slice(i, i + 257)), Kind.EVENT) for i in range(0, n, 257)]
-    expected, late = by_definition(CUSTOMER, columns, [Kind.PAYMENT] * n)
+    applied = [state.apply(take(columns, slice(i, i + 257)), Kind.SCORED) for i in range(0, n, 257)]
+    expected, late = by_definition(CUSTOMER, columns, [Kind.SCORED] * n)
     assert_same_bits(np.concatenate([a.values for a in applied]), expected, CUSTOMER.columns)
     assert np.concatenate([a.late for a in applied]).tolist() == late
     assert 0 < sum(late) < n
@@ -205,7 +234,7 @@ def test_state_stays_bounded_by_windows_not_by_events():
         "amount_minor": np.ones(n, np.int64),
     }
     state = EntityState(CUSTOMER)
-    state.apply(columns, Kind.EVENT)
+    state.apply(columns, Kind.SCORED)
     [blob] = state.take_dirty()[1]
     tiles = sum(w.length_ms // w.hop_ms + 2 for w in CUSTOMER.views[0].windows)
     assert len(blob) // 8 <= 40 + 2 * tiles * 7 + 3 * 128
@@ -223,7 +252,7 @@ def test_the_distinct_estimate_stays_within_its_error(items):
     }
     value = (
         EntityState(CUSTOMER)
-        .apply(columns, Kind.EVENT)
+        .apply(columns, Kind.SCORED)
         .values[-1, CUSTOMER.columns.index("customer_terminals_24h")]
     )
     assert value == items if items <= 128 else math.isclose(value, items, rel_tol=0.36)
@@ -233,7 +262,7 @@ def test_the_distinct_estimate_stays_within_its_error(items):
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=50))
 def test_the_kernels_standard_deviation_is_the_written_formula(amounts):
     columns = payments([(0, 0, a, 0) for a in amounts])
-    values = EntityState(SMALL).apply(columns, Kind.PAYMENT).values
+    values = EntityState(SMALL).apply(columns, Kind.SCORED).values
     expected = Std()
     state = None
     for amount in amounts:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from tests.simulation.broker import Broker, Member, Record, fault
 from tests.simulation.faults import Faults
@@ -28,7 +28,6 @@ class SimProducer:
         self.id: str | None = conf.get("transactional.id")
         self.number = self.world.next_number()
         self.epoch = 0
-        self.served = False  # callbacks are called by a thread of the process, not by `poll`
         self.flying = 0
         self.failed = False
         self.dirty = False
@@ -79,18 +78,12 @@ class SimProducer:
         if self.owner.dead:
             return
         self.callbacks.append(lambda: self._told(request, error))
-        if self.served:
-            self.owner.channel((self.number, "told")).requests.append(self._call_one)
 
     def _told(self, request: Any, error: KafkaError | None) -> None:
         self.flying -= 1
         self.failed = self.failed or error is not None
         if request.on_delivery is not None:
             request.on_delivery(error, Message(topic=request.place[0], partition=request.place[1]))
-
-    def _call_one(self) -> None:
-        if self.callbacks and not self.owner.dead:
-            self.callbacks.popleft()()
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Call what is due."""
@@ -197,12 +190,15 @@ class SimConsumer:
         self.tells_ends = bool(conf.get("enable.partition.eof"))
         self.positions: dict[tuple[str, int], int] = {}
         self.told_end: set[tuple[str, int]] = set()
+        self.paused: set[tuple[str, int]] = set()
         self.member: Member | None = None
         self.generation = -1
         self.topics: list[str] = []
         self.on_assign: Any = None
         self.on_revoke: Any = None
         self.on_lost: Any = None
+        self.on_commit: Any = conf.get("on_commit")
+        self.callbacks: deque[Callable[[], None]] = deque()
         self.owner.clients.append(self)
 
     def subscribe(
@@ -223,6 +219,8 @@ class SimConsumer:
     def _fetch(self, most: int, timeout_s: float) -> list[Message]:
         end_ms = self.world.now_ms + timeout_s * 1e3
         while True:
+            while self.callbacks:
+                self.callbacks.popleft()()
             self._group_duties()
             if found := self._take(most):
                 return found
@@ -232,7 +230,15 @@ class SimConsumer:
             self.world.wait(end_ms - self.world.now_ms, self._wakes)
 
     def _wakes(self) -> bool:
-        return self._has_duties() or any(at < len(self.broker.logs[p]) for p, at in self.positions.items())
+        return (
+            bool(self.callbacks)
+            or self._has_duties()
+            or any(at < len(self.broker.logs[p]) for p, at in self.positions.items() if p not in self.paused)
+        )
+
+    def _gives(self, place: tuple[str, int]) -> bool:
+        """Return whether anything of a partition can come: it is wanted, and its leader answers."""
+        return place not in self.paused and self.world.now_ms >= self.net.silent_until_ms.get(place, 0.0)
 
     def _has_duties(self) -> bool:
         member = self.member
@@ -272,7 +278,7 @@ class SimConsumer:
 
     def _take(self, most: int) -> list[Message]:
         found: list[Message] = []
-        places = list(self.positions)
+        places = [place for place in self.positions if self._gives(place)]
         self.world.rng.shuffle(places)
         for place in places:
             offsets, after = self.broker.read(
@@ -301,6 +307,14 @@ class SimConsumer:
         """Read these from their offsets."""
         self.positions = {(p.topic, p.partition): max(0, p.offset) for p in partitions}
         self.told_end.clear()
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """Read nothing of these until they are resumed."""
+        self.paused |= {(p.topic, p.partition) for p in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Read these again."""
+        self.paused -= {(p.topic, p.partition) for p in partitions}
 
     def unassign(self) -> None:
         """Read nothing."""
@@ -332,9 +346,14 @@ class SimConsumer:
         assert member is not None
         values = {(p.topic, p.partition): (p.offset, p.metadata or "") for p in offsets}
         answer: list[bool] = []
-        self.owner.channel((self.group_name, "commit")).requests.append(
-            lambda: answer.append(group.commit(member.id, generation, values))
-        )
+
+        def arrive() -> None:
+            answer.append(group.commit(member.id, generation, values))
+            if asynchronous and self.on_commit is not None:
+                error = None if answer[0] else KafkaError(KafkaError.ILLEGAL_GENERATION)
+                self.callbacks.append(lambda: self.on_commit(error, offsets))
+
+        self.owner.channel((self.group_name, "commit")).requests.append(arrive)
         if not asynchronous:
             self.world.wait(FOREVER_MS, lambda: bool(answer))
             if answer and not answer[0]:
@@ -342,6 +361,8 @@ class SimConsumer:
 
     def get_watermark_offsets(self, place: TopicPartition, timeout: float = 0.0, cached: bool = False) -> Any:
         """Return where the partition begins and ends."""
+        if (place.topic, place.partition) not in self.broker.logs:
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         return 0, len(self.broker.logs[place.topic, place.partition])
 
     def consumer_group_metadata(self) -> Any:
@@ -368,6 +389,7 @@ class Net:
 
     def __init__(self, world: World, broker: Broker, faults: Faults, start_ms: int) -> None:
         self.world, self.broker, self.faults, self._start_ms = world, broker, faults, start_ms
+        self.silent_until_ms: dict[tuple[str, int], float] = {}  # partitions whose leader does not answer
 
     def wall_ms(self) -> int:
         """Return the wall clock's virtual time."""

@@ -143,7 +143,10 @@ class SimFaust:
             acked.add(offset)
 
         data = self.broker.logs[self.topic, number][offset].value
-        await self.worker.receive(number, self.generation, offset, data, ack)
+        try:
+            await self.worker.receive(number, self.generation, offset, data, ack)
+        except Exception as error:  # noqa: BLE001  # Faust starts the agent again, with the next record
+            self.world.trace(f"{self.process.name}: the agent raised {error!r}")
 
     def _miss(self) -> None:
         """The next rebalance comes some day: an un-acked record is delivered again then."""

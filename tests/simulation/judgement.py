@@ -31,7 +31,9 @@ def durable(simulation: Any) -> Durable:
         },
         frames={place: [r.value for r in log] for place, log in logs.items() if place[0] in FRAMES},
         letters={
-            place: [_letter(r) for r in log] for place, log in logs.items() if place[0].endswith(".dlq")
+            place: [_letter(r) for r in log if r.txn is None or _is_read(r)]
+            for place, log in logs.items()
+            if place[0].endswith(".dlq")
         },
         predictions=[
             r.value for place, log in logs.items() if place[0] == "predictions" for r in log if _is_read(r)

@@ -9,14 +9,24 @@ import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from load.oracle.frames import EVENT, FEATURE, LABEL, PAYMENT, ROW_BITS, LaneReader, Placed, read_frame
+from load.oracle.declared import columns
+from load.oracle.frames import (
+    LABEL,
+    PAYMENT,
+    ROW_BITS,
+    LaneReader,
+    Placed,
+    read_frame,
+)
+from load.oracle.strangers import LANES, is_ours
 from load.oracle.verdict import code_of
 from load.oracle.windows import PartitionOracle
 
 DAY_MS = 86_400_000
+NEVER = -(2**63)
 Origin = tuple[str, int, int]  # raw topic, partition, offset
 Raw = tuple[bytes | None, bytes | None, int]  # key, value, timestamp
 Letter = tuple[bytes | None, bytes | None, dict[str, str]]  # key, value, headers
@@ -76,11 +86,12 @@ class Judge:
         self._judge_raw()
         for number, log in self._logs("events.customer"):
             self._judge_events(number, log)
-        self._once("events.customer", EVENT, [o for o in self.accepted if o[0] == "transactions"])
+        self._once("events.customer", PAYMENT, [o for o in self.accepted if o[0] == "transactions"])
+        self._once("events.customer", LABEL, [o for o in self.accepted if o[0] == "labels"])
         for number, log in self._logs("events.terminal"):
             self._judge_payments(number, log)
-        self._once("events.terminal", PAYMENT, list(self.customer_rows))
-        self._once("events.terminal", LABEL, [o for o in self.accepted if o[0] == "labels"])
+        for kind, name in ((PAYMENT, "transactions"), (LABEL, "labels")):
+            self._once("events.terminal", kind, [o for o in self.customer_rows if o[0] == name])
         self._judge_features()
         self._judge_letters()
         self._judge_predictions()
@@ -93,21 +104,28 @@ class Judge:
         for (topic, number), log in self.durable.raw.items():
             for offset, (key, value, timestamp_ms) in enumerate(log):
                 origin = (topic, number, offset)
-                code = code_of(topic, timestamp_ms, key, value, {"EUR"})
+                code = code_of(topic, timestamp_ms, key, value, {"EUR": True, "USD": False})
                 if code:
                     self.letters_due[origin] = code
                 else:
                     self.accepted[origin] = json.loads(value or b"") | {"appended_ms": timestamp_ms}
 
     def _logs(self, topic: str) -> list[tuple[int, Sequence[bytes]]]:
-        return sorted((number, log) for (name, number), log in self.durable.frames.items() if name == topic)
+        """Return the logs of a topic by partition; a stranger's record is b"", so that offsets stay."""
+        ends = {f"{name}/{number}": len(log) for (name, number), log in self.durable.raw.items()}
+        ends |= {f"{name}/{number}": len(log) for (name, number), log in self.durable.frames.items()}
+        return sorted(
+            (number, [data if is_ours(data, topic, ends) else b"" for data in log])
+            for (name, number), log in self.durable.frames.items()
+            if name == topic
+        )
 
     def _once(self, topic: str, kind: int, due: Sequence[Origin]) -> None:
         """Every row that is due is taken once from the topic, and no other."""
         found = Counter(
             _origin(kind, placed.row)
             for _, log in self._logs(topic)
-            for placed in LaneReader().fold(enumerate(log))
+            for placed in LaneReader().fold(_ours(log))
             if placed.kind == kind
         )
         for origin, count in (found - Counter(due)).items():
@@ -117,21 +135,27 @@ class Judge:
 
     # events.customer: the gate's rows, repeats and the customer's windows
     def _judge_events(self, partition: int, log: Sequence[bytes]) -> None:
-        clock, seen, keys = 0, dict[bytes, tuple[Any, int]](), PartitionOracle(self.entities["customer"])
+        seen, keys = dict[tuple[bytes, bytes], tuple[Any, int]](), PartitionOracle(self.entities["customer"])
         before: dict[str, int] = {}
-        for placed in LaneReader().fold(enumerate(log)):
-            row, origin = placed.row, _origin(EVENT, placed.row)
+        width = len(columns(self.entities["customer"]))
+        for placed in LaneReader().fold(_ours(log)):
+            row, origin = placed.row, _origin(placed.kind, placed.row)
             self._same_content(origin, row)
             if before.get(placed.src, -1) >= row["pos"]:
                 self.wrong.append(f"events.customer/{partition}: {origin} out of order")
             before[placed.src] = row["pos"]
-            clock = max(clock, row["event_time"])
+            if placed.kind == LABEL:  # no view of a customer reads labels: they pass
+                unfolded = [float("nan")] * width
+                self.customer_rows[origin] = KeyState(unfolded, placed.pos, NEVER)
+                continue
+            clock_ms = NEVER if keys.clock.now_ms is None else keys.clock.now_ms
             content = tuple(row[name] for name in CONTENT)
-            known = seen.get(row["transaction_id"])
-            if known is not None and clock - known[1] <= DAY_MS:
+            name = row["customer_id"], row["transaction_id"]
+            known = seen.get(name)
+            if known is not None and clock_ms - known[1] <= DAY_MS:
                 self._repeat(origin, same=known[0] == content)
                 continue
-            seen[row["transaction_id"]] = (content, clock)
+            seen[name] = (content, max(clock_ms, row["event_time"]))
             self.customer_rows[origin] = self._fold("customer", keys, PAYMENT, placed)
         self._note_idle("customer", keys)
 
@@ -146,11 +170,11 @@ class Judge:
         if due is None:
             self.wrong.append(f"{origin} was not to be accepted")
             return
-        for name in (*CONTENT, "appended_ms", "label", "label_time", "source"):
+        for name in (*CONTENT, "appended_ms", "label", "positive", "label_time", "source"):
             if name in row:
-                value = due.get(name, "")
+                value = due.get("label" if name == "positive" else name, "")
                 value = value.encode() if isinstance(value, str) else value
-                if name == "label":
+                if name == "positive":
                     value = int(value == b"fraud")
                 if row[name] != value:
                     self.wrong.append(f"{origin} has {name} {row[name]!r}, not {value!r}")
@@ -166,12 +190,12 @@ class Judge:
 
     # events.terminal: the customer's answers, and the terminal's windows
     def _judge_payments(self, partition: int, log: Sequence[bytes]) -> None:
-        for data in log:  # every copy, taken or not, has the same bits
+        for _, data in _ours(log):  # every copy, taken or not, has the same bits
             frame = read_frame(data)
-            for row in frame.rows if frame.kind == PAYMENT else []:
+            for row in frame.rows:
                 self._same_answer("customer", row, self.customer_rows)
         keys = PartitionOracle(self.entities["terminal"])
-        for placed in LaneReader().fold(enumerate(log)):
+        for placed in LaneReader().fold(_ours(log)):
             origin = _origin(placed.kind, placed.row)
             self._same_content(origin, placed.row)
             self.terminal_rows[origin] = self._fold("terminal", keys, placed.kind, placed)
@@ -179,8 +203,7 @@ class Judge:
 
     def _note_idle(self, entity: str, keys: PartitionOracle) -> None:
         """Keys without a row for longer than any window: state forgets them, a refill leaves them out."""
-        before_ms = keys.newest_ms - keys.idle_ms
-        self.idle |= {(entity, key) for key, at_ms in keys.arrival_ms.items() if at_ms < before_ms}
+        self.idle |= {(entity, key) for key in keys.keys if keys.is_idle(key)}
 
     def _same_answer(self, entity: str, row: Mapping[str, Any], due: Mapping[Origin, KeyState]) -> None:
         kind = LABEL if "label" in row else PAYMENT
@@ -194,21 +217,22 @@ class Judge:
     # features.log
     def _judge_features(self) -> None:
         for number, log in self._logs("features.log"):
-            for data in log:
+            for _, data in _ours(log):
                 for row in read_frame(data).rows:
                     self._same_answer("terminal", row, self.terminal_rows)
-            order = [placed.row["terminal_pos"] for placed in LaneReader().fold(enumerate(log))]
+            order = [placed.row["terminal_pos"] for placed in LaneReader().fold(_ours(log))]
             if order != sorted(order):
                 self.wrong.append(f"features.log/{number}: out of order")
         payments = [o for o in self.terminal_rows if o[0] == "transactions"]
-        self._once("features.log", FEATURE, payments)
+        self._once("features.log", PAYMENT, payments)
         self._once("features.log", LABEL, [o for o in self.terminal_rows if o[0] == "labels"])
 
     # dead letters
     def _judge_letters(self) -> None:
         found: Counter[Origin] = Counter()
         for (topic, number), log in self.durable.letters.items():
-            for key, value, facts in taken_letters(log):
+            kept = [letter for letter in log if letter[2]["topic"] not in LANES]
+            for key, value, facts in taken_letters(kept):
                 origin = (facts["topic"], int(facts["partition"]), int(facts["offset"]))
                 found[origin] += 1
                 if self.letters_due.get(origin) != facts["code"]:
@@ -216,10 +240,27 @@ class Judge:
                 raw = self.durable.raw[origin[0], origin[1]][origin[2]]
                 if facts["stage"] == "gate" and (key, value) != raw[:2]:
                     self.wrong.append(f"{topic}/{number}: the letter of {origin} has other bytes")
+        self._judge_refused_frames()
         due = Counter(list(self.letters_due))
         if found != due:
             more, less = found - due, due - found
             self.wrong.append(f"dead letters too many {sorted(more)}, missing {sorted(less)}")
+
+    def _judge_refused_frames(self) -> None:
+        """Each record between the stages that is no stage's has a letter with its bytes, no other has one."""
+        letters = [
+            letter for log in self.durable.letters.values() for letter in log if letter[2]["topic"] in LANES
+        ]
+        found = {(f["topic"], int(f["partition"]), int(f["offset"])): value for _, value, f in letters}
+        due = {
+            (topic, number, offset): self.durable.frames[topic, number][offset]
+            for topic in LANES
+            for number, log in self._logs(topic)
+            for offset, data in enumerate(log)
+            if not data
+        }
+        if found != due:
+            self.wrong.append(f"refused frames have letters {sorted(found)}, due are {sorted(due)}")
 
     # predictions
     def _judge_predictions(self) -> None:
@@ -230,10 +271,11 @@ class Judge:
             found[origin] += 1
             if origin in self.customer_rows and origin in self.terminal_rows:
                 self._judge_prediction(origin, said)
-        for origin in self.customer_rows:
+        scored = [origin for origin in self.customer_rows if origin[0] == "transactions"]
+        for origin in scored:
             if found[origin] != 1:
                 self.wrong.append(f"{origin} has {found[origin]} predictions")
-        for origin in found - Counter(list(self.customer_rows)):
+        for origin in found - Counter(scored):
             self.wrong.append(f"{origin} has a prediction that is not due")
         transactions = sum(
             len(log) for (topic, _), log in self.durable.raw.items() if topic == "transactions"
@@ -250,8 +292,10 @@ class Judge:
                 self.wrong.append(f"prediction of {origin}: {name} is {value}, not {right}")
         if said.get("score") != self.score(values):
             self.wrong.append(f"prediction of {origin}: its score is not its vector's")
-        if said["transaction_id"] != self.accepted[origin]["transaction_id"]:
-            self.wrong.append(f"prediction of {origin} names another transaction")
+        event = self.accepted[origin]
+        keys = {"customer": event["customer_id"], "terminal": event["terminal_id"]}
+        if (said["event_id"], said["keys"]) != (event["transaction_id"], keys):
+            self.wrong.append(f"prediction of {origin} names another event")
 
     def _vector(self, origin: Origin) -> list[float]:
         """Return the vector by its written meaning; the profile is nobody's here."""
@@ -282,6 +326,10 @@ class Judge:
             same = due is not None and there is not None and same_bits(due.values, there.values)
             if not same or due is None or there is None or due[1:] != there[1:]:
                 self.wrong.append(f"{what} of {key} is as of {there and there[1:]}, not {due and due[1:]}")
+
+
+def _ours(log: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    return ((offset, data) for offset, data in enumerate(log) if data)
 
 
 def taken_letters(log: Sequence[Letter]) -> list[Letter]:

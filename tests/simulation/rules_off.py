@@ -10,15 +10,20 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from confluent_kafka import KafkaException
 
 import inference.scorer.scorer as scorer
 import streams.gate.core as gate
 import streams.stage.changelog as changelog
+from contracts.errors import HeadraceError
 from contracts.frame import Columns, Frame, take
 from contracts.strict_verdict import Rejection
+from features.partition_clock import PartitionClock
+from features.state import CLOCK_MS, EntityState
 from inference.scorer import kafka as scorer_kafka
 from inference.scorer.position import Position
+from runtime import ending
 from streams.gate.acknowledgements import Acknowledgements
 from streams.gate.worker import GateWorker
 from streams.stage.core import Snapshot, StageCore
@@ -83,7 +88,7 @@ def no_places(_simulation: Simulation) -> Patches:
         fresh = []
         partitions, offsets = frame.rows["raw_partition"].tolist(), frame.rows["raw_offset"].tolist()
         for row, (partition, offset) in enumerate(zip(partitions, offsets, strict=True)):
-            lane = f"{frame.src}:{frame.kind == 3}:{partition}"
+            lane = f"{frame.src}:{frame.kind == 2}:{partition}"
             if offset + 1 > lanes.get(lane, 0):
                 lanes[lane] = offset + 1
                 fresh.append(row)
@@ -175,7 +180,7 @@ def _plain_changelog() -> Patches:
     def init(self: Any, kafka: Any, topic: str, partition: int, _id: str) -> None:
         make(self, kafka, topic, partition, "")
 
-    def take_over(self: Any, reader: Any, definitions_hash: str) -> Any:
+    def take_over(self: Any, reader: Any, definitions_hash: str, look: Any) -> Any:
         return changelog.restored(reader.read(self._topic, self._partition), definitions_hash, "plain")
 
     return [
@@ -188,7 +193,7 @@ def _plain_changelog() -> Patches:
 def no_fence_first(simulation: Simulation) -> Patches:
     """The changelog is read first, and predecessors are fenced after that."""
 
-    def take_over(self: Any, reader: Any, definitions_hash: str) -> Any:
+    def take_over(self: Any, reader: Any, definitions_hash: str, look: Any) -> Any:
         entries = reader.read(self._topic, self._partition)
         simulation.world.wait(simulation.world.rng.random() * 40)
         self._producer.init_transactions(30)
@@ -293,7 +298,7 @@ def no_compare(simulation: Simulation) -> Patches:
 def no_lanes_in_metadata(_simulation: Simulation) -> Patches:
     """The scorer commits offsets alone."""
     real = scorer.encode_lanes
-    return [mock.patch.object(scorer, "encode_lanes", lambda lanes, where: real({}, where))]
+    return [mock.patch.object(scorer, "encode_lanes", lambda lanes, where, *more: real({}, where, *more))]
 
 
 @rule("D2")
@@ -309,12 +314,12 @@ def no_generation(_simulation: Simulation) -> Patches:
 @rule("D3")
 def no_waiting_for_pending(_simulation: Simulation) -> Patches:
     """The scorer asks for offsets without waiting for those in an open transaction."""
-    make = scorer_kafka.Consumer
+    make = scorer_kafka.new_consumer
 
-    def consumer(conf: dict[str, Any]) -> Any:
-        return make(conf | {"isolation.level": "read_uncommitted"})
+    def consumer(kafka: Any, name: str, group: str, own: dict[str, Any]) -> Any:
+        return make(kafka, name, group, own | {"isolation.level": "read_uncommitted"})
 
-    return [mock.patch.object(scorer_kafka, "Consumer", consumer)]
+    return [mock.patch.object(scorer_kafka, "new_consumer", consumer)]
 
 
 @rule("D4")
@@ -361,6 +366,19 @@ def no_pure_verdict(simulation: Simulation) -> Patches:
     return [mock.patch.object(gate, "judge", judge)]
 
 
+@rule("G1")
+def no_end_after_any_exception(simulation: Simulation) -> Patches:
+    """An exception that is not ours is left to whoever called: loop, future, thread, Faust's agent."""
+    end = ending.end
+
+    def left(error: HeadraceError, cause: BaseException | None = None) -> None:
+        if cause is None or isinstance(cause, HeadraceError):
+            end(error, cause)
+        simulation.world.trace(f"{error} is left to its caller")
+
+    return [mock.patch.object(ending, "end", left)]
+
+
 @rule("F1")
 def no_hole_is_seen(_simulation: Simulation) -> Patches:
     """A stage goes on behind a record that it never got."""
@@ -381,3 +399,42 @@ def no_checkpoint_while_rebalancing(simulation: Simulation) -> Patches:
             tick(self, hurry=False)
 
     return [mock.patch.object(StageWorker, "tick", idle)]
+
+
+@rule("H1")
+def no_doubt_of_one_row(_simulation: Simulation) -> Patches:
+    """A partition's clock believes every row: it is the newest time of any."""
+    apply = EntityState.apply
+
+    def believing(self: EntityState, rows: Columns, kind: int) -> Any:
+        newest_ms = np.maximum.accumulate(self.times_of(rows, kind))
+        return apply(self, {**rows, CLOCK_MS: np.maximum(newest_ms, self.clock.now_ms)}, kind)
+
+    return [mock.patch.object(EntityState, "apply", believing)]
+
+
+@rule("H2")
+def no_clock_in_the_checkpoint(_simulation: Simulation) -> Patches:
+    """A partition's clock begins again with its incarnation."""
+    return [mock.patch.object(PartitionClock, "load", return_value=None)]
+
+
+@rule("I1")
+def no_wait_for_what_is_held(_simulation: Simulation) -> Patches:
+    """The gate commits all that it has read, also what it holds back for other sources."""
+
+    def read_upto(self: Any, place: tuple[str, int]) -> int:
+        return int(self._core.next_offset(*place))
+
+    return [mock.patch.object(GateWorker, "_sent_upto", read_upto)]
+
+
+@rule("I2")
+def no_end_before_what_is_held(_simulation: Simulation) -> Patches:
+    """A record batch says that it reaches up to all that was read, beyond rows that are held back."""
+    route = gate.GateCore.route
+
+    def routed(self: Any, topic: str, partition: int, rows: Columns, _upto: int | None = None) -> Any:
+        return route(self, topic, partition, rows)
+
+    return [mock.patch.object(gate.GateCore, "route", routed)]

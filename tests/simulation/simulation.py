@@ -1,5 +1,6 @@
 """One run of one seed: a small plant of real workers, bad weather, a last restart, and the judgement."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import Enum
@@ -10,13 +11,15 @@ from tests.simulation.broker import Broker, Record
 from tests.simulation.clients import Net, SimConsumer, SimProducer, expel
 from tests.simulation.faults import CALM, Faults, weather_of
 from tests.simulation.judgement import judge_run
-from tests.simulation.shims import TraceLog, sim_threading, sim_time
+from tests.simulation.shims import TraceLog, sim_ending, sim_threading, sim_time
 from tests.simulation.store import SimSocket, SimStore
+from tests.simulation.strangers import stranger
 from tests.simulation.workers import ROLES, Plant, Stage, Worker, settled
 from tests.simulation.workload import Published, Workload
 from tests.simulation.world import World
 
-WALL_START_MS = 1_700_400_000_000
+WALL_START_MS = 1_872_800_000_000  # years after the events: what is published is a replay
+CLOCK_ROWS = 4  # after which a partition's clock looks: a run has few rows
 STEPS_MAX = 12_000
 STALL_MS = 20_000.0
 
@@ -48,17 +51,22 @@ class Aim(Enum):
 class Simulation:
     """The plant of a seed and its supervisor."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, strangers: bool = False) -> None:
+        self.strangers = random.Random(f"strangers {seed}") if strangers else None
         self.world = world = World(seed)
         rng = world.rng
-        raw, customer, terminal = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 3)
+        raw, partitions, _ = (
+            rng.randint(1, 3),
+            rng.randint(1, 3),
+            rng.randint(1, 3),
+        )  # raw ones may have grown
         self.broker = Broker(
             world,
             {
-                "transactions": raw, "labels": raw, "transactions.dlq": raw, "labels.dlq": raw,
-                "events.customer": customer, "events.terminal": terminal, "features.log": terminal,
-                "changelog.customer": customer, "changelog.terminal": terminal, "predictions": 2, "drift": 1,
-                "reviews": 1,
+                "transactions": raw, "labels": raw, "transactions.dlq": partitions, "labels.dlq": partitions,
+                "events.customer": partitions, "events.terminal": partitions, "features.log": partitions,
+                "changelog.customer": partitions, "changelog.terminal": partitions, "predictions": 2,
+                "drift": 1, "reviews": 1,
             },
         )  # fmt: skip
         self.faults = Faults(rng, *weather_of(rng))
@@ -69,6 +77,7 @@ class Simulation:
         self.published = 0
         self.slots = {role: rng.choice((1, 2)) for role in ROLES}
         self.aim: Aim | None = None
+        self.silences = random.Random(f"silences {seed}")  # draws that move none of the run's others
         self.plant: Plant
         self.live: dict[tuple[str, int], Worker] = {}
 
@@ -149,6 +158,8 @@ class Simulation:
                 self._publish(self.to_publish.pop(0))
             if self.faults.strikes(self.faults.weather.step, "step"):
                 self._strike()
+            if self.silences.random() < 0.02:
+                self._silence()
             if self.aim is not None:
                 self._strike_aimed(self.aim)
             if not self.to_publish:
@@ -157,6 +168,9 @@ class Simulation:
 
     def _publish(self, record: Published) -> None:
         self.published += 1
+        if self.strangers is not None and self.strangers.random() < 0.5:
+            place, value = stranger(self.strangers, self.broker.logs)
+            self.broker.append(place, Record(None, value, None, self.net.wall_ms(), None, "stranger"))
         self.broker.append(
             (record.topic, record.partition),
             Record(record.key, record.value, None, self.net.wall_ms(), None, "producer"),
@@ -207,6 +221,16 @@ class Simulation:
             hit = worker is txn.by and (txn.offsets if aim is Aim.SCORER else worker.role != "scorer")
             if worker is not None and hit and not worker.zombie and self.faults.strikes(0.2, "aimed"):
                 self._zombie(worker)
+                if aim is Aim.CHECKPOINT:  # and then its successor, whose checkpoints follow its last ones
+                    for_ms = self.world.rng.uniform(20, 80)
+                    self.world.after(for_ms, lambda: self._crash_one(self._pick_stage()))
+
+    def _silence(self) -> None:
+        """A partition of the producers gives nothing for a while: what others give may be held meanwhile."""
+        raw = [place for place in self.broker.logs if place[0] in ("transactions", "labels")]
+        place = self.silences.choice(raw)
+        self.net.silent_until_ms[place] = self.world.now_ms + self.silences.uniform(20, 300)
+        self.faults.struck["silence"] += 1
 
     def _crash(self) -> None:
         self._crash_one(self._pick())
@@ -284,6 +308,15 @@ class Simulation:
         if crashes:
             self.world.after(rng.uniform(0.5, 1.0) * for_ms, lambda: self._crash_one(self._pick_stage()))
 
+    def reach(self, point: str) -> None:
+        """A worker passes a point of its code; perhaps an exception is raised there."""
+        worker = self.world.process
+        if worker is None or worker.dead or (error := self.faults.exception(point)) is None:
+            return
+        worker.raised = True
+        self.world.trace(f"{error!r} at {point} in {worker.name}")
+        raise error
+
     def _pick(self) -> Worker | None:
         """Return a worker to hurt: rather often one with an open transaction, where it hurts most."""
         rng, live = self.world.rng, list(self.live.values())
@@ -322,18 +355,21 @@ def _in_place(simulation: Simulation) -> Iterator[None]:
     socket = lambda redis, connect_s, reply_s: SimSocket(simulation.store, connect_s, reply_s)  # noqa: E731
     log, time = TraceLog(world), sim_time(world)
     replaced = {
-        "streams.gate.worker": {"Producer": producer, "Consumer": consumer, "time": time, "log": log},
-        "streams.stage.outputs": {"Producer": producer, "threading": sim_threading(world, starts=False)},
-        "streams.stage.changelog": {
-            "Producer": producer, "Consumer": consumer, "threading": sim_threading(world, starts=True),
-        },
+        "runtime.kafka_clients": {"Producer": producer, "Consumer": consumer},
+        "streams.gate.worker": {"time": time, "log": log},
+        "streams.stage.outputs": {"threading": sim_threading(world, starts=True)},
+        "streams.stage.changelog": {"threading": sim_threading(world, starts=True)},
         "streams.stage.worker": {"time": time, "log": log},
         "streams.store.writer": {"RedisSocket": socket, "threading": sim_threading(world, starts=True)},
-        "inference.scorer.kafka": {"Producer": producer, "Consumer": consumer, "time": time},
+        "inference.scorer.kafka": {"time": time},
         "inference.scorer.scorer": {"log": log},
         "inference.release.arms": {"log": log},
         "inference.reading.served": {"log": log},
-        "inference.watchdog": {"threading": sim_threading(world, starts=False), "time": time},
+        "contracts.crash_points": {"_WHEN": "simulated", "_obey": simulation.reach},
+        "runtime.ending": sim_ending(world, lambda code: simulation.plant.exit(code)) | {"log": log},
+        "runtime.watchdog": {"threading": sim_threading(world, starts=False), "time": time},
+        "features.partition_clock.PartitionClock": {"rows": CLOCK_ROWS},
+        "load.oracle.windows.ClockOracle": {"rows": CLOCK_ROWS},
     }  # fmt: skip
     patches = [
         mock.patch(f"{module}.{name}", thing)
@@ -357,9 +393,11 @@ def _all(patches: list[object]) -> Iterator[None]:
 
 
 def simulate(
-    seed: int, change: Callable[[Simulation], AbstractContextManager[None]] | None = None
+    seed: int,
+    change: Callable[[Simulation], AbstractContextManager[None]] | None = None,
+    strangers: bool = False,
 ) -> Outcome:
-    """Run one seed, perhaps under a change of the service (see `rules_off`)."""
-    simulation = Simulation(seed)
+    """Run one seed, perhaps under a change of the service (see `rules_off`), or with strangers' frames."""
+    simulation = Simulation(seed, strangers)
     with _in_place(simulation), change(simulation) if change else nullcontext():
         return simulation.run()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
 from features.feast_row import RowsRead
 from inference.reading.online_reader import StoreUnavailable
-from streams.store.redis_socket import StoreDown
+from runtime.redis_socket import StoreDown
 from tests.simulation.faults import Faults
 from tests.simulation.world import Process, World
 
@@ -98,7 +98,7 @@ class SimCodec:
 
 
 class SimSocket:
-    """A connection to the store, with the calls of `streams.store.redis_socket.RedisSocket`."""
+    """A connection to the store, with the calls of `runtime.redis_socket.RedisSocket`."""
 
     def __init__(self, store: SimStore, connect_timeout_s: float, reply_timeout_s: float) -> None:
         self._store, self._world, self._timeout_ms = store, store.world, reply_timeout_s * 1e3
@@ -154,8 +154,9 @@ class SimReader:
     def __init__(self, store: SimStore) -> None:
         self._store = store
 
-    def read(self, customers: NDArray[np.bytes_], terminals: NDArray[np.bytes_]) -> tuple[RowsRead, RowsRead]:
+    def read(self, *keys: NDArray[np.bytes_]) -> tuple[RowsRead, ...]:
         """Return the rows of these keys."""
+        customers, terminals = keys
         store = self._store
         store.world.wait(store.world.rng.random())
         if store.world.now_ms < store.down_until_ms:

@@ -1,14 +1,16 @@
 """The service's own workers on simulated clients: what `headrace gate`, `stream` and `score` would run."""
 
 import asyncio
+import random
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
 
 from contracts.connections import KafkaConnection, RedisConnection
-from contracts.errors import HeadraceError, Stop
+from contracts.errors import Stop
+from features.catalog import PIPELINE, PROJECT
 from inference.models.manifest import Thresholds
 from inference.models.model import ModelName
 from inference.policy import DEFAULT
@@ -20,10 +22,13 @@ from inference.scorer.core import ScorerCore
 from inference.scorer.kafka import make_consumer, make_producer
 from inference.scorer.scorer import Clients, Scorer
 from inference.scorer.settings import ScorerSettings
+from runtime import ending
+from runtime.health import Health
+from runtime.input_ends import KafkaInputEnds
 from streams.gate.settings import GateSettings
 from streams.gate.worker import GateWorker
 from streams.stage.changelog import ChangelogReader
-from streams.stage.definition import StageDefinition
+from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.outputs import OutputProducer
 from streams.stage.settings import StageSettings
 from streams.stage.worker import Servers, StageWorker, Watch
@@ -52,6 +57,18 @@ def _no_reasons() -> DeclaredPolicy:
 NO_REASONS = _no_reasons()
 
 
+def _alignment(seed: int) -> dict[str, Any]:
+    """Return bounds of the gate's alignment, from none at all to ones that hold everything for long."""
+    rng = random.Random(f"alignment {seed}")  # draws that move none of the run's others
+    return {
+        "align_wait_ms": rng.choice((0.0, 30.0, 200.0, 1000.0)),
+        "align_bytes": rng.choice((1, 2_000, 1 << 20, 1 << 20)),
+        "align_behind_records": rng.choice((1, 1, 2, 5)),
+        "align_slice_ms": rng.choice((1, 600_000, 1 << 50)),
+        "align_run_rows": rng.choice((1, 1, 3)),
+    }
+
+
 class Plant:
     """What all workers of a run share, and the sizes drawn for it."""
 
@@ -59,11 +76,13 @@ class Plant:
         self.world, self.net, self.store = world, net, store
         rng = world.rng
         self.gate = GateSettings(
-            kafka=KAFKA, gather_ms=1.0, records_a_batch=rng.randint(1, 4), records_a_backlog_batch=4,
-            commit_interval_ms=20.0, unacknowledged_max=rng.choice((3, 20)),
+            kafka=KAFKA, partitions=net.broker.partitions["events.customer"], gather_ms=1.0,
+            records_a_batch=rng.randint(1, 4), records_a_backlog_batch=4,
+            commit_interval_ms=20.0, unacknowledged_max=rng.choice((3, 20)), **_alignment(world.seed),
         )  # fmt: skip
         self.stage = StageSettings(
             kafka=KAFKA, redis=REDIS, data_folder=Path("nowhere"), epoch=EPOCH,
+            partitions=net.broker.partitions["events.customer"],
             store=StoreSettings(sentinel_interval_ms=60.0, reply_timeout_ms=60.0, probe_interval_ms=25.0,
                                 breaker_ms=20.0),
             store_wait_ms=rng.choice((2.0, 20.0)), checkpoint_interval_ms=rng.choice((5.0, 25.0, 80.0)),
@@ -76,13 +95,26 @@ class Plant:
         }  # fmt: skip
 
     def ended(self, process: Process, error: BaseException | None) -> None:
-        """A worker's own end: a stop of ours is right, anything else a fault of the code."""
+        """The end of a worker's main thread: with an error of Python's own it is a fault of the code."""
         if isinstance(error, Ended) or process.dead:
             return
         self.world.trace(f"end of {process.name}: {error!r}")
-        if error is not None and not isinstance(error, Stop):
+        if error is not None and not isinstance(error, Stop) and not process.raised:
             self.world.violations.append(f"{process.name} failed: {error!r}")
         process.leave()
+
+    def exit(self, code: int) -> NoReturn:
+        """`os._exit`: a worker ends itself, for a reason of ours or an exception that was put into it."""
+        process = self.world.process
+        assert isinstance(process, Worker)
+        if not process.dead:
+            self.world.trace(f"exit of {process.name} with {code}")
+            expected = code in range(71, 80) or (code == ending.INTERNAL and process.raised)
+            if not expected:
+                last = self.world.lines[-2]
+                self.world.violations.append(f"{process.name} exits with {code}: {last}")
+            process.leave()
+        raise Ended
 
 
 class Worker(Process):
@@ -123,7 +155,8 @@ class Gate(Worker):
 
     def start(self) -> None:
         def run() -> None:
-            GateWorker(self.plant.gate, Nothing()).run(lambda: self.stopping)  # type: ignore[arg-type]
+            with ending.incarnation():
+                GateWorker(PIPELINE, self.plant.gate, Nothing()).run(lambda: self.stopping)  # type: ignore[arg-type]
 
         self.spawn(run, lambda fiber: self.plant.ended(self, fiber.error))
 
@@ -166,7 +199,11 @@ class ScorerProcess(Worker):
     """`inference.scorer.scorer`, put together as `inference.scorer.worker` does."""
 
     def start(self) -> None:
-        self.spawn(self._run, lambda fiber: self.plant.ended(self, fiber.error))
+        def run() -> None:
+            with ending.incarnation():
+                self._run()
+
+        self.spawn(run, lambda fiber: self.plant.ended(self, fiber.error))
 
     def _run(self) -> None:
         plant = self.plant
@@ -177,7 +214,8 @@ class ScorerProcess(Worker):
         producer = make_producer(settings)
         consumer = make_consumer(settings)
         metrics: Any = Nothing()
-        Scorer(Clients(consumer, producer), core, metrics, settings, clock).run(lambda: self.stopping)
+        clients = Clients(consumer, producer, KafkaInputEnds(KAFKA, ""))
+        Scorer(clients, core, metrics, settings, clock).run(lambda: self.stopping)
         consumer.close()
 
 
@@ -189,11 +227,14 @@ class Stage(Worker):
 
     def start(self) -> None:
         plant, world = self.plant, self.plant.world
+        ending.install()
         self.loop = SimLoop(world, self)
+        ending.guard_loop(self.loop)
         name: Any = self.role
-        definition = StageDefinition(name, "", plant.net.broker.partitions["events.terminal"])
-        outputs = OutputProducer(KAFKA, on_stop=self.fail)
-        outputs._producer.served = True
+        definition = StageDefinition(
+            stage_of(PROJECT, name), "", plant.net.broker.partitions["events.terminal"]
+        )
+        outputs = OutputProducer(KAFKA)
         target = StoreTarget(
             REDIS,
             SimCodec(definition.entity.name),
@@ -202,12 +243,12 @@ class Stage(Worker):
         )
         events = Events(lambda rows, seconds: None, self._progressed, lambda is_open, why: None)
         self.store = OnlineStoreWriter(target, plant.stage.store, events, lambda: world.now_ms / 1e3)
-        servers = Servers(outputs, self.store, ChangelogReader(KAFKA))
+        servers = Servers(outputs, self.store, ChangelogReader(KAFKA), KafkaInputEnds(KAFKA, ""))
         self.worker = StageWorker(
             definition,
             plant.stage,
             servers,
-            Watch(Nothing(), self.fail, lambda number: None),  # type: ignore[arg-type]
+            Watch(Nothing(), Health(lambda: world.now_ms / 1e3), lambda number: None),  # type: ignore[arg-type]
         )
         self.faust = SimFaust(
             self, plant.net.broker, plant.net.faults, definition.group, definition.input_topic
@@ -221,14 +262,14 @@ class Stage(Worker):
         jobs = (faust.run(), faust.run_commits(), self.worker.run_timer(lambda: faust.rebalancing))
         try:
             await asyncio.gather(*jobs)
-        except Exception as error:  # told as the run's failure
+        except Exception as error:  # Faust ends when a service of its own crashes
             self.plant.ended(self, error)
             raise Ended from error
 
     def stop(self) -> None:
         """As a SIGTERM: a last checkpoint, then out of the group."""
         self.stopping = True
-        self.loop.create_task(self._finish())
+        ending.guard_future(self.loop.create_task(self._finish()), "last checkpoint")
 
     async def _finish(self) -> None:
         await self.worker.finish(0.5)
@@ -242,11 +283,6 @@ class Stage(Worker):
         """A zombie notices that it was away."""
         super().heed()
         self.faust.wake()
-
-    def fail(self, error: HeadraceError) -> None:
-        """End at once, as `os._exit` does."""
-        self.plant.ended(self, error)
-        raise Ended
 
     def _progressed(self) -> None:
         if not self.dead:

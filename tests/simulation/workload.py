@@ -1,4 +1,4 @@
-"""What producers publish in a run: payments, repeats, conflicts, late ones, labels and broken records."""
+"""What producers publish: payments, repeats, conflicts, late ones and ones ahead, labels, broken records."""
 
 import json
 import random
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class Published(NamedTuple):
@@ -26,6 +27,7 @@ class Workload:
 
     def __init__(self, rng: random.Random, partitions: int) -> None:
         self.rng, self.partitions = rng, partitions
+        self.odd = random.Random(str(rng.getstate()[1][:8]))  # draws that move none of the run's others
         self.customers = [f"c{n}" for n in range(rng.randint(1, 4))]
         self.terminals = [f"m{n}" for n in range(rng.randint(1, 3))]
         self.by_key = rng.random() < 0.5
@@ -61,9 +63,10 @@ class Workload:
         late_ms = 0
         if self.rng.random() < 0.2:
             late_ms = self.rng.choice((HOUR_MS // 2, 5 * HOUR_MS, 40 * 24 * HOUR_MS))
+        ahead_ms = self.odd.choice((40 * DAY_MS, 1500 * DAY_MS)) if self.odd.random() < 0.1 else 0
         return {
             "transaction_id": f"t{len(self.made)}-{self.rng.randint(0, 10**6)}",
-            "event_time": self.time_ms - late_ms, "customer_id": customer, "terminal_id": terminal,
+            "event_time": self.time_ms - late_ms + ahead_ms, "customer_id": customer, "terminal_id": terminal,
             "amount_minor": self.rng.randint(0, 99_999), "currency": "EUR",
         }  # fmt: skip
 
@@ -76,6 +79,8 @@ class Workload:
             "label": self.rng.choice(("fraud", "legitimate")), "source": "chargeback",
             "label_time": self.time_ms + self.rng.randint(0, 3) * HOUR_MS,
         }  # fmt: skip
+        if self.odd.random() < 0.2:  # delivered late, behind newer ones
+            label["label_time"] -= 5 * HOUR_MS
         if self.rng.random() < 0.15:
             del label["source"]
         return Published(
@@ -93,7 +98,8 @@ class Workload:
             case 2:
                 return published._replace(key=b"somebody else")
             case 3:
-                return published._replace(value=_json(payment | {"amount_minor": -5}))
+                wrong = {"currency": "USD"} if self.odd.random() < 0.5 else {"amount_minor": -5}
+                return published._replace(value=_json(payment | wrong))
             case _:
                 return published._replace(value=None)
 

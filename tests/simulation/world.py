@@ -37,6 +37,8 @@ class Process:
         self.channels: dict[Any, Channel] = {}
         self.loop: Any = None
         self.clients: list[Any] = []
+        self.hooks: dict[str, Any] = {}  # of Python, as the process has set them
+        self.raised = False  # an exception was put into it
 
     def channel(self, name: Any) -> Channel:
         """Return the connection of that name."""

@@ -1,7 +1,7 @@
 """Streams whose change is known: a training part, then a stream that changes once, or not at all.
 
 All but `plain` have a week's rhythm: more payments by day, other amounts at night and on weekends. Times are
-the workloads' (`load.rhythm`), four weeks of training and two of stream.
+the workloads' (`feature_repo.generator.rhythm`), four weeks of training and two of stream.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from load.rhythm import moments
+from feature_repo.generator.rhythm import moments
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from confluent_kafka import Producer
 
 from contracts.connections import KafkaConnection
-from load.source import Record
+from headrace.traffic.input_files import Record
 
 
 class Backlog:

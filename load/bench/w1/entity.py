@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from contracts import topics
 from contracts.frame import Kind
 from features.aggregations import Aggregation, Count, Max, Mean, Sum
+from features.catalog import PIPELINE, PROJECT
 from features.definition import HOUR_MS, MINUTE_MS, Entity, Feature, View, Window
-from streams.stage.customer import CustomerRows
+from load.bench.w1.json_rows import JsonWriter
 from streams.stage.definition import Stage
-from streams.stage.json_rows import JsonWriter
+from streams.stage.entity_stage import EntityStage
 
 WINDOWS = (
     Window.of(hours=1, hop_ms=MINUTE_MS),
@@ -29,7 +29,7 @@ def entity(windows: tuple[Window, ...] = WINDOWS) -> Entity:
         for window in windows
         for made in (new() for new in AGGREGATIONS)
     )
-    view = View(name="w1", rows=Kind.PAYMENT, measure="amount_minor", time="event_time", features=features)
+    view = View(name="w1", rows=Kind.SCORED, measure="amount_minor", time="event_time", features=features)
     return Entity(name="customer", join_key="customer_id", views=(view,))
 
 
@@ -42,9 +42,10 @@ def stage(windows: tuple[Window, ...] = WINDOWS, *, json: bool = False) -> Stage
     """
     declared = entity(windows)
     made = Stage(
-        name="customer", entity=declared, source=topics.EVENTS_CUSTOMER, output=topics.EVENTS_TERMINAL,
-        changelog=topics.CHANGELOG_CUSTOMER,
-        rows=lambda entity, partition, outputs: CustomerRows(partition, outputs, entity),
+        project=PROJECT, name="customer", entity=declared,
+        source=PIPELINE.stage_inputs["customer"], output=PIPELINE.stage_inputs["terminal"],
+        changelog=PIPELINE.changelogs["customer"],
+        rows=lambda entity, partition, outputs: EntityStage(PIPELINE, entity, partition, outputs),
         online=False,
     )  # fmt: skip
     if not json:

@@ -14,13 +14,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from contracts.frame import decode
 from contracts.lanes import Lanes, accept
+from feature_repo.generate import workload
+from feature_repo.generator.payments import Generated, generate
+from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.producer import RecordProducer
 from load.bench.measure import Figures, TreeMeter
-from load.bench.stand import Places, Stand
+from load.bench.stack import BenchStack, Places
 from load.bench.w1.backlog import Backlog
-from load.generator import Generated, generate
-from load.producer import Outbox
-from load.source import Record, TableRecords
-from load.workloads import workload
 
 WARM_UP_EVENTS = 50_000
 CHECKPOINTS_S = 1.2  # the last checkpoint of the warm-up is written before the meter starts
@@ -62,31 +62,31 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return words + (["--profile", self.profile] if self.profile else [])
 
 
-def measure(stand: Stand, work: Work, asked: Asked) -> dict[str, Figures]:
+def measure(stack: BenchStack, work: Work, asked: Asked) -> dict[str, Figures]:
     """Return figures of `headrace` (both processes), `gate` and `stage`.
 
     The measured payments are written in one transaction, so that both processes find them all at once.
     """
     pids = {
-        **stand.start(("gate",)),
-        "stage": stand.start_module(
+        **stack.start(("gate",)),
+        "stage": stack.start_module(
             "stream-customer", *asked.command, HEADRACE_STAGE_RECORDS_UNACKNOWLEDGED_MAX="100000"
         ),
     }
-    outbox = Outbox(stand.kafka)
-    outbox.send(stand.topic("transactions"), work.records[: work.warm])
-    outbox.flush()
-    outbox.close()
-    _await(stand, stand.ends(["transactions"]))
-    backlog = Backlog(stand.kafka, stand.topic("transactions"))
+    producer = RecordProducer(stack.kafka)
+    producer.send(stack.topic("transactions"), work.records[: work.warm])
+    producer.flush()
+    producer.close()
+    _await(stack, stack.ends(["transactions"]))
+    backlog = Backlog(stack.kafka, stack.topic("transactions"))
     backlog.add(work.records[work.warm :])
     backlog.hide()
-    ends = stand.ends(["transactions"])
+    ends = stack.ends(["transactions"])
     time.sleep(CHECKPOINTS_S)
     whole = TreeMeter(pids.values())
     parts = {name: TreeMeter([pid]) for name, pid in pids.items()}
     backlog.show()
-    _await(stand, ends)
+    _await(stack, ends)
     figures = {"headrace": whole.read(work.events)}
     if asked.profile:
         os.kill(pids["stage"], signal.SIGRTMIN)
@@ -94,17 +94,17 @@ def measure(stand: Stand, work: Work, asked: Asked) -> dict[str, Figures]:
     return figures | {name: meter.read(work.events) for name, meter in parts.items()}
 
 
-def _await(stand: Stand, ends: Places) -> None:
+def _await(stack: BenchStack, ends: Places) -> None:
     """Wait until the gate has passed `ends`, and the stage what the gate made of it."""
-    stand.await_group("gate", ends)
-    stand.await_group("stage-customer", stand.ends(["events.customer"]))
+    stack.await_group("gate", ends)
+    stack.await_group("stage-customer", stack.ends(["events.customer"]))
 
 
-def answers(stand: Stand, columns: tuple[str, ...], *, json: bool) -> Iterator[Answer]:
+def answers(stack: BenchStack, columns: tuple[str, ...], *, json: bool) -> Iterator[Answer]:
     """Yield each payment's id and as-of values as a reader of the stage's topic finds them."""
     lanes: Lanes = {}
     seen: dict[int, int] = {}
-    for partition, value in _values(stand, "events.terminal"):
+    for partition, value in _values(stack, "events.terminal"):
         if json:
             row = orjson.loads(value)
             if row["source"] > seen.get(partition, -1):
@@ -120,12 +120,12 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _values(stand: Stand, topic: str) -> Iterator[tuple[int, bytes]]:
+def _values(stack: BenchStack, topic: str) -> Iterator[tuple[int, bytes]]:
     """Yield partition and value of all that is in a topic now."""
     consumer = Consumer(
-        {**stand.kafka.librdkafka(), "group.id": f"check-{time.time_ns()}", "enable.auto.commit": False}
+        {**stack.kafka.librdkafka(), "group.id": f"check-{time.time_ns()}", "enable.auto.commit": False}
     )
-    places = [TopicPartition(stand.topic(topic), i, OFFSET_BEGINNING) for i in range(stand.run.partitions)]
+    places = [TopicPartition(stack.topic(topic), i, OFFSET_BEGINNING) for i in range(stack.run.partitions)]
     ends = {p.partition: consumer.get_watermark_offsets(p, timeout=10.0)[1] for p in places}
     left = {partition for partition, end in ends.items() if end}
     consumer.assign(places)
@@ -139,6 +139,6 @@ def _values(stand: Stand, topic: str) -> Iterator[tuple[int, bytes]]:
     consumer.close()
 
 
-def log_of(stand: Stand) -> Path:
+def log_of(stack: BenchStack) -> Path:
     """Return where the stage's process wrote its log."""
-    return stand.run.logs / "stream-customer.log"
+    return stack.run.logs / "stream-customer.log"

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from contracts.errors import StateError
+from feature_repo.generate import workload
 from headrace.servers import Servers
 from load.bench.measure import Figures
 from load.bench.outcome import Outcome
-from load.bench.stand import Stand
+from load.bench.stack import BenchStack
 from load.bench.w1.entity import entity
 from load.bench.w1.headrace_run import Answer, Asked, Work, answers, measure
 from load.bench.w1.truth import Expected, Truth, differences
 from load.peers import w1 as peers
-from load.workloads import workload
 
 EVENTS = 600_000
 JSON_EVENTS = 300_000
@@ -31,12 +31,12 @@ def run_json(root: Path, servers: Servers) -> Outcome:
 
 def _run(root: Path, servers: Servers, work: Work, asked: Asked) -> Outcome:
     truth = Truth(work.made.transactions)
-    with Stand(root, servers, "w1") as stand:
-        figures = measure(stand, work, asked)
+    with BenchStack(root, servers, "w1") as stack:
+        figures = measure(stack, work, asked)
         expected = truth.first(CHECKED_FIRST) | truth.of_some_keys(CHECKED_KEYS, workload("w1").seed)
-        got = list(answers(stand, entity().columns, json=asked.json))
+        got = list(answers(stack, entity().columns, json=asked.json))
         checked = check("headrace", expected, got, len(work.records), 0.0)
-        beside = _peers(root, stand, work, truth)
+        beside = _peers(root, stack, work, truth)
     whole = figures.pop("headrace")
     return Outcome(
         figures=whole,
@@ -53,8 +53,8 @@ def _run(root: Path, servers: Servers, work: Work, asked: Asked) -> Outcome:
     )
 
 
-def _peers(root: Path, stand: Stand, work: Work, truth: Truth) -> dict[str, Figures]:
-    place = peers.Place(stand.kafka, stand.redis, root, stand.run.home / f"{stand.run.name}-peers")
+def _peers(root: Path, stack: BenchStack, work: Work, truth: Truth) -> dict[str, Figures]:
+    place = peers.Place(stack.kafka, stack.redis, root, stack.run.home / f"{stack.run.name}-peers")
     expected = truth.first(CHECKED_FIRST)
     found = {}
     for name in peers.PEERS:

@@ -11,9 +11,11 @@ import signal
 
 from prometheus_client import CollectorRegistry
 
-from headrace import environment, memory, telemetry
+from headrace import memory, telemetry
 from load.bench.w1.entity import stage
 from load.bench.w1.growth import windows_of
+from runtime import environment
+from runtime.ending import incarnation
 from streams.stage.definition import StageDefinition
 from streams.stage.faust_app import StageProcess
 from streams.stage.metrics import StageMetrics
@@ -37,13 +39,14 @@ def main() -> None:
     registry = CollectorRegistry()
     made = stage(windows_of(asked.windows), json=asked.json)
     definition = StageDefinition.of(made, settings)
-    process = StageProcess(definition, settings, StageMetrics(registry, definition.name))
-    process.warm()
-    memory.settle()
-    if asked.profile:
-        _profile(asked.profile)
-    telemetry.serve_metrics(run, WORKER, registry, settings.metrics_port)
-    process.run()
+    with incarnation():
+        process = StageProcess(definition, settings, StageMetrics(registry, definition.name))
+        process.warm()
+        memory.settle()
+        if asked.profile:
+            _profile(asked.profile)
+        telemetry.serve_metrics(run, WORKER, registry, settings.metrics_port)
+        process.run()
 
 
 def _profile(path: str) -> None:

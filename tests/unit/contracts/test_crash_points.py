@@ -1,12 +1,16 @@
 """A process ends, or stops its clock, at the point and passage that the environment names; else nowhere."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from contracts import crash_points
 from contracts.crash_points import POINTS, planted, reach
 
 LOOP = """
@@ -23,7 +27,7 @@ def started(passages: int, **environment: str) -> "subprocess.Popen[str]":
     """Start a process that passes the point so often."""
     return subprocess.Popen(
         [sys.executable, "-c", LOOP, str(passages)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
 
@@ -67,3 +71,38 @@ def test_a_clock_stopped_at_a_point_goes_on_when_woken() -> None:
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said.split() == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("name", ["MemoryError", "OSError", "confluent_kafka.KafkaException"])
+def test_an_exception_is_raised_at_the_named_passage(name: str) -> None:
+    process = started(9, HEADRACE_CRASH_AT=f"stage.after_commit:2:RAISE={name}")
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.split() == ["0", "1"]
+    assert name.rpartition(".")[2] in errors
+
+
+def test_a_running_worker_is_armed_to_raise_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "gate").write_text("stage.after_commit:2:RAISE=TypeError")
+    process = started(9, HEADRACE_CRASH_AT=f"@{tmp_path}", HEADRACE_WORKER="gate")
+    _, errors = process.communicate(timeout=60)
+    assert "TypeError: injected at stage.after_commit" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["gate.hit"]
+
+
+def test_hooks_are_armed_in_a_checkout_alone(tmp_path: Path) -> None:
+    """An installed package has no tests beside it: what the environment asks for is not done there."""
+    shutil.copytree(Path(crash_points.__file__).parent, tmp_path / "contracts")
+    (tmp_path / "tests").mkdir()  # some packages leave such a folder in site-packages
+    code = LOOP + "\nfrom contracts.crash_points import armed, in_checkout, planted\n"
+    code += "print(planted('commit_early'), in_checkout(), sorted(armed()))"
+    environment = {
+        **os.environ, "PYTHONPATH": str(tmp_path), "HEADRACE_CRASH_AT": "stage.after_commit",
+        "HEADRACE_PLANTED_FAULT": "commit_early",
+    }  # fmt: skip
+    answer = subprocess.run(
+        [sys.executable, "-c", code, "2"], env=environment, cwd=tmp_path, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split("\n")[2] == "False False ['HEADRACE_CRASH_AT', 'HEADRACE_PLANTED_FAULT']"

@@ -1,5 +1,6 @@
 """The contract files: valid to the standard, and what `contracts/events.py` is made from."""
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from contracts import generate
+from contracts.contract_file import contract_of
 from contracts.errors import ConfigError
-from contracts.events import TERMS, Label, Prediction, Transaction
+from contracts.events import Prediction, ReviewVerdict
 from contracts.yaml_file import load
 
-FILES = generate.contract_files(generate.HERE)
+SOURCES = generate.contract_files(Path(__file__).resolve().parents[3] / "feature_repo" / "contracts")
+FILES = [*generate.contract_files(generate.HERE), *SOURCES]
 
 
 def test_events_are_what_the_contracts_say() -> None:
@@ -39,20 +42,19 @@ def test_a_contract_names_owner_freshness_and_classes(path: Path) -> None:
 
 
 def test_personal_fields_are_tagged() -> None:
-    tagged = {field.name for terms in TERMS for field in terms.fields if field.personal}
+    tagged = {field.name for path in SOURCES for field in contract_of(path).fields if field.personal}
     assert tagged == {"device_id", "email", "ip"}
 
 
 def test_structs_hold_ranges_and_enums() -> None:
     good = {
-        "transaction_id": "t", "event_time": 1_700_000_000_000, "customer_id": "c", "terminal_id": "m",
-        "amount_minor": 0, "currency": "EUR",
+        "verdict_id": "v", "case_id": "c", "event_id": "t", "verdict": "false_positive", "who": "w",
+        "why": "y", "decided_at": 1_700_000_000_000,
     }  # fmt: skip
-    assert msgspec.convert(good, Transaction).amount_minor == 0
-    for wrong in ({"amount_minor": -1}, {"amount_minor": 2**40 + 1}, {"currency": "EU"}, {"channel": "fax"}):
+    assert msgspec.convert(good, ReviewVerdict).who == "w"
+    for wrong in ({"decided_at": -1}, {"decided_at": 2**50}, {"verdict": "maybe"}, {"why": ""}):
         with pytest.raises(msgspec.ValidationError):
-            msgspec.convert(good | wrong, Transaction)
-    assert {"label_time", "source"} <= set(Label.__struct_fields__)
+            msgspec.convert(good | wrong, ReviewVerdict)
     assert {"risk_band", "features", "source", "degraded_why"} <= set(Prediction.__struct_fields__)
 
 
@@ -105,17 +107,35 @@ def field(document: dict[str, Any]) -> dict[str, Any]:
         lambda d: field(d).update(logicalTypeOptions={"format": "uuid", "exclusiveMaximum": 3}),
         lambda d: field(d).update(enum=[{"value": 1}]),
         lambda d: d["schema"][0]["properties"].append(dict(field(d))),
-        lambda d: d["customProperties"].pop(0),
-        lambda d: d["customProperties"][3].update(value=3),
-        lambda d: d["customProperties"][1].update(value="nobody"),
+        lambda d: field(d).update(name="class"),
+        lambda d: d["schema"][0].update(name="Paid(Struct): import os #"),
+        lambda d: field(d).update(logicalTypeOptions={"minLength": "len(dir())"}),
     ],
-    ids=["type", "bounds", "pattern", "option", "enum", "twice", "no start", "limits", "key"],
+    ids=[
+        "type",
+        "bounds",
+        "pattern",
+        "option",
+        "enum",
+        "twice",
+        "keyword",
+        "class name",
+        "code as bound",
+    ],
 )
 def test_a_contract_that_makes_no_sense_is_refused(tmp_path: Path, change: Any) -> None:
-    document = load(generate.HERE / "transactions.yaml")
+    document = load(SOURCES[0])
     change(document)
     (tmp_path / "transactions.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(ConfigError) as refused:
         generate.source(tmp_path)
     assert refused.value.code == "E_CONFIG_CONTRACT"
     assert "transactions.yaml" in refused.value.where
+
+
+def test_a_description_cannot_leave_its_docstring(tmp_path: Path) -> None:
+    document = load(generate.HERE / "verdicts.yaml")
+    document["schema"][0]["description"] = 'Ends here\\""" and "goes on"'
+    (tmp_path / "verdicts.yaml").write_text(yaml.safe_dump(document))
+    [struct] = [node for node in ast.parse(generate.source(tmp_path)).body if isinstance(node, ast.ClassDef)]
+    assert ast.get_docstring(struct) == document["schema"][0]["description"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import ConfigError, ContractError
 from features import feast_format as fmt
+from features.feast_key import KeyFormat
 from features.feast_row import ROWS_PER_CALL, RowReaderCodec, RowWriterCodec
 from features.feast_tiles import FOREVER_MS, Tiles, TilesView, int64_cells
 
@@ -32,6 +33,34 @@ def test_entity_keys_are_those_of_feast(project: str, join_key: str, value: str)
     key = EntityKey(join_keys=[join_key], entity_values=[Value(string_val=value)])
     assert fmt.entity_key(project, join_key, value.encode()) == _redis_key(project, key, 3)
     assert fmt.key_prefix(join_key) == serialize_entity_key(key, 3)[: len(fmt.key_prefix(join_key))]
+
+
+parts = st.lists(
+    st.tuples(names, st.text(max_size=40) | st.integers(-(2**63) + 1, 2**63 - 1)),
+    min_size=1, max_size=4, unique_by=lambda part: part[0],
+)  # fmt: skip
+
+
+@given(names, parts)
+def test_keys_of_several_fields_and_of_numbers_are_those_of_feast(
+    project: str, given: list[tuple[str, str | int]]
+) -> None:
+    fields, values = tuple(name for name, _ in given), [value for _, value in given]
+    key = EntityKey(
+        join_keys=fields,
+        entity_values=[
+            Value(int64_val=value) if isinstance(value, int) else Value(string_val=value) for value in values
+        ],
+    )
+    texts = [str(value).encode() for value in values]
+    joined = texts[0] if len(texts) == 1 else b"".join(b"%d:%b" % (len(text), text) for text in texts)
+    form = KeyFormat(fields, tuple(isinstance(value, int) for value in values))
+    assert form.values(joined) == texts
+    assert form.serialized(joined) == serialize_entity_key(key, 3)
+    codec = RowReaderCodec(project, form, [("payments", ["count"])])
+    column = np.empty(1, object)
+    column[0] = joined
+    assert parsed(codec.encode(column))[0][1] == _redis_key(project, key, 3)
 
 
 @given(names, names)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from headrace.environment import PREFIX
+from runtime.environment import PREFIX
 
 
 @pytest.fixture(autouse=True)

@@ -5,17 +5,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from headrace.demo.faults import Strike, reports
+from headrace.demo.faults import InjectedFault, reports
 from headrace.demo.plan import DemoPlan, Faults, Parts, parts, refreshes
 from headrace.demo.quality import live_quality, truth_by_slot
 from headrace.demo.summary import Facts, summarise
-from load.observed import DeadLetter, Observed, Seen
+from headrace.traffic.observed import Observed, SeenDeadLetter, SeenPrediction
 
 ROWS = 200
 
 
-def _seen(number: int, score: float | None = 0.1) -> Seen:
-    return Seen(f"t{number}", f"p{number}", "approve", "model" if score is not None else "rule", score=score)
+def _seen(number: int, score: float | None = 0.1) -> SeenPrediction:
+    return SeenPrediction(
+        f"t{number}", f"p{number}", "approve", "model" if score is not None else "rule", score=score
+    )
 
 
 def _good() -> tuple[Observed, Facts]:
@@ -25,7 +27,7 @@ def _good() -> tuple[Observed, Facts]:
     for i in range(ROWS):
         if i not in (10, 20):
             observed.add([_seen(i)], at_s=100.0 + i + 0.05)
-    letter = DeadLetter("transactions", "E_CONTRACT_RANGE", b"c", b"{}", "t20")
+    letter = SeenDeadLetter("transactions", "E_CONTRACT_RANGE", b"c", b"{}", "t20")
     observed.add_dead_letter(("transactions", 0, 7), letter)
     facts = Facts(Parts(120, 180, 180, ROWS), payments_sent=ROWS, scheduled_s=100.0 + np.arange(180, ROWS))
     facts.phase_seconds, facts.phase_events = {"history": 2.0, "live": 1.0}, {"history": 120, "live": 60}
@@ -72,7 +74,7 @@ def test_a_loss_and_a_double_do_not_cancel() -> None:
 
 def test_a_prediction_for_nobody_is_a_problem() -> None:
     observed, facts = _good()
-    observed.add([Seen("stranger", "p", "approve", "rule")], at_s=1.0)
+    observed.add([SeenPrediction("stranger", "p", "approve", "rule")], at_s=1.0)
     assert any("never sent" in problem for problem in summarise(observed, facts)["problems"])
 
 
@@ -84,34 +86,34 @@ def test_payments_that_were_never_sent_are_a_problem() -> None:
 
 def test_a_dead_letter_read_twice_counts_once() -> None:
     observed, facts = _good()
-    letter = DeadLetter("transactions", "E_CONTRACT_RANGE", b"c", b"{}", "t20")
+    letter = SeenDeadLetter("transactions", "E_CONTRACT_RANGE", b"c", b"{}", "t20")
     observed.add_dead_letter(("transactions", 0, 7), letter)
     assert summarise(observed, facts)["problems"] == []
 
 
 def test_a_refused_repeat_is_not_counted_as_ignored_too() -> None:
     observed, facts = _good()
-    letter = DeadLetter("transactions", "E_DUP_CONFLICT", b"c", b"{}", "t9")
+    letter = SeenDeadLetter("transactions", "E_DUP_CONFLICT", b"c", b"{}", "t9")
     observed.add_dead_letter(("transactions", 1, 3), letter)
     summary = summarise(observed, facts)
     assert summary["repeats_ignored"] == 0
     assert summary["problems"] == []
 
 
-def _hostile(code_seen: str | None) -> list[str]:
+def _malformed(code_seen: str | None) -> list[str]:
     observed, facts = _good()
-    facts.hostile = Counter({(b"c", b"broken", "E_DECODE_JSON"): 1})
+    facts.malformed = Counter({(b"c", b"broken", "E_DECODE_JSON"): 1})
     if code_seen is not None:
-        letter = DeadLetter("transactions", code_seen, b"c", b"broken", "")
+        letter = SeenDeadLetter("transactions", code_seen, b"c", b"broken", "")
         observed.add_dead_letter(("transactions", 2, 2), letter)
     problems: list[str] = summarise(observed, facts)["problems"]
     return problems
 
 
-def test_hostile_records_must_come_out_with_their_code() -> None:
-    assert _hostile("E_DECODE_JSON") == []
-    assert any("awaited E_DECODE_JSON, came out as ['E_KEY_NULL']" in p for p in _hostile("E_KEY_NULL"))
-    assert any("came out as nothing" in problem for problem in _hostile(None))
+def test_malformed_records_must_come_out_with_their_code() -> None:
+    assert _malformed("E_DECODE_JSON") == []
+    assert any("awaited E_DECODE_JSON, came out as ['E_KEY_NULL']" in p for p in _malformed("E_KEY_NULL"))
+    assert any("came out as nothing" in problem for problem in _malformed(None))
 
 
 def test_metrics_are_of_live_scored_rows_and_the_last_label() -> None:
@@ -129,13 +131,13 @@ def test_metrics_are_of_live_scored_rows_and_the_last_label() -> None:
 
 def test_an_outage_without_live_traffic_proves_nothing() -> None:
     observed, _ = _good()
-    late = Strike("redis_outage", began_s=1_000.0, ended_s=1_020.0)
-    assert "did not strike live traffic" in reports([late], observed)["redis_outage"]["problem"]
+    late = InjectedFault("redis_outage", began_s=1_000.0, ended_s=1_020.0)
+    assert "no live traffic met it" in reports([late], observed)["redis_outage"]["problem"]
 
 
 def test_an_outage_in_which_scoring_went_on_is_reported() -> None:
     observed, _ = _good()
-    report = reports([Strike("redis_outage", began_s=150.0, ended_s=170.0)], observed)["redis_outage"]
+    report = reports([InjectedFault("redis_outage", began_s=150.0, ended_s=170.0)], observed)["redis_outage"]
     assert "problem" not in report
     assert report["predictions_during"] == 20
     assert report["recovered_s"] == pytest.approx(0.05, abs=0.01)
@@ -143,7 +145,7 @@ def test_an_outage_in_which_scoring_went_on_is_reported() -> None:
 
 def test_rows_that_do_not_come_back_are_a_problem() -> None:
     observed, _ = _good()
-    flush = Strike("redis_flush", 150.0, 180.0, {"keys_before": 10, "keys_after": 4})
+    flush = InjectedFault("redis_flush", 150.0, 180.0, {"keys_before": 10, "keys_after": 4})
     assert "did not come back" in reports([flush], observed)["redis_flush"]["problem"]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.run import Run
 from inference.release.registry import Registry
 from inference.release.release import read_release
+from runtime.run import Run
 from tests.unit.inference.stores import mirrored, needs_mlflow, store, uri_in
 from tests.unit.inference.versions import CHANGE, add
 from tests.waiting import until

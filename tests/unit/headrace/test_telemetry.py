@@ -2,18 +2,26 @@
 
 import json
 import logging
+import socket
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
 
 from contracts.connections import KafkaConnection
-from contracts.errors import ClusterError
-from headrace import telemetry
-from headrace.run import Run
+from contracts.errors import ClusterError, HeadraceError
+from headrace import metrics_server, telemetry
+from headrace.worker_health import read_healths
+from runtime import ending
+from runtime.health import Health
+from runtime.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +79,86 @@ def test_metrics_are_served_on_loopback_and_the_port_is_noted(tmp_path: Path) ->
         assert b"headrace_doors_total 3.0" in answer.read()
     with pytest.raises(ClusterError, match="E_METRICS_PORT"):
         telemetry.serve_metrics(run, "score", registry, port)
+
+
+def test_only_the_paths_that_exist_are_answered(tmp_path: Path) -> None:
+    port = telemetry.serve_metrics(Run.create(tmp_path, "main"), "gate", CollectorRegistry())
+    assert _status(port, "/") == 404
+    assert _status(port, "/metrics/old") == 404
+    assert _status(port, "/health") == 200
+
+
+def test_health_says_503_when_a_part_is_stuck_and_200_when_its_state_is_only_old(tmp_path: Path) -> None:
+    now_s = 0.0
+    health = Health(clock=lambda: now_s)
+    loop, watch = health.part("loop", limit_s=5), health.part("policy", limit_s=60)
+    run = Run.create(tmp_path, "main")
+    port = telemetry.serve_metrics(run, "score", CollectorRegistry(), health=health)
+    watch.stale("E_CONFIG_YAML")
+    assert _status(port, "/health") == 200
+    (told,) = read_healths(run)
+    assert (told.worker, told.status, told.parts["policy"]["why"]) == ("score", "stale", "E_CONFIG_YAML")
+    now_s = 6.0
+    assert _status(port, "/health") == 503
+    (told,) = read_healths(run)
+    assert (told.status, told.parts["loop"]["ok"], told.parts["policy"]["ok"]) == ("stuck", False, True)
+    loop.moved()
+    assert _status(port, "/health") == 200
+
+
+def test_a_worker_that_is_gone_is_unreachable(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "main")
+    run.ports.mkdir(parents=True, exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        (run.ports / "gate.json").write_text(json.dumps({"pid": 1, "port": taken.getsockname()[1]}))
+    (run.ports / "half.json").write_text('{"pid": 1')
+    assert [told.status for told in read_healths(run, answer_s=0.2)] == ["unreachable"] * 2
+
+
+def test_half_sent_requests_leave_the_metrics_port_reachable(tmp_path: Path) -> None:
+    port = telemetry.serve_metrics(Run.create(tmp_path, "main"), "gate", CollectorRegistry())
+    before = threading.active_count()
+    with ExitStack() as stack:
+        for _ in range(3 * metrics_server.CONNECTIONS_MAX):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            half.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+        assert _status(port, "/metrics") == 200
+        assert threading.active_count() - before < 3 * metrics_server.CONNECTIONS_MAX
+
+
+def test_a_half_sent_request_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server, "CONNECTION_S", 0.05)
+    port = telemetry.serve_metrics(Run.create(tmp_path, "main"), "gate", CollectorRegistry())
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as half:
+        half.sendall(b"GET /metrics HTTP/1.1\r\n")
+        assert half.recv(1) == b""
+
+
+def test_an_exception_in_a_collector_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def collect(self) -> Iterator[Metric]:
+            raise MemoryError
+
+    ended: list[str] = []
+
+    def note_and_leave(error: HeadraceError, _cause: BaseException) -> NoReturn:
+        ended.append(error.code)
+        raise SystemExit(error.exit_code)
+
+    monkeypatch.setattr(ending, "end", note_and_leave)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Broken())
+    with pytest.raises(SystemExit):
+        metrics_server.application(registry, None)(
+            {"PATH_INFO": "/metrics", "REQUEST_METHOD": "GET"}, lambda *_: lambda _data: None
+        )
+    assert ended == ["E_INTERNAL"]
+
+
+def _status(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code

@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import Stop
 from headrace import training_process
 from headrace.training_process import ChildTrainer
-from inference.learner.ports import Outcome
+from inference.learning.ports import Outcome
 from tests.waiting import until
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns, take
-from inference.lake.lake import Lake
+from inference.offline.lake.lake import Lake
 from tests.lake_maker import make_lake
 
 DAY_MS = 86_400_000

@@ -9,12 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.frame import Columns, strings
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
-from inference.lake.lake import Lake
-from inference.lake.profile_history import NoProfileHistory
+from features.catalog import CHAIN, CUSTOMER, CUSTOMER_PROFILE, TERMINAL
 from inference.models.manifest import Champion
 from inference.models.model import Model
 from inference.models.provenance import Provenance
+from inference.offline.lake.lake import Lake
+from inference.offline.lake.profile_history import NoProfileHistory
+from inference.offline.training import training_set
+from inference.offline.training.settings import TrainSettings
+from inference.offline.training.train import train
 from inference.policy.policy import DeclaredPolicy
 from inference.policy.store import keep
 from inference.policy.watch import FixedPolicy
@@ -23,9 +26,6 @@ from inference.reading.served import FeatureServer
 from inference.release.champion import load_champion, our_definitions
 from inference.release.registry import Change, Registry
 from inference.scorer.core import ScorerCore
-from inference.training import training_set
-from inference.training.settings import TrainSettings
-from inference.training.train import train
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import JsonRows, RawPrediction
 from tests.lake_maker import Record, make_lake
@@ -140,7 +140,7 @@ def write_predictions(lake: Lake, values: Sequence[bytes]) -> None:
     half = len(values) // 2
     for begin, end in ((0, half), (half, len(values))):
         records = [Record(at, 1, b"", values[at]) for at in range(begin, end)]
-        table = JsonRows(RawPrediction).table(records)  # type: ignore[arg-type]
+        table = JsonRows(RawPrediction, CHAIN).table(records)  # type: ignore[arg-type]
         write_whole(table, file_path(lake.folder, "predictions", 0, begin), begin, end)
 
 

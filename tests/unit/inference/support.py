@@ -22,7 +22,7 @@ START_MS = 1_522_540_800_000
 
 
 def feature_rows(count: int, seed: int = 1, partition: int = 0, first_offset: int = 0) -> Columns:
-    """Return rows of Kind.FEATURE as the terminal stage writes them, plausible and seeded."""
+    """Return rows of Kind.SCORED as the terminal stage writes them, plausible and seeded."""
     rng = np.random.default_rng(seed)
     offsets = first_offset + np.arange(count)
     customer = rng.gamma(2.0, 3.0, (count, len(CUSTOMER.columns)))
@@ -68,8 +68,9 @@ class MemoryReader:
         self.down = False
         self.reads = 0
 
-    def read(self, customers: NDArray[np.bytes_], terminals: NDArray[np.bytes_]) -> tuple[RowsRead, RowsRead]:
+    def read(self, *keys: NDArray[np.bytes_]) -> tuple[RowsRead, ...]:
         """Return the rows of these keys."""
+        customers, terminals = keys
         self.reads += 1
         if self.down:
             raise StoreUnavailable("E_STORE_UNAVAILABLE", "no answer", "memory")
@@ -163,4 +164,4 @@ def promote(models: Path, version: str, sha256: str) -> None:
 def policy(**parts: object) -> DeclaredPolicy:
     """Return the default policy with other parts, as a file of its own would declare it."""
     document = yaml.safe_load(DEFAULT.read_bytes()) | parts
-    return policy_of(yaml.safe_dump(document).encode(), Path("policy.yaml"))
+    return policy_of(yaml.safe_dump(document, sort_keys=False).encode(), Path("policy.yaml"))

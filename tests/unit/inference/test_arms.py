@@ -120,7 +120,8 @@ def test_shadow_scores_are_the_models_own_on_the_vector_that_is_told() -> None:
 
 def test_without_a_champion_shadows_score_and_rules_decide() -> None:
     predictions = read(scored(Live(None, None, (Staged(OTHER, "shadow"),)), feature_rows(20)))
-    assert {one.decided_by for one in predictions} == {"rule"}
+    by = {(one.decided_by, any(rule.outcome == "hit" for rule in one.rules)) for one in predictions}
+    assert by <= {("rule", True), ("default", False)}
     assert all(len(one.shadow) == 1 and one.score is msgspec.UNSET for one in predictions)
 
 
@@ -135,7 +136,7 @@ def test_a_canary_decides_its_own_customers_payments_and_no_others() -> None:
         assert one.experiment is not msgspec.UNSET
         assert one.experiment is not None
         assert (one.experiment.id, one.experiment.share_percent) == ("fraud/2", 50.0)
-        arm = arm_of({"id": "fraud/2", "share_percent": 50.0}, one.customer_id)
+        arm = arm_of({"id": "fraud/2", "share_percent": 50.0}, one.keys["customer"] or "")
         arms[arm] += 1
         assert (one.experiment.arm, one.model.stage) == (arm, arm)  # type: ignore[union-attr]
         due = by_other if arm == "canary" else by_champion
@@ -224,7 +225,7 @@ def test_a_payment_that_its_decider_need_not_score_is_not_scored() -> None:
     assert arms.cleared is not None
     assert arms.cleared.tolist() == np.where(mine, of_canary, of_champion).tolist()
     assert np.isnan(arms.scores).tolist() == arms.cleared.tolist()
-    assert arms.decided.tolist() == arms.customers.tolist() == np.flatnonzero(mine).tolist()
+    assert arms.decided.tolist() == arms.drawn.tolist() == np.flatnonzero(mine).tolist()
     np.testing.assert_array_equal(arms.scores[mine & ~of_canary], OTHER.predict(vectors)[mine & ~of_canary])
     broken = score_arms(Live(CHAMPION, canary(Broken())), rows["customer_id"], vectors, StillClock(), clears)
     assert broken.cleared is not None

@@ -12,11 +12,12 @@ import pytest
 from contracts.frame import Kind, take
 from features.catalog import CUSTOMER, ENTITIES, TERMINAL
 from features.state import EntityState
-from inference.backfill.executors import Executor, Processes, executor
-from inference.backfill.offline import read_about
-from inference.backfill.run import Options, Report, backfill
-from inference.lake.lake import Lake
-from inference.lake.log_order import fold
+from inference.offline.backfill.executors import Executor, Processes, executor
+from inference.offline.backfill.offline import read_about
+from inference.offline.backfill.run import Options, Report, backfill
+from inference.offline.fold.fold import in_log_order
+from inference.offline.lake.lake import Lake
+from tests.lake_maker import rewritten
 from tests.unit.inference.conftest import Made, events
 
 COMPARED = Options(compare=True, rows_a_task=700, memory_mb=128)
@@ -87,10 +88,7 @@ def test_a_planted_bit_is_found_and_nothing_is_published(
 def test_a_changed_fact_is_found_in_the_raw_record(copied: Lake) -> None:
     path = sorted((copied.folder / "transactions").glob("partition=*/*.parquet"))[0]
     table = pq.ParquetFile(path).read()
-    amounts = np.array(table["amount_minor"].to_numpy())
-    amounts[3] += 1
-    at = table.column_names.index("amount_minor")
-    pq.write_table(table.set_column(at, "amount_minor", pa.array(amounts)), path)
+    pq.write_table(rewritten(table, 3, amount_minor=table["amount_minor"][3].as_py() + 1), path)
     assert run(copied).facts_differing == 1
 
 
@@ -111,7 +109,7 @@ def test_payments_beyond_one_that_is_under_way_are_left_for_the_next_time(copied
     gone = table.slice(missing, 1).to_pylist()[0]
     pq.write_table(pa.concat_tables([table.slice(0, missing), table.slice(missing + 1)]), path)
     report = run(copied)
-    assert report.payments_pending == 1
+    assert report.records_pending == 1
     left = report.entities["customer"].under_way
     assert left > 0
     files = str(copied.folder / "backfill" / "customer" / "*" / "*.parquet")
@@ -128,7 +126,7 @@ def test_runs_of_a_kind_give_what_one_row_at_a_time_gives() -> None:
     labels = take(labels, slice(0, 150))
     columns = {
         "terminal_id": 0, "customer_id": 0, "transaction_id": 0, "event_time": 0, "amount_minor": 1,
-        "label": 2, "label_time": 2,
+        "positive": 2, "label_time": 2,
     }  # fmt: skip
     order = np.random.default_rng(5).permutation(450)
     rows = {}
@@ -136,9 +134,9 @@ def test_runs_of_a_kind_give_what_one_row_at_a_time_gives() -> None:
         first = payments.get(name, np.zeros(300, np.int64))
         second = labels.get(name, np.zeros(150, np.int64))
         rows[name] = np.concatenate([first, second])[order]
-    rows["kind"] = np.concatenate([np.full(300, int(Kind.PAYMENT)), np.full(150, int(Kind.LABEL))])[order]
+    rows["kind"] = np.concatenate([np.full(300, int(Kind.SCORED)), np.full(150, int(Kind.LABEL))])[order]
     rows["pos"] = np.arange(450)
-    together = fold(EntityState(TERMINAL), rows)
+    together = in_log_order(EntityState(TERMINAL), rows)
     state = EntityState(TERMINAL)
     for row in range(450):
         one = state.apply(take(rows, slice(row, row + 1)), int(rows["kind"][row]))

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inference.models.manifest import Thresholds
 from inference.models.model import ModelName
 from inference.release.arms import Arms
-from inference.release.canary import Breach, CanaryGuard
+from inference.release.canary import Breach, CanaryGuard, flagged_ratio
 from inference.release.keeper import ReleaseKeeper
 from inference.release.live import Live, LiveCanary
 from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
@@ -135,7 +137,7 @@ def test_what_was_good_long_ago_does_not_hide_what_is_bad_now() -> None:
 def test_it_grows_by_decisions_and_event_time_and_asks_once() -> None:
     keeper = Noted()
     guard = CanaryGuard(SETTINGS, keeper)
-    good = scores(400)
+    good = np.where(np.arange(400) % 40 == 0, 0.6, scores(400))
     see(guard, arms(live(), good, good), event_ms=0)
     see(guard, arms(live(), good, good), event_ms=HOUR_MS - 1)
     assert keeper.grown == [], "enough decisions, but not enough time"
@@ -150,6 +152,61 @@ def test_it_grows_by_decisions_and_event_time_and_asks_once() -> None:
     see(guard, arms(live(50.0), good, good), event_ms=5 * HOUR_MS)
     see(guard, arms(live(50.0), good, good), event_ms=9 * HOUR_MS)
     assert keeper.grown == [5.0, 10.0], "the last step waits for a person"
+
+
+def test_a_canary_that_flags_nothing_is_withdrawn_though_no_limit_upwards_is_broken() -> None:
+    keeper = Noted()
+    guard = CanaryGuard(CanarySettings(), keeper)
+    champion = np.where(np.arange(2500) % 100 == 0, 0.6, scores(2500) / 100)  # one in a hundred is looked at
+    for begin in range(0, 2500, 100):
+        rows = slice(begin, begin + 100)
+        see(guard, arms(live(), champion[rows], scores(100) / 100))
+    breach = keeper.withdrawn[0]
+    assert (breach.guardrail, breach.side) == ("flagged_ratio", "below")
+    assert breach.value < breach.limit
+    assert breach.decisions <= 2000, "as soon as it is sure"
+    assert "below 0.5" in str(breach)
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "champion", "canary"),
+    [("declined_less", 0.95, 0.6), ("reviewed_less", 0.6, 0.95)],
+)
+def test_guardrails_look_both_ways(guardrail: str, champion: float, canary: float) -> None:
+    keeper = Noted()
+    loose = CanarySettings(psi_max=99.0, declined_more_max=1.0, reviewed_more_max=1.0)
+    every = np.arange(400) % 10 == 0
+    see(CanaryGuard(loose, keeper), arms(live(), *(np.where(every, s, 0.001) for s in (champion, canary))))
+    assert [breach.guardrail for breach in keeper.withdrawn] == [guardrail]
+
+
+@pytest.mark.parametrize("canary", [0.6, 0.4])
+def test_a_canary_does_not_grow_before_anybody_knows_what_it_lets_pass(canary: float) -> None:
+    keeper = Noted()
+    guard = CanaryGuard(SETTINGS, keeper)
+    quiet = scores(3000) / 100
+    for begin in range(0, 3000, 500):
+        see(
+            guard,
+            arms(live(), quiet[begin : begin + 500], quiet[begin : begin + 500]),
+            event_ms=begin * HOUR_MS,
+        )
+    assert keeper.grown == keeper.withdrawn == [], "enough decisions and time, of payments nobody would flag"
+    flagged = np.full(40, 0.6)
+    see(guard, arms(live(), flagged, np.full(40, canary)), event_ms=4000 * HOUR_MS)
+    assert bool(keeper.grown) is (canary == 0.6)
+    assert bool(keeper.withdrawn) is (canary == 0.4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0.005, 0.2), st.floats(0.7, 1.0))
+def test_one_that_flags_nearly_as_much_is_left_alone(seed: int, share: float, kept: float) -> None:
+    chance = np.random.default_rng(seed)
+    champion = chance.random(4000) < share
+    canary = champion & (chance.random(4000) < kept)
+    ratio, upper = flagged_ratio(champion, canary)
+    assert ratio <= upper
+    assert upper > 0.5
 
 
 def test_another_canary_or_champion_begins_anew() -> None:
@@ -246,6 +303,19 @@ def test_matured_labels_withdraw_a_canary(tmp_path: Path) -> None:
     keeper.look()
     assert registry.release().canary is None
     assert registry.audit()[-1]["guardrail"] == "precision_worse_by"
+
+
+@pytest.mark.parametrize(("frauds", "caught", "withdrawn"), [(60, 0, True), (19, 0, False), (60, 34, False)])
+def test_matured_frauds_that_it_let_pass_withdraw_a_canary_that_flags_nothing(
+    tmp_path: Path, frauds: int, caught: int, withdrawn: bool
+) -> None:
+    registry, one, two = _registry(tmp_path)
+    keeper = ReleaseKeeper(tmp_path, "scorer-0", SETTINGS, StillClock())
+    figures = {two: Figures(frauds=frauds, caught=caught), one: Figures(frauds=500, caught=300)}
+    write_report(tmp_path, Report(source="learner", at_ms=1, models=figures))
+    keeper.look()
+    assert (registry.release().canary is None) is withdrawn
+    assert not withdrawn or registry.audit()[-1]["guardrail"] == "recall_worse_by"
 
 
 def test_counts_are_written_read_and_gone_on_with_after_a_restart(tmp_path: Path) -> None:

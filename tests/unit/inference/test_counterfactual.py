@@ -11,16 +11,15 @@ import pytest
 
 from features.catalog import SERVICE
 from features.vector import derived_features
-from inference.lake.lake import Lake
-from inference.models.manifest import Thresholds
+from inference.offline.lake.lake import Lake
+from inference.offline.replay.counterfactual import _WHOLE, CHANGES_MAX, MOVABLE, smallest_change
+from inference.offline.replay.explain import explain
+from inference.offline.replay.recorded import rows_of, served_of, values_of
+from inference.offline.replay.used_model import UsedModels
 from inference.policy.engine import PolicyEngine
-from inference.policy.rules import RuleBook, Severity
+from inference.policy.rules import RuleBook
 from inference.policy.store import find
 from inference.release.registry import Registry
-from inference.replay.counterfactual import _WHOLE, CHANGES_MAX, MOVABLE, smallest_change
-from inference.replay.explain import explain
-from inference.replay.recorded import rows_of, served_of, values_of
-from inference.replay.used_model import UsedModels
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import decided_lake, registry_of
 
@@ -58,7 +57,7 @@ def _changed(vector: np.ndarray, changes: dict[str, float]) -> np.ndarray:
     """Change features and compute the derived ones again."""
     named = {name: np.array([vector[at]]) for at, name in enumerate(SERVICE.columns)}
     named |= {name: np.array([value]) for name, value in changes.items()}
-    named |= derived_features(named["amount_minor"], named)
+    named |= derived_features(named)
     return np.column_stack([named[name] for name in SERVICE.columns])
 
 
@@ -66,13 +65,13 @@ def _decision(decided: Decided, one: dict[str, Any], vectors: np.ndarray) -> lis
     """Decide without the engine: the severer of rules and thresholds."""
     engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]))
     book = RuleBook(engine.rules, SERVICE.columns)
-    severity = book.severity(book.judge(vectors))
+    severity = book.severity(book.judge(vectors, {}))
     model = decided.models.of(one).model
     if model is not None:
-        limits: Thresholds = engine.thresholds_of(model)
+        review, decline = engine.thresholds_of(model)
         scores = model.predict(vectors)
-        severity = np.maximum(severity, (scores >= limits.review).astype(int) + (scores >= limits.decline))
-    return [Severity(int(code)).name.lower() for code in severity]
+        severity = np.maximum(severity, (scores >= review).astype(int) + (scores >= decline))
+    return [engine.decisions.names[int(code)] for code in severity]
 
 
 def test_a_change_that_is_told_flips_the_decision(decided: Decided) -> None:
@@ -163,4 +162,4 @@ def test_an_explanation_has_the_policy_that_decided(decided: Decided, tmp_path: 
     found = msgspec.to_builtins(explain(decided.lake, decided.registry, one["prediction_id"]))
     assert found["policy"]["thresholds"] == {"review": 0.05, "decline": 0.5}
     assert found["policy"]["sha256"] == one["policy"]["sha256"]
-    assert found["policy"]["rules"]["amount_limit"]["amount_minor"] == 1_000_000
+    assert found["policy"]["rules"]["amount_limit"]["figures"] == {"limit_minor": 1_000_000}

@@ -2,18 +2,30 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.errors import StateError
+from contracts.frame import Columns
+from features.catalog import DECISIONS as DECLARED
 from features.catalog import SERVICE
-from inference.models.manifest import Thresholds
-from inference.policy.decision import DECIDED_BY, DECISIONS, RISK_BANDS, decide
+from features.expressions import parse
+from inference.models.manifest import RowLimits
+from inference.policy import DEFAULT
+from inference.policy.decision import DECIDED_BY, RISK_BANDS, decide
+from inference.policy.policy import read_policy
 from inference.policy.reasons import family
-from inference.policy.rules import Outcome, Rule, RuleBook, Severity, declared_rules
+from inference.policy.rule import Rule
+from inference.policy.rules import Outcome, RuleBook, declared_rules
 from inference.scorer.position import decode_lanes, encode_lanes
+from load.chaos.collect import declared
+from load.oracle import decisions as oracle
+from load.oracle.dump import ModelText
 from tests.unit.inference.support import policy
 
-THRESHOLDS = Thresholds(review=0.5, decline=0.9)
+THRESHOLDS = (0.5, 0.9)
+DECISIONS = DECLARED.names
+REVIEW, DECLINE = 1, 2
 
 
 @pytest.mark.parametrize(
@@ -39,8 +51,47 @@ def test_the_severer_of_model_and_rules_holds(
     assert RISK_BANDS[decided.risk_band[0]] == band
 
 
+def test_what_no_rule_touched_is_not_said_to_be_a_rules() -> None:
+    decided = decide(None, THRESHOLDS, np.array([0, 1, 2], np.uint8))
+    assert [DECISIONS[code] for code in decided.decision] == ["approve", "review", "decline"]
+    assert [DECIDED_BY[code] for code in decided.decided_by] == ["default", "rule", "rule"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "score", "decision"),
+    [
+        ((0.5, 1.0), 1.0, "review"),
+        ((1.0, 1.0), 1.0, "approve"),
+        ((0.5, np.nextafter(1.0, 0.0)), 1.0, "decline"),
+        ((np.array([0.5]), np.array([1.0])), 1.0, "review"),
+        ((np.array([1.0]), np.array([1.0])), 1.0, "approve"),
+    ],
+)
+def test_a_threshold_of_one_is_reached_by_no_score(limits: RowLimits, score: float, decision: str) -> None:
+    decided = decide(np.array([score]), limits, np.zeros(1, np.uint8))
+    assert DECISIONS[decided.decision[0]] == decision
+
+
+@given(
+    st.sampled_from([0.0, 0.3, 0.5, np.nextafter(1.0, 0.0), 1.0]),
+    st.sampled_from([0.3, 0.5, np.nextafter(1.0, 0.0), 1.0]),
+    st.sampled_from([None, 0.0, 0.3, 0.5, 1.0]),
+    st.integers(0, 2),
+    st.sampled_from(["approve", "review", "decline"]),
+)
+def test_the_oracle_decides_the_same_on_its_own(
+    review: float, decline: float, score: float | None, by_rules: int, fallback: str
+) -> None:
+    limits = (min(review, decline), decline)
+    model = ModelText("", *limits)
+    scores = np.array([np.nan if score is None else score])
+    mine = decide(scores, limits, np.array([by_rules], np.uint8), DECISIONS.index(fallback))
+    words = zip((DECISIONS, DECIDED_BY, RISK_BANDS), mine, strict=True)
+    assert oracle.decide(score, by_rules, model, fallback) == tuple(names[code[0]] for names, code in words)
+
+
 def test_a_fallback_that_approves_leaves_rules_their_say() -> None:
-    decided = decide(np.array([np.nan, np.nan]), THRESHOLDS, np.array([0, 1], np.uint8), Severity.APPROVE)
+    decided = decide(np.array([np.nan, np.nan]), THRESHOLDS, np.array([0, 1], np.uint8), 0)
     assert [DECISIONS[code] for code in decided.decision] == ["approve", "review"]
     assert [DECIDED_BY[code] for code in decided.decided_by] == ["fallback", "rule"]
 
@@ -50,7 +101,7 @@ def _hits(**values: float) -> dict[str, int]:
     for name, value in values.items():
         vector[0, SERVICE.columns.index(name)] = value
     book = RuleBook(declared_rules(policy().policy.rules), SERVICE.columns)
-    return dict(zip([rule.id for rule in book.rules], book.judge(vector)[0].tolist(), strict=True))
+    return dict(zip([rule.id for rule in book.rules], book.judge(vector, {})[0].tolist(), strict=True))
 
 
 def test_each_rule_hits_at_its_figure_and_not_below() -> None:
@@ -65,19 +116,80 @@ def test_each_rule_hits_at_its_figure_and_not_below() -> None:
     assert set(_hits().values()) == {Outcome.NO_HIT}
 
 
-def test_a_rule_that_fails_answers_error_and_asks_for_nothing() -> None:
-    def fails(_: object) -> NDArray[np.bool_]:
-        raise ZeroDivisionError
+def _rule(name: str, when: str, severity: int = REVIEW) -> Rule:
+    return Rule(name, "1", severity, "", parse(when), "")
 
-    rule = Rule("broken", "1", Severity.DECLINE, "amount_minor", ("amount_minor",), "", fails)
-    book = RuleBook([rule], SERVICE.columns)
-    outcomes = book.judge(np.zeros((2, len(SERVICE.columns))))
-    assert outcomes.ravel().tolist() == [Outcome.ERROR, Outcome.ERROR]
-    assert book.severity(outcomes).tolist() == [0, 0]
+
+def test_a_rule_that_fails_answers_error_and_asks_for_nothing_and_no_other_rule_does() -> None:
+    rules = [_rule("late", "hour(event_time) > 22", DECLINE), _rule("zero", "amount_minor == 0")]
+    book, vectors = RuleBook(rules, SERVICE.columns), np.zeros((2, len(SERVICE.columns)))
+    outcomes = book.judge(vectors, {})  # the rows lack their times
+    assert outcomes.tolist() == [[Outcome.ERROR, Outcome.HIT]] * 2
+    assert book.severity(outcomes).tolist() == [REVIEW] * 2
+    assert book.answered(vectors, outcomes).all()
+
+
+def test_a_rule_reads_what_is_recorded_of_the_event() -> None:
+    book = RuleBook([_rule("late", "hour(event_time) > 22 and terminal_id != 's1'")], SERVICE.columns)
+    rows: Columns = {
+        "event_time": np.array([23, 22, 23]) * 3_600_000, "terminal_id": np.array([b"s2", b"s2", b"s1"])
+    }  # fmt: skip
+    assert book.judge(np.zeros((3, len(SERVICE.columns))), rows).ravel().tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("when", "hit", "knew"),
+    [
+        ("amount_minor > 5 and customer_count_1h > 5", False, False),
+        ("amount_minor > 5 or customer_count_1h > 5", True, True),
+        ("not customer_count_1h > 5", False, False),
+        ("customer_count_1h is null", True, True),
+        ("coalesce(customer_count_1h, 9) > 5", True, True),
+        ("customer_count_1h / is_night > 0 or amount_minor == 6", False, False),
+        ("amount_minor / is_night > 0", False, True),
+    ],
+)
+def test_null_is_as_in_sql_and_a_hit_knows_enough(when: str, hit: bool, knew: bool) -> None:
+    vector = np.zeros((1, len(SERVICE.columns)))
+    vector[0, SERVICE.columns.index("amount_minor")] = 7.0
+    vector[0, SERVICE.columns.index("customer_count_1h")] = np.nan
+    book = RuleBook([_rule("it", when)], SERVICE.columns)
+    outcomes = book.judge(vector, {})
+    assert (bool(outcomes[0, 0] == Outcome.HIT), bool(book.answered(vector, outcomes)[0])) == (hit, knew)
+
+
+def _old_rules(v: dict[str, float]) -> list[bool]:
+    """The four rules as they were in Python; a comparison with NaN is false."""
+    return [
+        v["amount_minor"] > 1_000_000,
+        v["customer_count_1h"] > 10,
+        v["customer_amount_ratio_30d"] > 20.0 and v["amount_minor"] > 20_000,
+        v["terminal_fraud_ratio_7d"] >= 0.5 and v["terminal_labels_7d"] >= 4,
+    ]
+
+
+def test_the_shipped_rules_are_those_that_were_code_and_the_oracle_agrees() -> None:
+    rng, rules = np.random.default_rng(8), declared_rules(policy().policy.rules)
+    vectors = np.zeros((2000, len(SERVICE.columns)))
+    near = {
+        "amount_minor": [0, 20_000, 20_001, 1_000_000, 1_000_001], "customer_count_1h": [10, 11],
+        "customer_amount_ratio_30d": [20.0, np.nextafter(20.0, 21)], "terminal_labels_7d": [3, 4],
+        "terminal_fraud_ratio_7d": [0.5, np.nextafter(0.5, 0)],
+    }  # fmt: skip
+    for name, values in near.items():
+        vectors[:, SERVICE.columns.index(name)] = rng.choice([*values, np.nan], len(vectors))
+    outcomes = RuleBook(rules, SERVICE.columns).judge(vectors, {})
+    theirs = oracle.Rules(declared(1, "p", 1))
+    for vector, outcome in zip(vectors.tolist(), outcomes.tolist(), strict=True):
+        known = dict(zip(SERVICE.columns, vector, strict=True))
+        hits = [code == Outcome.HIT for code in outcome]
+        assert hits == _old_rules(known) == list(theirs.hits(known).values())
+    assert {0, 1} == set(outcomes.ravel().tolist())
 
 
 def test_every_feature_of_the_service_has_a_family() -> None:
-    assert [name for name in SERVICE.columns if family(name)[0] == "OTHER"] == []
+    texts = read_policy(DEFAULT).policy.reasons.texts
+    assert [name for name in SERVICE.columns if family(name, texts)[0] == "OTHER"] == []
 
 
 def test_lanes_survive_the_metadata_and_what_is_not_ours_is_refused() -> None:

@@ -23,7 +23,9 @@ from inference.drift.watch import DriftWatch
 AMOUNT = SERVICE.columns.index("amount_minor")
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 BEGIN_MS = 1_522_627_200_000  # a Monday
-EVERY = DriftSettings(sample_every=1, chunk_rows=64, first_rows=1000, rows_min=400, look_rows=128)
+EVERY = DriftSettings(
+    sample_every=1, chunk_rows=64, first_rows=1000, first_ms=3_600_000, rows_min=400, look_rows=128
+)
 Floats = NDArray[np.float64]
 
 
@@ -167,8 +169,9 @@ def test_scores_and_decisions_are_told_apart() -> None:
 def test_without_a_baseline_the_first_rows_are_the_reference_and_it_is_said() -> None:
     watch = DriftWatch(SERVICE.columns, EVERY)
     started = watch.restart([0], "taken over")[0]
-    assert "no training baseline" in str(started.against)
-    watch.model_is("fraud/1", None)
+    assert "no model yet" in str(started.against)
+    assert _feed(watch, _rows(CALM, 7)) == []  # rules alone: nothing to hold it against
+    assert "no baseline" in str(watch.model_is("fraud/1", None)[0].against)
 
     def change(rows: dict[str, Any]) -> None:
         rows["vectors"][:, AMOUNT] *= 3.0

@@ -6,7 +6,7 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -41,6 +41,9 @@ def test_statistics_are_scipys(counts: list[tuple[int, int]]) -> None:
     assert psi(p, q) == pytest.approx(kl(p, q) + kl(q, p), abs=1e-12)
 
 
+GREATEST = float(np.finfo(np.float64).max)
+
+
 def test_statistics_work_by_row_and_an_empty_bin_adds_nothing() -> None:
     p, q = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]]), np.array([[0.6, 0.4, 0.0], [0.2, 0.3, 0.5]])
     for name, statistic in STATISTICS.items():
@@ -70,11 +73,14 @@ def test_a_share_passes_its_limit_as_rarely_as_promised() -> None:
 
 def test_a_slot_is_what_the_models_own_features_call_it() -> None:
     event_ms = BEGIN_MS + np.arange(14 * 24) * HOUR_MS
-    said = event_features(np.zeros(len(event_ms)), event_ms)
+    said = event_features({"amount_minor": np.zeros(len(event_ms), np.int64), "event_time": event_ms})
     assert slots(event_ms).tolist() == (said["is_night"] + 2 * said["is_weekend"]).tolist()
 
 
 @settings(deadline=None)
+@example(values=[-GREATEST, GREATEST / 2, GREATEST, -GREATEST], others=[GREATEST, np.nan])
+@example(values=[GREATEST * (n / 20 - 1) for n in range(40)], others=[GREATEST, 1.0])
+@example(values=[GREATEST] * 40, others=[-GREATEST] * 40)
 @given(
     values=st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=60),
     others=st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=60),
@@ -98,7 +104,7 @@ def test_every_row_is_in_one_bin_or_null_whatever_it_holds(values: list[float], 
     expected = reference.expected(counts)
     assert expected.shares[0].sum() == pytest.approx(1)
     assert 0 <= expected.nulls[0] <= 1
-    assert reference.observed(counts)[0].sum() == pytest.approx(1)
+    assert reference.observed(counts, expected.shares)[0].sum() == pytest.approx(1)
     finite = other[np.isfinite(other)]
     ranks = reference.ranks(0, finite, slot[np.isfinite(other)])
     assert ((ranks > -0.6) & (ranks < 1.6)).all()
@@ -113,7 +119,7 @@ def test_expected_shares_are_those_of_the_windows_hours() -> None:
     )
     some = np.concatenate([hours[~night][:20], hours[night][:10]])
     expected = reference.expected(reference.count(np.zeros((30, 1)), slots(some)))
-    assert expected.shares[0].tolist() == pytest.approx([2 / 3, 1 / 3], abs=0.01)
+    assert expected.shares[0].tolist() == pytest.approx([0, 2 / 3, 0, 1 / 3, 0], abs=0.01)
     ranks = reference.ranks(0, night.astype(float), slots(hours))
     assert np.ptp(ranks) < 0.02  # what is usual for the hour is no news
 
@@ -204,7 +210,7 @@ def _damaged(**fields: object) -> bytes:
         _damaged(nulls=[0]), _damaged(rows=[1, 2, 3, 4]), _damaged(nulls=[-1, 0, 0, 0]), _damaged(name=3),
         b'{"format":2,"from_ms":0,"to_ms":0,"rows":0,"columns":[]}',
         b'{"from_ms":0,"to_ms":0,"rows":0,"columns":[],"shares":{"refused":[1.0]}}',
-        _damaged(edges=[float("1e400")]),
+        _damaged(edges=[float("1e400")]), _damaged(spread=-1.0), _damaged(null_spread=float("1e400")),
     ],
 )  # fmt: skip
 def test_a_damaged_baseline_is_refused_with_a_code(data: bytes) -> None:
@@ -216,12 +222,18 @@ def test_a_damaged_baseline_is_refused_with_a_code(data: bytes) -> None:
 def test_few_values_are_a_category_each_and_many_are_cut_at_quantiles() -> None:
     codes = np.repeat([3.0, 1.0, 7.0], [50, 30, 20])
     column = measure(["a"], codes[:, None], np.zeros(100, np.int64)).columns[0]
-    assert (column.category, column.edges, column.counts[1]) == (True, [2.0, 5.0], [30, 50, 20])
+    assert (column.category, column.edges[::2]) == (True, [1.0, 3.0, 7.0])
+    assert column.counts[1] == [0, 30, 0, 50, 0, 20, 0]
     many = measure(["a"], np.arange(1000.0)[:, None], np.zeros(1000, np.int64)).columns[0]
     assert not many.category
-    assert many.counts[1] == [100] * 10
+    assert many.counts[1] == [0, 10, 40, 50, *[100] * 8, 50, 40, 10, 0]
     mostly = measure(["a"], np.concatenate([np.zeros(900), np.arange(1, 101)])[:, None], np.zeros(1000, int))
-    assert all(sum(row) for row in zip(*mostly.columns[0].counts, strict=True))  # no bin is empty
+    rows = [sum(row) for row in zip(*mostly.columns[0].counts, strict=True)]
+    assert rows[:2] == [0, 900]
+    assert rows[-1] == 0
+    assert all(rows[3:-1])
+    score = measure(["score"], np.repeat([0.1, 0.2], [600, 400])[:, None], np.zeros(1000, int), computed=True)
+    assert score.columns[0].edges == pytest.approx([0.15])  # scores near one another are alike
 
 
 def test_a_baseline_without_rows_is_whole() -> None:

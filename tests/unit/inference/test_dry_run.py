@@ -7,18 +7,20 @@ from typing import Any
 import msgspec
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import StateError
-from inference.clock import SystemClock
-from inference.lake.lake import Lake
+from inference.offline.lake.lake import Lake
+from inference.offline.replay.dry_run import DryRun, DryRunner
 from inference.policy.policy import DeclaredPolicy, ReviewTerms
 from inference.policy.store import find
 from inference.policy.threshold_choice import Scored, choose, of_lake
 from inference.release.registry import Registry
-from inference.replay.dry_run import DryRun, DryRunner
+from runtime.clock import SystemClock
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import TIGHT, decided_lake, registry_of, write_predictions
 from tests.unit.inference.support import policy
@@ -112,22 +114,20 @@ def _rules(**changes: dict[str, Any]) -> dict[str, Any]:
 def test_money_is_of_known_labels_alone(decided: Decided, tmp_path: Path) -> None:
     mine, _ = _one_policy(decided, tmp_path, "1")
     found = mine.run(policy(thresholds={"review": 0.0, "decline": 0.0}))
-    labels = decided.lake.read("label_log", ["transaction_id", "label"]).to_pylist()
-    known = {row["transaction_id"]: row["label"] for row in labels}
+    labels = decided.lake.read("label_log", ["transaction_id", "positive"]).to_pylist()
+    known = {row["transaction_id"]: row["positive"] for row in labels}
     lost = sum(
         one["features"]["values"][0] for one in mine.said
-        if one["decision"] == "approve" and known.get(one["transaction_id"]) == 1
+        if one["decision"] == "approve" and known.get(one["event_id"]) == 1
     )  # fmt: skip
     assert found.before.fraud_approved_minor == lost > 0
     unscored = [one for one in mine.said if one.get("score") is None]
     after = sum(
         one["features"]["values"][0] for one in unscored
-        if one["decision"] == "approve" and known.get(one["transaction_id"]) == 1
+        if one["decision"] == "approve" and known.get(one["event_id"]) == 1
     )  # fmt: skip
     assert found.after.fraud_approved_minor == after
-    wrong = [
-        one for one in mine.said if one.get("score") is not None and known.get(one["transaction_id"]) == 0
-    ]
+    wrong = [one for one in mine.said if one.get("score") is not None and known.get(one["event_id"]) == 0]
     assert found.after.legitimate_declined == len(wrong)
 
 
@@ -172,13 +172,13 @@ def test_no_other_pair_of_thresholds_costs_less(
     score, amount, label = (np.array(column, float) for column in zip(*rows, strict=True))
     scored = Scored(score / 10, amount, label.astype(np.int64), days=2)
     terms = ReviewTerms(
-        cards_a_day=cards, review_cost_minor=review, decline_cost_minor=decline, loss_share=loss
+        cases_a_day=cards, review_cost_minor=review, decline_cost_minor=decline, loss_share=loss
     )
     chosen = choose(scored, terms)
 
     def cost(low: float, high: float) -> tuple[float, int]:
         approved, declined = scored.score < low, scored.score >= high
-        looked = ~approved & ~declined
+        looked = ~approved & ~declined & (label >= 0)
         lost = (amount[approved & (label == 1)]).sum() * loss
         return lost + review * looked.sum() + decline * (declined & (label == 0)).sum(), int(looked.sum())
 
@@ -192,14 +192,70 @@ def test_no_other_pair_of_thresholds_costs_less(
     assert chosen.cost_minor == pytest.approx(mine, abs=1e-6)
 
 
+@settings(max_examples=100, deadline=None)
+@given(payments, st.integers(0, 12), st.integers(1, 400), st.integers(0, 10), st.floats(0, 1))
+def test_payments_without_a_label_move_no_threshold(
+    rows: list[tuple[int, int, int]], cards: int, more: int, at: int, loss: float
+) -> None:
+    score, amount, label = (np.array(column, float) for column in zip(*rows, strict=True))
+    terms = ReviewTerms(cases_a_day=cards, review_cost_minor=300, decline_cost_minor=1000, loss_share=loss)
+    known = label >= 0
+    fewer = Scored(score[known] / 10, amount[known], label[known].astype(np.int64), days=2)
+    column = [np.full(more, value) for value in (at / 10, 2000.0, -1)]
+    all_of_them = [np.append(a, b) for a, b in zip((score / 10, amount, label), column, strict=True)]
+    others = Scored(all_of_them[0], all_of_them[1], all_of_them[2].astype(np.int64), days=2)
+    one, two = choose(fewer, terms), choose(others, terms)
+    assert (one.review, one.decline, one.cost_minor) == (two.review, two.decline, two.cost_minor)
+    assert two.events == len(score) + more
+    assert two.labelled == known.sum()
+
+
+def test_a_hundred_payments_not_yet_labelled_do_not_decline_what_was_reviewed() -> None:
+    terms = ReviewTerms(cases_a_day=1000, review_cost_minor=500, decline_cost_minor=1000, loss_share=1.0)
+    label = np.array([1] * 45 + [0] * 55 + [-1] * 100)
+    found = choose(Scored(np.full(200, 0.5), np.full(200, 2000.0), label, days=1), terms)
+    assert (found.review, found.decline, found.cost_minor) == (0.5, 1.0, 50_000.0)
+    assert (found.reviews_a_day, found.reviews_of_all, found.declines_of_all) == (100.0, 1.0, 0.0)
+
+
+def test_three_labels_advise_nothing(decided: Decided, tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_predictions(lake, decided.records)
+    scored = [one for one in decided.said if "score" in one]
+    folder = tmp_path / "label_log" / "partition=0"
+    folder.mkdir(parents=True)
+    for labelled, code in ((scored[:3], "E_THRESHOLDS_FEW"), (scored[:200], "E_THRESHOLDS_FEW")):
+        size = len(labelled)
+        outcomes = np.arange(size) < 3  # many labels of one outcome are as few
+        table: dict[str, Any] = {"transaction_id": [one["event_id"] for one in labelled]}
+        table |= {f"{name}_id": [one["keys"][name] for one in labelled] for name in ("customer", "terminal")}
+        table |= {"positive": outcomes.astype(np.int8), "label_time": [1] * size}
+        table |= {"terminal_pos": np.arange(size), "offset": np.arange(size)}
+        pq.write_table(pa.table(table), folder / "0.parquet")
+        with pytest.raises(StateError, match=code):
+            of_lake(lake)
+
+
 def test_thresholds_come_of_the_lakes_scores_and_labels(decided: Decided, tmp_path: Path) -> None:
     scored = of_lake(decided.lake)
     assert len(scored.score) == sum("score" in one for one in decided.said)
     assert set(scored.label.tolist()) == {-1, 0, 1}
     chosen = choose(scored, policy().policy.review)
     assert 0 <= chosen.review <= chosen.decline <= 1
-    assert chosen.reviews_a_day <= policy().policy.review.cards_a_day
+    assert chosen.reviews_a_day <= policy().policy.review.cases_a_day
     assert chosen.cost_minor < chosen.cost_of_approving_all_minor
     write_predictions(Lake(tmp_path), decided.records)
     with pytest.raises(StateError, match="E_THRESHOLDS_EMPTY"):
         of_lake(Lake(tmp_path))
+
+
+def test_a_rule_on_a_field_that_no_prediction_records_reads_it_in_the_lake(
+    decided: Decided, tmp_path: Path
+) -> None:
+    mine, _ = _one_policy(decided, tmp_path, "1")
+    (tmp_path / "features").symlink_to(decided.lake.folder / "features")
+    asks = {"severity": "decline", "reason": "So."}
+    read = {"here": {"when": "currency == 'EUR'", **asks}, "there": {"when": "currency == 'USD'", **asks}}
+    everywhere, nowhere = (mine.run(policy(rules={name: read[name]})) for name in ("here", "there"))
+    assert everywhere.after.decisions["decline"] == everywhere.payments
+    assert nowhere.after.decisions["decline"] == nowhere.before.decisions["decline"] < nowhere.payments

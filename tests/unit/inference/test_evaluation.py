@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from features.catalog import SERVICE
 from inference.models.manifest import Thresholds
-from inference.training import evaluation
-from inference.training.evaluation import (
+from inference.offline.training import evaluation
+from inference.offline.training.evaluation import (
     Evaluated,
     capacity,
     difference,
@@ -18,8 +18,13 @@ from inference.training.evaluation import (
     robustness,
     segments,
 )
-from inference.training.metrics_offline import Judged, calibration_error, precision_at_cards, recall_at_cards
-from inference.training.report_page import page
+from inference.offline.training.metrics_offline import (
+    Judged,
+    calibration_error,
+    precision_at_cards,
+    recall_at_cards,
+)
+from inference.offline.training.report_page import page
 
 DAY_MS = 86_400_000
 Floats = NDArray[np.float64]

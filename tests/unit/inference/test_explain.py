@@ -3,22 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
-from features.catalog import CUSTOMER, SERVICE, TERMINAL
+from features.catalog import CHAIN, CUSTOMER, DEFINITIONS_HASH, PROFILE, SERVICE, TERMINAL
 from features.vector import assemble
-from inference.lake.lake import Lake
-from inference.lake.profile_history import NoProfileHistory
+from headrace.commands.explain import lines
 from inference.models.provenance import Provenance
+from inference.offline.lake.lake import Lake
+from inference.offline.lake.profile_history import NoProfileHistory
+from inference.offline.replay.explain import explain
+from inference.offline.training import training_set
+from inference.offline.training.settings import TrainSettings
+from inference.offline.training.train import train
 from inference.release.registry import Change, Entry, Registry
-from inference.replay.explain import explain
-from inference.training import training_set
-from inference.training.settings import TrainSettings
-from inference.training.train import train
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import DeadLetterRows, JsonRows, RawPrediction
 from tests.lake_maker import Record, make_lake
@@ -55,25 +57,25 @@ def decided(lake: Lake, model: Entry | None, text_sha256: str = "") -> dict[str,
     row = served(lake)
     event = {name: np.array([row[name]]) for name in ("amount_minor", "event_time")}
     stored = [np.array([[row[name] for name in names]]) for names in (CUSTOMER.columns, TERMINAL.columns)]
-    vector = assemble(event, *stored, np.full((1, len(SERVICE.profile)), np.nan))[0].tolist()
+    vector = assemble(event, stored, np.full((1, len(PROFILE.columns)), np.nan))[0].tolist()
     prediction = {
-        "prediction_id": "1-2-3", "transaction_id": row["transaction_id"], "customer_id": row["customer_id"],
-        "terminal_id": row["terminal_id"], "event_time": row["event_time"], "scored_at": 1,
-        "risk_band": "high",
+        "prediction_id": "1-2-3", "event_id": row["transaction_id"],
+        "keys": {"customer": row["customer_id"], "terminal": row["terminal_id"]}, "scored_at": 1,
+        "event_time": row["event_time"], "risk_band": "high",
         "decision": "review", "decided_by": "model", "reasons": [], "rules": [], "shadow": [],
         "features": {
-            "service": SERVICE.name, "definitions_hash": "",
+            "service": SERVICE.name, "definitions_hash": DEFINITIONS_HASH,
             "values": [None if np.isnan(v) else v for v in vector],
             "groups": {"customer": {"status": "exact", "age_ms": 0}},
         },
         "source": {"topic": "transactions", "partition": row["raw_partition"], "offset": row["raw_offset"]},
-        "contract": "transactions/1.0.0", "degraded": False, "degraded_why": [], "latency_ms": {},
+        "contract": "transactions/1.1.0", "degraded": False, "degraded_why": [], "latency_ms": {},
     }  # fmt: skip
     if model is not None:
         used = {"name": model.name, "version": model.version, "stage": "champion", "sha256": text_sha256}
         prediction |= {"score": 0.7, "model": used}
     record = Record(0, 1, b"", orjson.dumps(prediction))
-    table = JsonRows(RawPrediction).table([record])  # type: ignore[list-item]
+    table = JsonRows(RawPrediction, CHAIN).table([record])  # type: ignore[list-item]
     write_whole(table, file_path(lake.folder, "predictions", 0, 0), 0, 1)
     return prediction
 
@@ -81,7 +83,7 @@ def decided(lake: Lake, model: Entry | None, text_sha256: str = "") -> dict[str,
 def test_a_scored_decision_shows_what_each_feature_added(lake: Lake, registry: Registry) -> None:
     entry = registry.find("champion")
     prediction = decided(lake, entry, registry.manifest(entry)["sha256"]["model.txt"])
-    for sought in (prediction["prediction_id"], prediction["transaction_id"]):
+    for sought in (prediction["prediction_id"], prediction["event_id"]):
         found = explain(lake, registry, sought)
         assert found.model is not None
         assert found.model["id"] == entry.id
@@ -89,13 +91,29 @@ def test_a_scored_decision_shows_what_each_feature_added(lake: Lake, registry: R
         assert found.base is not None
         assert all(isinstance(row["contribution"], float) for row in found.features)
         assert {row["status"] for row in found.features if row["group"] == "customer"} == {"exact"}
+        formulas = {row["name"]: row["formula"] for row in found.features if row["formula"]}
+        assert formulas["terminal_fraud_ratio_7d"] == "terminal_frauds_7d ÷ terminal_labels_7d"
+        assert formulas.keys() == SERVICE.formulas.keys()
+
+
+def test_a_null_that_training_never_met_is_named(lake: Lake, registry: Registry) -> None:
+    entry = registry.find("champion")
+    prediction = decided(lake, entry, registry.manifest(entry)["sha256"]["model.txt"])
+    assert explain(lake, registry, prediction["prediction_id"]).model["nulls_never_met"] == []  # type: ignore[index]
+    prediction["features"]["values"][SERVICE.columns.index("amount_minor")] = None
+    table = JsonRows(RawPrediction, CHAIN).table([Record(0, 1, b"", orjson.dumps(prediction))])  # type: ignore[list-item]
+    write_whole(table, file_path(lake.folder, "predictions", 0, 0), 0, 1)
+    found = explain(lake, registry, prediction["prediction_id"])
+    assert found.model is not None
+    assert found.model["nulls_never_met"] == ["amount_minor"]
+    assert any("never in training" in line for line in lines(msgspec.to_builtins(found)))
 
 
 def test_the_raw_event_is_shown_without_what_is_personal(lake: Lake, registry: Registry) -> None:
     prediction = decided(lake, None)
     found = explain(lake, registry, prediction["prediction_id"])
     assert found.payment is not None
-    assert found.payment["transaction_id"] == prediction["transaction_id"]
+    assert found.payment["transaction_id"] == prediction["event_id"]
     assert found.payment["email"] == "***"
     row = served(lake)
     assert found.places["customer_pos"] == row["customer_pos"]
@@ -133,3 +151,33 @@ def test_a_refused_payment_says_why(lake: Lake, registry: Registry) -> None:
     pq.write_table(table.from_pydict(row, table.schema), folder)
     with pytest.raises(StateError, match="E_RANGE, too much"):
         explain(lake, registry, "t3")
+
+
+def test_of_several_decisions_on_one_id_the_newest_is_shown_and_the_others_are_named(
+    lake: Lake, registry: Registry
+) -> None:
+    """The id again after 24 h, and the same id of another customer, in another partition's file."""
+    first = decided(lake, None) | {"scored_at": 10}
+    again = first | {
+        "prediction_id": "1-2-4",
+        "scored_at": 30,
+        "event_time": first["event_time"] + 90_000_000,
+    }
+    other = first | {"prediction_id": "1-0-9", "scored_at": 20}
+    other["keys"] = first["keys"] | {"customer": "somebody else"}
+    for partition, said in ((0, (first, again)), (1, (other,))):
+        records = [Record(at, 1, b"", orjson.dumps(one)) for at, one in enumerate(said)]
+        table = JsonRows(RawPrediction, CHAIN).table(records)  # type: ignore[arg-type]
+        write_whole(table, file_path(lake.folder, "predictions", partition, 0), 0, len(records))
+    found = explain(lake, registry, first["event_id"])
+    assert found.prediction["prediction_id"] == "1-2-4"
+    assert [row["prediction_id"] for row in found.others] == ["1-0-9", "1-2-3"]
+    assert found.predictions_of_event == 3
+    said = lines(msgspec.to_builtins(found))
+    assert any("2 more with event id" in line and "the newest" in line for line in said)
+    assert any("headrace explain 1-0-9" in line and "customer somebody else" in line for line in said)
+    assert any("headrace explain 1-2-3" in line and "the same keys" in line for line in said)
+    asked = explain(lake, registry, "1-2-3")
+    assert asked.prediction["prediction_id"] == "1-2-3"
+    assert [row["prediction_id"] for row in asked.others] == ["1-2-4", "1-0-9"]
+    assert any("above is the one asked for" in line for line in lines(msgspec.to_builtins(asked)))

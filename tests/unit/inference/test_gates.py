@@ -11,7 +11,7 @@ from inference.release.gates import LIVE, OFFLINE, Evidence, judge
 from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
 from inference.release.promotion import Promoter
 from inference.release.registry import Change, Registry
-from inference.release.settings import GateSettings
+from inference.release.settings import ReleaseGateSettings
 from tests.unit.inference.support import trained_text
 from tests.unit.inference.versions import CHANGE, REPORT, offer
 
@@ -19,12 +19,12 @@ SOUND = Evidence(
     report=REPORT, golden=True, against={"gain": 0.01}, live=Figures(scores=5000, errors=0),
     champion_live=Figures(), has_champion=True,
 )  # fmt: skip
-SETTINGS = GateSettings()
+SETTINGS = ReleaseGateSettings()
 BELOW_LOGISTIC = {"logistic_regression": {"gain": -0.01}, "constant": {"gain": 1}}
 SURE_OF_NOTHING = {"reliability": [{"rows": 9, "score_mean": 0.5, "fraud_share": 0}]}
 
 
-def broken(evidence: Evidence, to: Any = "champion", settings: GateSettings = SETTINGS) -> list[str]:
+def broken(evidence: Evidence, to: Any = "champion", settings: ReleaseGateSettings = SETTINGS) -> list[str]:
     return [finding.gate for finding in judge(to, evidence, settings) if not finding.holds]
 
 
@@ -35,8 +35,10 @@ def changed(**parts: Any) -> Evidence:
 def test_a_sound_version_passes_every_gate() -> None:
     for to in ("shadow", "canary", "champion"):
         assert broken(SOUND, to) == []
-    asked = {finding.gate for finding in judge("champion", SOUND, SETTINGS)}
-    assert asked == {gate.name for gate in (*OFFLINE, *LIVE)} - {"live_labels", "live_precision"}
+    asked = {finding.gate: finding for finding in judge("champion", SOUND, SETTINGS)}
+    assert set(asked) == {gate.name for gate in (*OFFLINE, *LIVE)} - {"live_labels"}
+    for gate in ("live_precision", "live_recall"):
+        assert (asked[gate].value, asked[gate].code) == (None, "E_GATE_LABELS"), "what is passed by is said"
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,83 @@ def test_live_gates_are_asked_where_a_champion_is_and_only_before_it_decides() -
 
 def test_labels_may_be_asked_for() -> None:
     few = SOUND._replace(live=Figures(scores=5000, labels=3, precision=0.5))
-    assert broken(few, settings=GateSettings(labels_min=10)) == ["live_labels", "live_precision"]
+    assert broken(few, settings=ReleaseGateSettings(labels_min=10)) == [
+        "live_labels",
+        "live_precision",
+        "live_recall",
+    ]
+
+
+KNOWN = Figures(scores=5000, labels=60, precision=0.5, frauds=100, caught=60)
+
+
+@pytest.mark.parametrize(
+    ("live", "refused"),
+    [
+        (KNOWN, []),
+        (Figures(scores=5000), ["live_precision", "live_recall"]),
+        (Figures(scores=5000, frauds=100, caught=0), ["live_precision", "live_recall"]),
+        (Figures(scores=5000, labels=3, precision=1.0, frauds=100, caught=3), ["live_recall"]),
+        (Figures(scores=5000, labels=60, precision=0.5, frauds=19, caught=19), ["live_recall"]),
+    ],
+)
+def test_a_version_that_flags_nothing_passes_no_gate_by_being_unknown(
+    live: Figures, refused: list[str]
+) -> None:
+    evidence = SOUND._replace(live=live, champion_live=KNOWN)
+    assert broken(evidence) == refused
+    unknown = [f for f in judge("canary", evidence, SETTINGS) if f.gate in refused and f.value is None]
+    assert all(finding.holds and finding.code == "E_GATE_LABELS" for finding in unknown), (
+        "guardrails watch it"
+    )
+
+
+@pytest.mark.parametrize("at", ["logistic_regression", "constant"])
+@pytest.mark.parametrize("gain", [None, math.nan])
+def test_a_gain_that_is_not_known_is_no_gain(at: str, gain: float | None) -> None:
+    comparison = {"logistic_regression": {"gain": 0.1}, "constant": {"gain": 0.4}, at: {"gain": gain}}
+    assert broken(changed(comparison=comparison)) == ["beats_baselines"]
+    assert broken(SOUND._replace(against={"gain": gain})) == ["not_worse_than_champion"]
+
+
+def test_a_champion_that_has_learnt_the_rows_is_not_compared_with_and_that_is_said(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    one = offer(registry)
+    promoter.promote(one, "champion", CHANGE)
+    why = "cannot be compared: 0 frauds among 12 labelled payments that neither has learnt, 20 are needed"
+    learnt = {"against": one, "gain": None, "code": "E_MODEL_COMPARE", "why": why}
+    two = offer(
+        registry, seed=2, report={**REPORT, "comparison": {**REPORT["comparison"], "champion": learnt}}
+    )
+    live = {two: Figures(scores=2000), one: Figures(scores=2000)}
+    write_report(tmp_path, Report(source="scorer-0", at_ms=1, models=live))
+    with pytest.raises(ModelError) as unknown:
+        promoter.promote(two, "champion", CHANGE)
+    assert unknown.value.code == "E_GATE_UNKNOWN"
+    assert why in unknown.value.what
+    _, findings = promoter.promote(two, "shadow", CHANGE)
+    said = next(finding for finding in findings if finding.gate == "not_worse_than_champion")
+    assert (said.value, said.holds, said.code) == (None, True, "E_MODEL_COMPARE"), "a shadow decides nothing"
+    assert why in str(said)
+
+
+def test_a_comparison_with_another_champion_says_nothing_of_this_one(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    one = offer(registry)
+    two, three = offer(registry, seed=2, against=one), offer(registry, seed=3, against=one)
+    promoter.promote(two, "champion", CHANGE)
+    found = {f.gate: f for f in promoter.judge(three, "champion")}["not_worse_than_champion"]
+    assert (found.value, found.code) == (None, "E_MODEL_COMPARE")
+    assert two in found.why
 
 
 def test_a_version_goes_through_its_gates_to_the_top(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
-    one, two = offer(registry), offer(registry, seed=2)
+    one = offer(registry)
+    two = offer(registry, seed=2, against=one)
     assert promoter.promote(one, "champion", CHANGE)[0].stage == "champion"
     assert promoter.promote(two, "shadow", CHANGE)[0].stage == "shadow"
     with pytest.raises(ModelError) as refused:

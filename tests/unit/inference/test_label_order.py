@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.verify.label_order import labels_early
+from inference.offline.verify.label_order import labels_early
 
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(0, 9)), max_size=25)
 

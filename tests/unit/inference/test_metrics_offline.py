@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.training.metrics_offline import (
+from inference.offline.training.metrics_offline import (
     Judged,
     average_precision,
     brier,

@@ -59,7 +59,7 @@ def test_a_split_of_nulls_from_all_the_rest_is_taken() -> None:
         ("leaf inf", _first("leaf_value", lambda c: ["inf", *c[1:]]), "not finite"),
         ("a leaf less", _first("leaf_value", lambda c: c[1:]), "are due"),
         ("threshold text", _first("threshold", lambda c: ["zero", *c[1:]]), "than numbers"),
-        ("categorical split", _first("decision_type", lambda c: ["1", *c[1:]]), "numeric split"),
+        ("categorical split", _first("decision_type", lambda c: ["1", *c[1:]]), "sets of codes"),
         ("a count less", _first("leaf_count", lambda c: c[1:]), "are due"),
         ("huge tree", _first("num_leaves", lambda _: ["99999999"]), "leaves"),
         ("no leaves", _first("num_leaves", lambda _: ["0"]), "leaves"),

@@ -20,7 +20,7 @@ from inference.reading.online_reader import Keys, StoreUnavailable
 from inference.reading.pending import PendingServer, pending_rows
 from inference.reading.served import Status
 from inference.scorer.core import ScorerCore
-from inference.serve.answers import Decisions
+from inference.serve.answers import PendingDecisions
 from tests.unit.inference.support import EPOCH, START_MS, StillClock, trained_text
 from tests.unit.inference.test_scorer_core import OneModel
 
@@ -40,7 +40,8 @@ class Store:
         self.asked_whole += 1
         return self.is_whole
 
-    def read(self, customers: Keys, terminals: Keys) -> tuple[RowsRead, RowsRead]:
+    def read(self, *keys: Keys) -> tuple[RowsRead, ...]:
+        customers, terminals = keys
         if self.is_down:
             raise StoreUnavailable("E_STORE_UNAVAILABLE", "no answer", "memory")
         profile = len(CUSTOMER_PROFILE.columns)
@@ -95,8 +96,8 @@ def payments(count: int, seed: int, begin_ms: int = START_MS) -> Columns:
 def given() -> Given:
     rows = payments(ROWS, seed=3)
     customer, terminal = EntityState(CUSTOMER), EntityState(TERMINAL)
-    customer.apply(rows, Kind.PAYMENT)
-    terminal.apply(rows, Kind.PAYMENT)
+    customer.apply(rows, Kind.SCORED)
+    terminal.apply(rows, Kind.SCORED)
     store = Store(customer, terminal)
     return Given(store, MomentReader(store, Breaker(250.0), store.whole, EPOCH), customer, terminal)
 
@@ -113,9 +114,9 @@ NOBODY = strings([])
 def test_values_at_a_moment_are_the_states_own(given: Given, later_days: int) -> None:
     keys = strings([f"c{n}" for n in range(NAMES)] + ["nobody", "c1"])
     now_ms = np.full(len(keys), START_MS + (20 + later_days) * DAY_MS)
-    stored = given.reader.read(keys, NOBODY, 0.0)
+    stored = given.reader.read([keys, NOBODY], 0.0)
     assert stored is not None
-    found = given.reader.at(CUSTOMER, stored.customer, now_ms)
+    found = given.reader.at(CUSTOMER, stored.held["customer"], now_ms)
     assert bits(found.values) == bits(given.customer.at(keys, now_ms))
     assert found.valid_until_ms.tolist() == given.customer.valid_until_ms(keys, now_ms).tolist()
     assert not found.uncertain.any()
@@ -128,20 +129,20 @@ def test_a_pending_payment_is_answered_as_the_stream_answers_it_next(given: Give
     served = PendingServer(given.reader).serve(_rows(pending), 0.0)
     for row in range(30):
         one = take(pending, slice(row, row + 1))
-        for entity, values in ((CUSTOMER, served.customer), (TERMINAL, served.terminal)):
+        for entity, values in ((CUSTOMER, served.groups[0]), (TERMINAL, served.groups[1])):
             state = EntityState(entity)
-            state.apply(payments(ROWS, seed=3), Kind.PAYMENT)
-            assert bits(values[row : row + 1]) == bits(state.apply(one, Kind.PAYMENT).values)
-    assert set(served.customer_status.tolist()) == {Status.EXACT}
+            state.apply(payments(ROWS, seed=3), Kind.SCORED)
+            assert bits(values[row : row + 1]) == bits(state.apply(one, Kind.SCORED).values)
+    assert set(served.statuses[0].tolist()) == {Status.EXACT}
     assert not missing(served, None).any()
 
 
 def test_another_keys_tiles_are_seen(given: Given) -> None:
     keys, now_ms = strings(["c1"]), np.array([START_MS + 20 * DAY_MS])
     given.store.packed[b"c1"] = given.customer.export(strings(["c2"]))[0]
-    stored = given.reader.read(keys, NOBODY, 0.0)
+    stored = given.reader.read([keys, NOBODY], 0.0)
     assert stored is not None
-    found = given.reader.at(CUSTOMER, stored.customer, now_ms)
+    found = given.reader.at(CUSTOMER, stored.held["customer"], now_ms)
     assert bits(found.values) != bits(given.customer.at(keys, now_ms))
 
 
@@ -159,27 +160,52 @@ def test_what_cannot_be_told_is_null_and_flagged(given: Given, damage: str) -> N
         if damage == "another run":
             given.store.epoch = EPOCH - 1
     served = PendingServer(given.reader).serve(_rows(pending), 0.0)
-    assert np.isnan(served.customer).all()
-    assert served.customer_status.tolist() == [Status.DEFAULT]
-    assert np.isnan(served.terminal).all() == (damage == "another run")
+    assert np.isnan(served.groups[0]).all()
+    assert served.statuses[0].tolist() == [Status.DEFAULT]
+    assert np.isnan(served.groups[1]).all() == (damage == "another run")
     assert served.unreadable.all()
+
+
+def test_a_damaged_row_is_null_and_asked_for_again(given: Given) -> None:
+    asked: list[tuple[str, list[bytes]]] = []
+    reader = MomentReader(
+        given.store,
+        Breaker(250.0),
+        given.store.whole,
+        EPOCH,
+        lambda name, keys: asked.append((name, keys.tolist())),
+    )
+    whole = given.customer.export(strings(["c1"]))[0]
+    given.store.packed[b"c1"] = whole[:-1] + bytes([whole[-1] ^ 4])
+    keys, now_ms = strings(["c1", "c2", "c1"]), np.full(3, START_MS + 30 * DAY_MS)
+    stored = reader.read([keys, NOBODY], 0.0)
+    assert stored is not None
+    found = reader.at(CUSTOMER, stored.held["customer"], now_ms)
+    assert found.uncertain.tolist() == [True, False, True]
+    assert np.isnan(found.values[[0, 2]]).all()
+    assert bits(found.values[1:2]) == bits(given.customer.at(keys[1:2], now_ms[:1]))
+    assert asked == [("customer", [b"c1"])]
+    del given.store.packed[b"c1"]  # written again by its stage
+    stored = reader.read([keys, NOBODY], 0.0)
+    assert stored is not None
+    assert not reader.at(CUSTOMER, stored.held["customer"], now_ms).uncertain.any()
 
 
 def test_rows_of_another_run_are_no_past_where_the_store_is_whole(given: Given) -> None:
     given.store.epoch = EPOCH - 1
-    stored = given.reader.read(strings(["c1"]), NOBODY, 0.0)
+    stored = given.reader.read([strings(["c1"]), NOBODY], 0.0)
     assert stored is not None
-    assert stored.customer.packed == [b""]
-    assert not stored.customer.uncertain.any()
+    assert stored.held["customer"].packed == [b""]
+    assert not stored.held["customer"].uncertain.any()
 
 
 def test_a_store_that_is_away_is_left_alone_for_a_while(given: Given) -> None:
     given.store.is_down = True
-    assert given.reader.read(strings(["c1"]), NOBODY, 0.0) is None
+    assert given.reader.read([strings(["c1"]), NOBODY], 0.0) is None
     assert not given.reader.available
     given.store.is_down = False
-    assert given.reader.read(strings(["c1"]), NOBODY, 100.0) is None
-    assert given.reader.read(strings(["c1"]), NOBODY, 251.0) is not None
+    assert given.reader.read([strings(["c1"]), NOBODY], 100.0) is None
+    assert given.reader.read([strings(["c1"]), NOBODY], 251.0) is not None
     assert given.reader.available
 
 
@@ -192,10 +218,10 @@ def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Gi
     models = OneModel(LightGbmModel(trained_text(), manifest))
     core = ScorerCore(PendingServer(given.reader), models, StillClock(), EPOCH, FixedPolicy(), watching=False)
     pending = [{**_rows(payments(1, seed=9)), "traceparent": strings([""])}]
-    seen = Decisions(core, StillClock()).answer(pending)[0]
+    seen = PendingDecisions(core, StillClock()).answer(pending)[0]
     assert (seen["decision"], seen["decided_by"], seen["degraded"]) == ("approve", "model", False)
     given.store.is_down = True
-    blind = Decisions(core, StillClock()).answer(pending)[0]
+    blind = PendingDecisions(core, StillClock()).answer(pending)[0]
     assert (blind["decision"], blind["decided_by"]) == ("review", "fallback")
     assert "score" not in blind
     assert blind["degraded_why"] == ["store_unavailable", "score_failed"]

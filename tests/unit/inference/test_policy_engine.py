@@ -1,5 +1,8 @@
 """A policy at work: the default decides as before, and every other part does what it says and no more."""
 
+from collections import Counter
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -18,6 +21,9 @@ from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
 from inference.reading.served import FeatureServer
 from inference.scorer.core import ScorerCore
+from load.chaos import collect
+from load.oracle.decisions import Scores
+from load.oracle.dump import ModelText
 from tests.unit.inference.support import (
     EPOCH,
     START_MS,
@@ -30,7 +36,7 @@ from tests.unit.inference.support import (
 )
 from tests.unit.inference.test_scorer_core import BrokenModel, OneModel
 
-LATER, EARLIER = "2030-01-01T00:00:00Z", "2000-01-01T00:00:00Z"
+LATER, EARLIER = "2030-01-01T00:00:00Z", "2001-01-01T00:00:00Z"
 PEOPLE = {"who": "ana", "why": "a test"}
 
 
@@ -50,6 +56,7 @@ class Bench:
         self.reader, self.declared = MemoryReader(), policy(**parts)
         server = FeatureServer(self.reader, Breaker(250.0), EPOCH, cache_rows=100)
         self.core = ScorerCore(server, OneModel(model), StillClock(), EPOCH, FixedPolicy(self.declared))
+        self.rules = self.declared.policy.rules
 
     def score(self, rows: Columns) -> list[Prediction]:
         """Return the predictions, each byte checked against the contract's own encoding."""
@@ -84,11 +91,11 @@ def test_the_default_decides_as_rules_thresholds_and_fallback_alone_do(
     scores = None if used is None else used.predict(vectors)
     if scores is not None:
         scores = np.where((scores >= 0) & (scores <= 1), scores, np.nan)
-    limits = Thresholds() if used is None else used.thresholds
-    due = decide(scores, limits, book.severity(book.judge(vectors)))
+    limits = (Thresholds() if used is None else used.thresholds).limits(("approve", "review", "decline"))
+    due = decide(scores, limits, book.severity(book.judge(vectors, rows)))
     words = (
         ("approve", "review", "decline"),
-        ("model", "rule", "fallback"),
+        ("model", "rule", "fallback", "override", "default", "gatekeeper"),
         ("low", "medium", "high", "not_assessed"),
     )
     assert _decisions(predictions) == [
@@ -145,7 +152,7 @@ def test_an_override_decides_until_its_time_and_says_so(model: LightGbmModel) ->
         strict=True,
     ):
         assert _decisions([late]) == _decisions([before])
-        if prediction.customer_id == mine:
+        if prediction.keys["customer"] == mine:
             assert (prediction.decision, prediction.decided_by) == ("decline", "override")
             assert prediction.reasons[0].code == "OVERRIDE"
             assert prediction.score == before.score
@@ -161,9 +168,9 @@ def test_of_two_overrides_the_severest_holds_and_an_approval_has_no_reasons(mode
         {"id": "b", "customer": customer, "decision": "approve", "until": LATER, **PEOPLE},
     ]
     for one in Bench(model, overrides=two).score(rows):
-        if one.terminal_id == terminal:
+        if one.keys["terminal"] == terminal:
             assert (one.decision, one.decided_by) == ("review", "override")
-        elif one.customer_id == customer:
+        elif one.keys["customer"] == customer:
             assert (one.decision, one.decided_by, one.reasons) == ("approve", "override", [])
 
 
@@ -228,7 +235,7 @@ def test_what_the_gatekeeper_clears_is_approved_unasked_and_the_rest_is_as_befor
         inside = amount is not None and amount <= 500_000 and count is not None and count <= 5
         if inside and not any(rule.outcome == "hit" for rule in before.rules):
             cleared += 1
-            assert (one.rung, one.decision, one.decided_by) == ("gatekeeper", "approve", "rule")
+            assert (one.rung, one.decision, one.decided_by) == ("gatekeeper", "approve", "gatekeeper")
             assert one.score is msgspec.UNSET
             assert not one.degraded
         else:
@@ -325,3 +332,48 @@ def test_snoozes_and_overrides_end_by_event_time(model: LightGbmModel) -> None:
     overrides = [{"id": "o", "customer": "c1", "decision": "decline", "until": until, **PEOPLE}]
     by = [one.decided_by == "override" for one in Bench(model, overrides=overrides).score(rows)]
     assert by == [True] * 10 + [False] * 10
+
+
+NIGHT: dict[str, dict[str, object]] = {
+    "night": {
+        "when": "(hour(event_time, '+01:00') < 6 or is_weekend == 1) and amount_minor > least",
+        "figures": {"least": 1_000_000}, "severity": "decline", "feature": "amount_minor",
+        "reason": "A large amount at an unusual time.",
+    },
+    "new_customer": {
+        "when": "customer_count_30d is null and terminal_id not in ('s1', 's2')", "severity": "review",
+        "reason": "Nothing is known of this customer.",
+    },
+    "spread": {
+        "when": "log1p(coalesce(customer_terminals_30d, 0)) > 2.5 and abs(amount_minor - 500000) >= 1",
+        "severity": "review", "feature": "customer_terminals_30d", "reason": "Many terminals",
+    },
+}  # fmt: skip
+
+
+def _oracle_of(bench: Bench) -> Scores:
+    declared = msgspec.structs.replace(collect.declared(1, "p", 1), rules=collect.rule_texts(bench.rules))
+    return Scores(declared, {"a" * 64: ModelText(trained_text(), 0.5, 0.8, "fraud/7")})
+
+
+def test_rules_that_no_code_knows_decide_and_the_oracle_finds_them_right(model: LightGbmModel) -> None:
+    bench = Bench(model, rules=NIGHT)
+    predictions = bench.score(_rows())
+    plain: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in predictions]
+    assert [wrong for wrong in _oracle_of(bench).check(plain) if wrong] == []
+    hits = Counter(rule.id for one in predictions for rule in one.rules if rule.outcome == "hit")
+    assert all(hits[name] > 5 for name in NIGHT)
+    reasons = {reason.code: reason for one in predictions for reason in one.reasons}
+    unknown = "Nothing is known of this customer: customer_count_30d is not known."
+    assert (reasons["RULE_NEW_CUSTOMER"].text, reasons["RULE_NEW_CUSTOMER"].value) == (unknown, None)
+    assert reasons["RULE_SPREAD"].text.startswith("Many terminals: customer_terminals_30d is ")
+
+
+@pytest.mark.parametrize("rule", NIGHT)
+def test_the_oracle_finds_a_rule_that_answered_wrongly(rule: str, model: LightGbmModel) -> None:
+    bench = Bench(model, rules=NIGHT)
+    plain: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in bench.score(_rows(40))]
+    for one in plain:
+        said = next(answer for answer in one["rules"] if answer["id"] == rule)
+        said["outcome"] = "no_hit" if said["outcome"] == "hit" else "hit"
+    assert all(_oracle_of(bench).check(plain))

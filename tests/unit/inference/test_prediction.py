@@ -50,7 +50,7 @@ def _judged(count: int) -> Judged:
     age_ms = np.where(random.random(count) < 0.5, NO_AGE, random.integers(-5, 1 << 40, count))
     profile = np.where(age_ms == NO_AGE, 2, random.choice([1, 3], count)).astype(np.uint8)
     served = Served(
-        vectors, vectors, vectors, status[0], status[1], profile, age_ms, np.zeros(count, bool), True, {}
+        (vectors, vectors), vectors, (status[0], status[1]), profile, age_ms, np.zeros(count, bool), True, {}
     )
     band = random.integers(0, 4, count).astype(np.uint8)
     decided = Decided(
@@ -71,8 +71,8 @@ def test_every_byte_is_the_contracts_own_encoding() -> None:
     assert [msgspec.json.encode(one) for one in read] == written
     for n, one in enumerate(read):
         assert one.prediction_id == f"9-{rows['raw_partition'][n]}-{rows['raw_offset'][n]}"
-        assert one.customer_id.encode() == rows["customer_id"][n]
-        assert one.transaction_id.encode() == rows["transaction_id"][n]
+        assert one.keys == {"customer": rows["customer_id"][n].decode(), "terminal": f"m{n}"}
+        assert one.event_id.encode() == rows["transaction_id"][n]
         values = np.array([np.nan if v is None else v for v in one.features.values])
         np.testing.assert_array_equal(values, judged.vectors[n])
         assert (one.score is msgspec.UNSET) == (judged.decided.risk_band[n] == 3)

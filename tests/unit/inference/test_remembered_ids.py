@@ -1,25 +1,27 @@
 """What a lake says of the ids of the last day is what the customer stage remembered, id by id."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import Message
 
-from contracts.content_hash import content_hash
+from contracts.content_hash import content_hash, hashed_fields
 from contracts.frame import Columns, length, strings, take
+from contracts.keys import key_of
 from contracts.topics import DAY_MS
-from inference.backfill.frontier import frontier
-from inference.backfill.remembered_ids import remembered_ids
-from inference.lake.lake import FixedLake, Lake
-from inference.lake.sql import database
-from inference.verify.verify import verify
+from features.catalog import PIPELINE
+from inference.offline.backfill.frontier import frontier
+from inference.offline.backfill.remembered_ids import remembered_ids
+from inference.offline.lake.lake import FixedLake, Lake
+from inference.offline.lake.sql import database
+from inference.offline.verify.verify import verify
 from streams.archive.parquet_files import file_path, write_whole
-from streams.archive.rows import DeadLetterRows, JsonRows, RawTransaction
-from streams.stage.seen_transactions import SeenTransactions, chunks_of
+from streams.archive.rows import DeadLetterRows, JsonRows, fields_of
+from streams.stage.deduplication import Arrivals, Deduplication, chunks_of
 from tests.lake_maker import PARTITIONS, Record, _placed, make_lake
 from tests.seed_lakes import BEGIN_MS, cut_lakes
 from tests.unit.inference.test_seed import seeded
@@ -27,28 +29,11 @@ from tests.unit.inference.test_seed import seeded
 TEXTS = {"currency": b"EUR", "channel": b"", "country": b""}
 
 
-class Letter(NamedTuple):
-    """What the archive reads of a dead letter."""
-
-    at: int
-    record_value: bytes
-    place: tuple[int, int]
-
-    def offset(self) -> int:
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, 0
-
-    def key(self) -> bytes:
-        return b""
-
-    def value(self) -> bytes:
-        return self.record_value
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        found = {"code": "E_DUP_CONFLICT", "partition": self.place[0], "offset": self.place[1]}
-        return [(f"headrace.dlq.{name}", str(value).encode()) for name, value in found.items()]
+def letter(at: int, value: bytes, place: tuple[int, int]) -> Message:
+    """Return the dead letter of a record in conflict, at an offset of its topic."""
+    facts = {"code": "E_DUP_CONFLICT", "partition": place[0], "offset": place[1]}
+    headers = [(f"headrace.dlq.{name}", str(fact).encode()) for name, fact in facts.items()]
+    return Message(offset=at, key=b"", value=value, headers=headers, timestamp=(2, 0))
 
 
 def payments(count: int, seed: int) -> Columns:
@@ -75,18 +60,23 @@ def payments(count: int, seed: int) -> Columns:
 
 
 def hashes(rows: Columns) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    return content_hash({**rows, **{name: np.full(length(rows), text) for name, text in TEXTS.items()}})
+    texts = {name: np.full(length(rows), text) for name, text in TEXTS.items()}
+    return content_hash({**rows, **texts}, hashed_fields(PIPELINE.scored))
 
 
-def judged(rows: Columns) -> tuple[list[SeenTransactions], np.ndarray[tuple[int], np.dtype[np.int8]]]:
+def judged(rows: Columns) -> tuple[list[Deduplication], np.ndarray[tuple[int], np.dtype[np.int8]]]:
     """Return what a stage's partitions remember of all rows, and by row 0 first, 1 repeat, 2 conflict."""
     placed, content = _placed(rows, "customer_id", rows["event_time"]), hashes(rows)
-    seen = [SeenTransactions() for _ in range(PARTITIONS)]
+    seen = [Deduplication() for _ in range(PARTITIONS)]
     told = np.zeros(length(rows), np.int8)
     for number, mine in enumerate(seen):
         which = np.flatnonzero(placed["raw_partition"] == number)
         part = take(rows, which)
-        verdict = mine.judge(part["transaction_id"], content[which], part["event_time"])
+        verdict = mine.check(
+            Arrivals(
+                part["customer_id"], key_of(part, PIPELINE.scored.ids), content[which], part["event_time"]
+            )
+        )
         told[which] = verdict.repeat + 2 * verdict.conflict
     return seen, told
 
@@ -111,11 +101,14 @@ def rewrite_raw(folder: Path, placed: Columns, told: np.ndarray[tuple[int], np.d
     """Put all payments into the raw dataset, the log's rows at those places, conflicts in dead letters."""
     for partition in range(PARTITIONS):
         which = np.flatnonzero(placed["raw_partition"] == partition)
-        records = [Record(at, 0, b"", text(placed, row)) for at, row in enumerate(which.tolist())]
+        records = [
+            Record(at, int(placed["event_time"][row]), placed["customer_id"][row].item(), text(placed, row))
+            for at, row in enumerate(which.tolist())
+        ]
         path = file_path(folder, "transactions", partition, 0)
-        write_whole(JsonRows(RawTransaction).table(records), path, 0, len(records))  # type: ignore[arg-type]
+        write_whole(JsonRows(fields_of(PIPELINE.scored)).table(records), path, 0, len(records))  # type: ignore[arg-type]
         letters = [
-            Letter(at, text(placed, row), (partition, int(placed["raw_offset"][row])))
+            letter(at, text(placed, row), (partition, int(placed["raw_offset"][row])))
             for at, row in enumerate(which[told[which] == 2].tolist())
         ]
         path = file_path(folder, "transactions_dlq", partition, 0)
@@ -147,24 +140,21 @@ def test_the_lake_remembers_what_the_stage_did(lake: Lake, tmp_path: Path) -> No
     assert (told == 2).sum() > 100
     chance = np.random.default_rng(1)
     asked = chance.integers(0, 4_000, 3_000)
-    with database(tmp_path / "spilled") as connection:
-        found = dict(remembered_ids(lake, connection, PARTITIONS))
+    found = dict(remembered_ids(lake, tmp_path / "spilled", PARTITIONS))
     for partition, stage in enumerate(seen):
-        ids, newest_ms = found[partition]
-        assert newest_ms == stage.newest_ms
-        ours = SeenTransactions()
-        names = strings(ids["transaction_id"].to_pylist())
-        chunks = chunks_of(names, ids["content_hash"].to_numpy(), ids["arrival_ms"].to_numpy())
-        ours.load(chunks, newest_ms)
+        ids, clock = found[partition]
+        assert clock == stage.clock.pack()
+        ours = Deduplication()
+        names = [strings(ids[name].to_pylist()) for name in ("key", "event_id")]
+        kept = Arrivals(names[0], names[1], ids["content_hash"].to_numpy(), ids["arrival_ms"].to_numpy())
+        ours.load(chunks_of(kept), clock)
+        assert 0 < ids.num_rows < 0.8 * (told == 0).sum() / PARTITIONS
         some = take(rows, asked)
         content = hashes(some)
         content[::7] += np.uint64(1)
-        moments = newest_ms + chance.integers(0, DAY_MS, len(asked))
-        for a, b in zip(
-            ours.judge(some["transaction_id"], content, moments),
-            stage.judge(some["transaction_id"], content, moments),
-            strict=True,
-        ):
+        moments = stage.clock.now_ms + chance.integers(0, DAY_MS, len(asked))
+        more = Arrivals(some["customer_id"], key_of(some, PIPELINE.scored.ids), content, moments)
+        for a, b in zip(ours.check(more), stage.check(more), strict=True):
             assert a.tolist() == b.tolist()
 
 
@@ -183,9 +173,10 @@ def test_a_repeat_across_the_cut_is_answered_by_the_seed(tmp_path: Path) -> None
     )
     first = new.read("transactions", ["offset"])
     at = int((first["partition"].to_numpy() == mine).sum())
-    record = Record(at, 0, b"", text(rows, int(repeated[0])))
+    again = int(repeated[0])
+    record = Record(at, cut_ms, rows["customer_id"][again].item(), text(rows, again))
     write_whole(
-        JsonRows(RawTransaction).table([record]),  # type: ignore[arg-type]
+        JsonRows(fields_of(PIPELINE.scored)).table([record]),  # type: ignore[arg-type]
         file_path(new.folder, "transactions", mine, at), at, at + 1,
     )  # fmt: skip
     with database(tmp_path / "spilled") as connection:

@@ -11,12 +11,12 @@ import pytest
 
 from contracts.errors import StateError
 from features.catalog import CUSTOMER_PROFILE
-from inference.lake.lake import Lake
-from inference.lake.sample import draw
+from inference.offline.lake.lake import Lake
+from inference.offline.lake.sample import draw
+from inference.offline.replay.explain import explain
+from inference.offline.replay.replay import Replay, Replayed
 from inference.policy.store import FOLDER
 from inference.release.registry import Registry
-from inference.replay.explain import explain
-from inference.replay.replay import Replay, Replayed
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import decided_lake, registry_of
 from tests.unit.inference.support import EPOCH
@@ -94,7 +94,8 @@ def _value(one: dict[str, Any], at: int) -> None:
         ("reasons", lambda one: one["reasons"].append({"code": "X", "text": "y"})),
         ("features.amount_minor", lambda one: _value(one, 0)),
         ("features.customer_count_1h", lambda one: _value(one, 4)),
-        ("customer_id", lambda one: one.update(customer_id="c0")),
+        ("keys", lambda one: one["keys"].update(customer="c0")),
+        ("event_id", lambda one: one.update(event_id="t")),
         ("event_time", lambda one: one.update(event_time=one["event_time"] + 1)),
         ("prediction_id", lambda one: one.update(prediction_id="1-2-3")),
         ("contract", lambda one: one.update(contract="transactions/9.9.9")),
@@ -111,14 +112,18 @@ def test_a_fault_planted_in_the_record_is_named(whole: Whole, what: str, plant: 
 
 
 def _rewrite(path: Path, column: str, change: Any) -> None:
-    """Change a column's values in a file of the lake and leave everything else."""
+    """Change a column's values in a file of the lake, and what raw records say of it."""
     about = pq.read_metadata(path).metadata or {}
     metadata = {name: text for name, text in about.items() if name != b"ARROW:schema"}
     table = pq.ParquetFile(path).read()
     at = table.column_names.index(column)
     values = pa.array([change(value) for value in table[column].to_pylist()], table.schema.field(column).type)
-    table = table.set_column(at, column, values).replace_schema_metadata(metadata)
-    pq.write_table(table, path)
+    table = table.set_column(at, column, values)
+    if "value" in table.column_names:
+        pairs = zip(table["value"].to_pylist(), values.to_pylist(), strict=True)
+        records = [orjson.dumps(orjson.loads(record) | {column: said}) for record, said in pairs]
+        table = table.set_column(table.column_names.index("value"), "value", pa.array(records, pa.binary()))
+    pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
 def test_a_fault_planted_in_the_raw_payments_is_found(whole: Whole, tmp_path: Path) -> None:

@@ -8,17 +8,17 @@ import orjson
 import pytest
 
 from contracts.errors import ModelError
-from inference.lake.profile_history import NoProfileHistory
 from inference.models.manifest import REPORT_FILE, REPORT_PAGE_FILE, Champion, digest
 from inference.models.provenance import Provenance
+from inference.offline.lake.profile_history import NoProfileHistory
+from inference.offline.training import training_set
+from inference.offline.training.compare import Side, compare
+from inference.offline.training.reproduce import reproduce
+from inference.offline.training.settings import TrainSettings
+from inference.offline.training.train import Trained, train
+from inference.offline.training.training_set import TrainingSet
 from inference.release.champion import Definitions, load_champion
 from inference.release.registry import Change, Registry
-from inference.training import training_set
-from inference.training.compare import Side, compare
-from inference.training.reproduce import reproduce
-from inference.training.settings import TrainSettings
-from inference.training.train import Trained, train
-from inference.training.training_set import TrainingSet
 from tests.unit.inference.conftest import Made
 
 SETTINGS = TrainSettings(
@@ -101,6 +101,12 @@ def test_versions_are_compared_on_payments_younger_than_both(tmp_path: Path, dat
     found = compare(data, *sides)
     assert found.rows == int((data.event_ms > middle).sum())
     assert found.gain["gain"] > 0
+    assert set(found.learnt.values()) == {0}
+    begin_ms = int(np.quantile(data.event_ms, 0.3))
+    flattered = compare(data, *sides, from_ms=begin_ms)
+    learnt = int((known & (data.event_ms > begin_ms)).sum())
+    assert learnt > 0
+    assert flattered.learnt == dict.fromkeys((one.id for one in sides), learnt), "asked for, and said"
     with pytest.raises(ModelError, match="E_MODEL_COMPARE"):
         compare(data, *sides, from_ms=int(data.event_ms[-1]))
 

@@ -65,7 +65,7 @@ class Desk:
         opened = self._desk.open(rows, scored.judged, scored.engine, scored.arms, 1, self.spent)
         for number, sampled in opened.spent.items():
             metadata = encode_lanes({"events.terminal/0": 1}, "x", sampled)
-            self.spent[number] = decode_position(metadata, "x")[1]
+            self.spent[number] = decode_position(metadata, "x").sampled
         self.cases += [msgspec.json.decode(record["value"], type=ReviewCase) for record in opened.records]
         for value in scored.predictions:
             one = msgspec.json.decode(value)
@@ -166,7 +166,7 @@ def test_the_slice_has_its_share_in_every_partition() -> None:
 
 def _case(number: int, event_time: int, **fields: Any) -> bytes:
     case = ReviewCase(
-        case_id=f"1-0-{number}", transaction_id=f"t{number}", customer_id="c", terminal_id="m",
+        case_id=f"1-0-{number}", event_id=f"t{number}", keys={"customer": "c", "terminal": "m"},
         event_time=event_time, amount_minor=100, opened_at=number, why=fields.get("why", "decision"),
         decision="review", decided_by="model", score=fields.get("score", 0.5), policy="default/1", reasons=[],
     )  # fmt: skip
@@ -175,7 +175,7 @@ def _case(number: int, event_time: int, **fields: Any) -> bytes:
 
 def _verdict(number: int, who: str, verdict: str, at: int, name: str = "") -> bytes:
     said = ReviewVerdict(
-        verdict_id=name or f"1-0-{number}/{at}/{who}", case_id=f"1-0-{number}", transaction_id=f"t{number}",
+        verdict_id=name or f"1-0-{number}/{at}/{who}", case_id=f"1-0-{number}", event_id=f"t{number}",
         verdict=verdict, who=who, why="so", decided_at=at,  # type: ignore[arg-type]
     )  # fmt: skip
     return msgspec.json.encode(said)
@@ -191,8 +191,8 @@ def _cases() -> dict[str, Case]:
             for n in range(5)
         ],
         [
-            _verdict(0, "ana", "confirmed_fraud", T0 + DAY_MS),
-            _verdict(1, "ana", "confirmed_fraud", T0 + DAY_MS),
+            _verdict(0, "ana", "confirmed", T0 + DAY_MS),
+            _verdict(1, "ana", "confirmed", T0 + DAY_MS),
             _verdict(1, "bob", "false_positive", T0 + 2 * DAY_MS),
             _verdict(3, "ana", "false_positive", T0 + 2 * DAY_MS),
             _verdict(3, "bob", "valuable_alert", T0 + 2 * DAY_MS),
@@ -209,7 +209,7 @@ def test_a_case_is_open_until_someone_judged_it_and_disputed_while_they_differ()
 
 
 def test_a_verdict_that_comes_twice_counts_once_and_a_case_too() -> None:
-    again = _verdict(0, "ana", "confirmed_fraud", T0, name="same")
+    again = _verdict(0, "ana", "confirmed", T0, name="same")
     cases = queue([_case(0, T0), _case(0, T0)], [again, again])
     assert len(cases["1-0-0"].verdicts) == 1
 
@@ -217,14 +217,14 @@ def test_a_verdict_that_comes_twice_counts_once_and_a_case_too() -> None:
 def test_figures_add_up() -> None:
     cases = _cases()
     found = figures(
-        cases, ReviewTerms(cards_a_day=1, review_cost_minor=0, decline_cost_minor=0, loss_share=1.0)
+        cases, ReviewTerms(cases_a_day=1, review_cost_minor=0, decline_cost_minor=0, loss_share=1.0)
     )
     assert (found["cases"], found["open"], found["decided"], found["disputed"]) == (5, 2, 2, 1)
     assert found["capacity"] == {
-        "cards_a_day": 1, "days": 3, "busiest_day": 2, "mean_a_day": round(5 / 3, 3), "days_over": 2
+        "cases_a_day": 1, "days": 3, "busiest_day": 2, "mean_a_day": round(5 / 3, 3), "days_over": 2
     }  # fmt: skip
     assert found["agreement"] == {"cases_of_several": 2, "agreed_ratio": 0.5}
-    assert found["verdicts"] == {"confirmed_fraud": 2, "false_positive": 3}
+    assert found["verdicts"] == {"confirmed": 2, "false_positive": 3}
     assert now_ms(cases) == T0 + 3 * DAY_MS
     assert found["open_age_ms"] == {"p50": 2 * DAY_MS, "p90": 2 * DAY_MS, "max": 2 * DAY_MS}
     assert found["confirmed_ratio_by_why"] == {"decision": 0.5, "random": 0.0}
@@ -235,3 +235,11 @@ def test_the_oldest_or_the_highest_come_first() -> None:
     cases = _cases().values()
     assert [case.opened.case_id[-1] for case in order(cases, "age")] == ["0", "1", "2", "3", "4"]
     assert [case.opened.case_id[-1] for case in order(cases, "score")] == ["4", "3", "2", "1", "0"]
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b"{", b"null", b"[" * 5000, b"\xff", b'{"case_id":1}', b'{"case_id":"\xff"}']
+)
+def test_one_bad_value_hides_no_case_and_no_verdict(bad: bytes) -> None:
+    good = _case(1, T0), _verdict(1, "ana", "confirmed", T0 + DAY_MS)
+    assert queue([bad, good[0], bad], [bad, good[1], bad]) == queue([good[0]], [good[1]])

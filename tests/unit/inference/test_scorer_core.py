@@ -12,6 +12,7 @@ from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
 from inference.models.manifest import Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model, ModelName
+from inference.policy.reasons import family
 from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
 from inference.reading.served import FeatureServer
@@ -100,8 +101,8 @@ def test_every_row_gets_its_prediction_in_order(model: LightGbmModel) -> None:
     assert [p.prediction_id for p in predictions] == [f"{EPOCH}-0-{n}" for n in range(30)] + [
         f"{EPOCH}-3-{n}" for n in range(20)
     ]
-    assert [p.transaction_id.encode() for p in predictions] == rows["transaction_id"].tolist()
-    assert all(p.model is not None and p.contract == "transactions/1.0.0" for p in predictions)
+    assert [p.event_id.encode() for p in predictions] == rows["transaction_id"].tolist()
+    assert all(p.model is not None and p.contract == "transactions/1.1.0" for p in predictions)
 
 
 def test_batches_of_any_size_give_the_same_decisions(model: LightGbmModel) -> None:
@@ -122,7 +123,8 @@ def test_without_a_model_rules_decide_and_no_score_is_said() -> None:
     rows["amount_minor"] = np.array([100, 100, 5_000_000, 100])
     predictions = Bench().score(rows)
     assert [p.decision for p in predictions] == ["approve", "approve", "review", "approve"]
-    assert {(p.decided_by, p.risk_band) for p in predictions} == {("rule", "not_assessed")}
+    assert [p.decided_by for p in predictions] == ["default", "default", "rule", "default"]
+    assert {p.risk_band for p in predictions} == {"not_assessed"}
     assert all(p.score is msgspec.UNSET and p.model is msgspec.UNSET for p in predictions)
     assert [r.code for r in predictions[2].reasons] == ["RULE_AMOUNT_LIMIT", "RULE_AMOUNT_JUMP"]
     assert [r.outcome for r in predictions[2].rules] == ["hit", "no_hit", "hit", "no_hit"]
@@ -240,7 +242,31 @@ def test_reasons_add_up_and_come_with_what_is_not_approved(model: LightGbmModel)
         told = [r for r in prediction.reasons if isinstance(r.contribution, float)]
         for reason in told:
             assert reason.contribution == added[row, SERVICE.columns.index(str(reason.feature))]
-        assert [r.contribution for r in told] == sorted(added[row, :-1][added[row, :-1] > 0], reverse=True)
+        mine = [added[row, SERVICE.columns.index(str(r.feature))] for r in told]
+        assert mine == sorted(mine, reverse=True)
+        most: dict[str, float] = {}
+        texts = policy().policy.reasons.texts
+        for name, value in zip(SERVICE.columns, added[row, :-1], strict=True):
+            code = family(name, texts)[0]
+            most[code] = max(value, most.get(code, 0.0))
+        assert {r.code: r.contribution for r in told} == {code: v for code, v in most.items() if v > 0}
+
+
+def test_a_reason_says_its_value_and_stands_once_in_its_list(model: LightGbmModel) -> None:
+    rows = feature_rows(200)
+    rows["amount_minor"][:20] = 5_000_000
+    refused = [one for one in Bench(model).score(rows) if one.decision != "approve" and one.score]
+    assert len({reason.feature for one in refused for reason in one.reasons}) > 3
+    for one in refused:
+        assert len({reason.code for reason in one.reasons}) == len(one.reasons)
+        assert len({reason.text for reason in one.reasons}) == len(one.reasons)
+        for reason in one.reasons:
+            if reason.feature is msgspec.UNSET:
+                continue
+            value = dict(zip(SERVICE.columns, one.features.values, strict=True))[str(reason.feature)]
+            assert reason.value == value
+            said = "not known" if value is None else f"{value:.4g}" if value % 1 else f"{value:.0f}"
+            assert reason.text.endswith(f": {reason.feature} is {said}.")
 
 
 def test_more_reasons_than_are_computed_at_once_are_said_to_be_missing(model: LightGbmModel) -> None:
@@ -258,7 +284,10 @@ def test_more_reasons_than_are_computed_at_once_are_said_to_be_missing(model: Li
 
 
 def test_drift_of_inputs_scores_and_decisions_comes_with_the_batch(model: LightGbmModel) -> None:
-    settings = DriftSettings(sample_every=1, chunk_rows=50, first_rows=500, rows_min=300, look_rows=100)
+    settings = DriftSettings(
+        sample_every=1, chunk_rows=50, first_rows=500, first_ms=3_600_000, rows_min=300, look_rows=100,
+        window_ms=5 * 3_600_000, pane_ms=3_600_000,
+    )  # fmt: skip
     bench = Bench(model)
     bench.core.drift = DriftWatch(SERVICE.columns, settings)
     told = []

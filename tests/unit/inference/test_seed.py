@@ -12,16 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
+from contracts.keys import key_of
 from features.catalog import CUSTOMER, ENTITIES, TERMINAL
-from features.seeded import FOLDER, Seeded, Source, state_file
+from features.seeded import FOLDER, Seeded, SeedOrigin, state_file
 from features.state import EntityState
-from inference.backfill.executors import Processes
-from inference.backfill.run import Options, Report, backfill, states
-from inference.backfill.seed import add_definitions, make_seed
-from inference.lake.beginning import beginning, remembered, seeded_states, sha256_of
-from inference.lake.lake import FixedLake, Lake
-from inference.lake.seed_note import finished_seed, write_note
-from inference.verify.verify import verify
+from inference.offline.backfill.executors import Processes
+from inference.offline.backfill.run import Options, Report, backfill, states
+from inference.offline.backfill.seed import add_definitions, make_seed
+from inference.offline.lake.beginning import beginning, remembered, seeded_states, sha256_of
+from inference.offline.lake.lake import FixedLake, Lake
+from inference.offline.lake.seed_note import finished_seed, write_note
+from inference.offline.verify.verify import verify
 from tests.lake_maker import PARTITIONS
 from tests.seed_lakes import BEGIN_MS, DAY_MS, cut_lakes, sparse_events
 
@@ -38,7 +39,13 @@ def silent(_: str) -> None:
 def seeded(old: Lake, new: Lake, partitions: int = PARTITIONS) -> Seeded:
     """Seed a lake, and finish the note as the command does."""
     made = make_seed(
-        FixedLake(old.folder), new.folder, Source(lake=str(old.folder)), partitions, OPTIONS, ALONE, silent
+        FixedLake(old.folder),
+        new.folder,
+        SeedOrigin(lake=str(old.folder)),
+        partitions,
+        OPTIONS,
+        ALONE,
+        silent,
     )
     done = msgspec.structs.replace(made, finished=True)
     write_note(new.folder, done)
@@ -69,11 +76,11 @@ def compared(lake: Lake) -> Report:
 def test_every_row_after_the_seed_is_that_of_an_uninterrupted_run(chain: list[Lake], run: int) -> None:
     report = compared(chain[run])
     assert report.mismatches == 0
-    assert report.payments_pending == 0
+    assert report.records_pending == 0
     assert all(part.rows > 500 for part in report.entities.values())
     found = verify(FixedLake(chain[run].folder), None, epoch=1, rows_min=EVERY_ROW)
     assert found.mismatches == 0
-    assert found.customer.rows == report.entities["customer"].rows
+    assert found.entities["customer"].rows == report.entities["customer"].rows
     sample = verify(FixedLake(chain[run].folder), None, epoch=1, rows_min=300)
     assert sample.mismatches == 0
 
@@ -193,7 +200,7 @@ def test_a_lake_with_payments_under_way_is_refused(copied: list[Lake], tmp_path:
     path = sorted((copied[0].folder / "features").glob("partition=*/*.parquet"))[0]
     whole = pq.ParquetFile(path).read()
     pq.write_table(pa.concat_tables([whole.slice(0, 7), whole.slice(8)]), path)
-    with pytest.raises(StateError, match=r"E_SEED_UNDER_WAY: 1 payments and 0 labels"):
+    with pytest.raises(StateError, match=r"E_SEED_UNDER_WAY: 1 records"):
         seeded(copied[0], Lake(tmp_path / "new"))
 
 
@@ -201,7 +208,7 @@ def test_a_lake_with_labels_under_way_is_refused(copied: list[Lake], tmp_path: P
     path = sorted((copied[0].folder / "label_log").glob("partition=*/*.parquet"))[0]
     whole = pq.ParquetFile(path).read()
     pq.write_table(pa.concat_tables([whole.slice(0, 7), whole.slice(9)]), path)
-    with pytest.raises(StateError, match=r"E_SEED_UNDER_WAY: 0 payments and 2 labels"):
+    with pytest.raises(StateError, match=r"E_SEED_UNDER_WAY: 2 records"):
         seeded(copied[0], Lake(tmp_path / "new"))
 
 
@@ -217,9 +224,9 @@ def test_an_empty_lake_is_refused(tmp_path: Path) -> None:
 
 def test_the_ids_of_the_last_day_are_remembered(chain: list[Lake]) -> None:
     payments, _, came = sparse_events(seed=3)
-    ids, before = payments["transaction_id"], came["appended_ms"] < CUTS_MS[0]
+    ids, before = key_of(payments, ("customer_id", "transaction_id")), came["appended_ms"] < CUTS_MS[0]
     kept = remembered(chain[1])
     newest = int(payments["event_time"][before].max())
     certain = before & (payments["event_time"] > newest - 12 * DAY_MS // 24)
-    assert set(ids[certain].astype(str)) <= set(kept["transaction_id"].to_pylist())
+    assert set(ids[certain].astype(str)) <= set(kept["event_id"].to_pylist())
     assert kept.num_rows < before.sum() / 10

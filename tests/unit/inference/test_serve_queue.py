@@ -20,11 +20,18 @@ class Room:
     def __init__(self, thread: ThreadPoolExecutor) -> None:
         self.go_on = threading.Event()
         self.batches: list[list[int]] = []
-        self.queue = AnswerQueue[int](self.answer, thread, ROWS_MAX, ROWS_A_BATCH)
+        self.broken: list[str] = []
+        self.fail_once = False
+        self.queue = AnswerQueue[int](
+            self.answer, thread, ROWS_MAX, ROWS_A_BATCH, broken=lambda error: self.broken.append(repr(error))
+        )
 
     def answer(self, items: list[int]) -> list[Answer]:
         self.go_on.wait(10)
         self.batches.append(items)
+        if self.fail_once:
+            self.fail_once = False
+            raise MemoryError
         if -1 in items:
             raise ValueError("an item that cannot be computed")
         return [{"of": item} for item in items]
@@ -82,6 +89,21 @@ def test_a_request_that_fails_takes_no_other_with_it() -> None:
         assert isinstance(bad, ServeError)
         assert (bad.status, bad.code) == (500, "E_SERVE_INTERNAL")
         assert await room.queue.ask([3], 1) == [{"of": 3}]
+
+    inside(test)
+
+
+def test_an_exception_that_does_not_come_again_is_told_all_the_same() -> None:
+    """All are answered one by one, and the process must end nevertheless: nobody knows what is half done."""
+
+    async def test(room: Room) -> None:
+        room.fail_once = True
+        asked = [asyncio.create_task(room.queue.ask([n], 1)) for n in range(3)]
+        await asyncio.sleep(0.05)
+        room.go_on.set()
+        assert await asyncio.gather(*asked) == [[{"of": n}] for n in range(3)]
+        await asyncio.sleep(0)
+        assert room.broken == ["MemoryError()"]
 
     inside(test)
 

@@ -6,13 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.errors import ModelError
 from features.catalog import CUSTOMER, SERVICE
-from inference.lake.lake import Lake
-from inference.lake.profile_history import NoProfileHistory
-from inference.training import training_set
-from inference.training.time_split import split
+from inference.offline.lake.lake import Lake
+from inference.offline.lake.predictions import KnownLabels
+from inference.offline.lake.profile_history import NoProfileHistory
+from inference.offline.training import training_set
+from inference.offline.training.time_split import split
+from inference.offline.verify.verify import verify
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import BEGIN_MS, DAY_MS, DELAY_MS, Made, events
 
@@ -57,6 +61,31 @@ def test_a_planted_correction_counts_only_once_it_is_known(tmp_path: Path) -> No
     assert after.label_ms[after.event_ms == changed].tolist() == [moment]
 
 
+def test_a_label_that_names_another_customer_or_terminal_trains_nothing(tmp_path: Path) -> None:
+    """A payment's label names its transaction, its customer and its terminal; others meet no payment."""
+    payments, labels = events(count=300)
+    wrong = {name: column[:2].copy() for name, column in labels.items()}
+    wrong["label"] = 1 - wrong["label"]
+    wrong["label_time"] += 1
+    wrong["customer_id"][0], wrong["terminal_id"][1] = b"cx", b"mx"
+    order = np.argsort(np.concatenate([labels["label_time"], wrong["label_time"]]), kind="stable")
+    both = {name: np.concatenate([labels[name], wrong[name]])[order] for name in labels}
+    make_lake(tmp_path / "right", payments, labels)
+    make_lake(tmp_path / "wrong", payments, both)
+    moment = int(labels["label_time"].max())
+    right, found = (
+        training_set.build(Lake(tmp_path / name), NoProfileHistory(), moment) for name in ("right", "wrong")
+    )
+    assert found.event_ms.tolist() == right.event_ms.tolist()
+    assert found.fraud.tolist() == right.fraud.tolist()
+    report = verify(Lake(tmp_path / "wrong"), None, epoch=1, rows_min=1_000_000)
+    assert (report.label_mismatched, report.mismatches) == (2, 0)
+    keys = {"customer": "cx", "terminal": labels["terminal_id"][0].decode()}
+    one = {"event_id": labels["transaction_id"][0].decode(), "keys": keys}
+    assert KnownLabels(Lake(tmp_path / "wrong")).of(one) == wrong["label"][0]
+    assert KnownLabels(Lake(tmp_path / "right")).of(one) is None
+
+
 def test_equal_data_has_an_equal_hash_and_other_data_another(made: Made) -> None:
     until = BEGIN_MS + 25 * DAY_MS
     one, two = (training_set.build(made.lake, NoProfileHistory(), until) for _ in range(2))
@@ -75,6 +104,28 @@ def test_validation_never_judges_what_the_trained_rows_knew(made: Made) -> None:
     assert parts.embargo
     assert data.label_ms[parts.train].max() <= parts.begin_ms < data.event_ms[parts.validation].min()
     assert not (parts.train & parts.validation).any()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 2**32), st.floats(0.05, 0.4), st.floats(0, 0.4), st.integers(-60, 60), st.integers(0, 90)
+)
+def test_no_row_trains_and_judges_whatever_the_labels_times_are(
+    seed: int, validation: float, holdout: float, shift_days: int, spread_days: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    event_ms = np.sort(chance.integers(0, 60 * DAY_MS, 400))
+    label_ms = (
+        event_ms + (shift_days * DAY_MS) + chance.integers(-spread_days - 1, spread_days + 1, 400) * DAY_MS
+    )
+    parts = split(event_ms, label_ms, np.ones(400, np.int64), validation, holdout)
+    assert not (parts.train & parts.validation).any()
+    assert not (parts.known & parts.judged).any()
+    assert not (parts.validation & parts.holdout).any()
+    assert not (parts.train & ~parts.known).any()
+    assert event_ms[parts.train].max() <= parts.begin_ms
+    if parts.has_holdout:
+        assert event_ms[parts.known].max() <= parts.holdout_begin_ms < event_ms[parts.holdout].min()
 
 
 def test_a_history_shorter_than_the_delay_says_that_it_has_no_embargo() -> None:

@@ -10,10 +10,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.frame import take
-from inference.lake.lake import FixedLake, Lake
-from inference.verify.metrics import VerifyMetrics
-from inference.verify.verify import verify
-from tests.lake_maker import make_lake
+from features.catalog import CUSTOMER
+from inference.offline.lake.differences import wrong_bits
+from inference.offline.lake.lake import FixedLake, Lake
+from inference.offline.replay.features import recompute
+from inference.offline.verify.metrics import VerifyMetrics
+from inference.offline.verify.verify import verify
+from tests.lake_maker import make_lake, rewritten
 from tests.unit.inference.conftest import Made, events
 
 EVERY_ROW = 1_000_000
@@ -29,6 +32,9 @@ def damage(lake: Path, dataset: str, column: str, value: float) -> None:
     """Set one value in the dataset's first file."""
     path = next((lake / dataset).glob("partition=*/*.parquet"))
     table = pq.ParquetFile(path).read()
+    if "value" in table.column_names:
+        pq.write_table(rewritten(table, len(table) // 2, **{column: int(value)}), path)
+        return
     changed = np.array(table[column].to_numpy())
     changed[len(changed) // 2] = value
     at = table.column_names.index(column)
@@ -38,8 +44,8 @@ def damage(lake: Path, dataset: str, column: str, value: float) -> None:
 def test_a_true_lake_has_no_mismatch(made: Made) -> None:
     report = verify(made.lake, None, epoch=1, rows_min=500)
     assert report.mismatches == 0
-    assert 500 <= report.customer.rows < len(made.payments["event_time"])
-    assert report.terminal.rows >= 500
+    assert 500 <= report.entities["customer"].rows < len(made.payments["event_time"])
+    assert report.entities["terminal"].rows >= 500
     assert report.label_early == 0
     assert report.labels == len(made.labels["label"])
 
@@ -56,7 +62,7 @@ def test_a_true_lake_has_no_mismatch(made: Made) -> None:
 def test_one_changed_value_is_found(copied: Path, dataset: str, column: str, entity: str) -> None:
     damage(copied, dataset, column, 987654.0)
     report = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
-    found = getattr(report, entity)
+    found = report.entities[entity]
     assert report.mismatches > 0
     assert found.examples
     if dataset != "transactions":
@@ -71,7 +77,7 @@ def test_one_changed_value_is_found(copied: Path, dataset: str, column: str, ent
 def test_a_value_that_became_null_is_told_as_missing(copied: Path) -> None:
     damage(copied, "features", "customer_count_7d", float("nan"))
     report = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
-    told = report.customer.features["customer_count_7d"]
+    told = report.entities["customer"].features["customer_count_7d"]
     assert (told["missing"], told["extra"], told["mismatch"]) == (1, 0, 0)
 
 
@@ -100,7 +106,7 @@ def test_what_the_archive_has_not_written_yet_is_left_out_not_judged(copied: Pat
     report = verify(FixedLake(copied), None, epoch=1, rows_min=EVERY_ROW)
     assert report.mismatches == 0
     assert report.under_way > 0
-    assert report.customer.rows > 1000
+    assert report.entities["customer"].rows > 1000
 
 
 def test_metrics_say_what_the_report_says(copied: Path) -> None:
@@ -113,6 +119,62 @@ def test_metrics_say_what_the_report_says(copied: Path) -> None:
     assert registry.get_sample_value("headrace_verify_values_wrong", asked) == 1
     assert registry.get_sample_value("headrace_verify_mismatches") == 1
     assert registry.get_sample_value("headrace_verify_finished_seconds") == 5
-    told.customer.features = {}
+    told.entities["customer"].features = {}
     metrics.show(told, now_s=6.0)
     assert registry.get_sample_value("headrace_verify_values_wrong", asked) == 0
+
+
+def old_after_new(folder: Path) -> Lake:
+    """A lake of an hourly stream, with payments a year old between: two of each of their keys, 41 days apart.
+
+    By their own times the two are a day apart: only the partition's clock says that the first was forgotten.
+    """
+    number, chance = np.arange(2_000), np.random.default_rng(4)
+    when = 1_700_000_000_000 + number * 3_600_000
+    past = number % 4 == 3
+    when[past] = 1_660_000_000_000 + (number[past] % 1000) * 60_000 + number[past] // 1000 * 86_400_000
+    usual = chance.integers(0, 25, 2_000)
+    payments = {
+        "transaction_id": np.array([b"t%d" % n for n in range(2_000)]),
+        "customer_id": np.array([b"c%d" % n for n in np.where(past, 100 + number % 1000, usual)]),
+        "terminal_id": np.array([b"m%d" % n for n in np.where(past, 100 + number % 1000, usual * 7 % 40)]),
+        "event_time": when, "amount_minor": 100 + usual,
+    }  # fmt: skip
+    names = ("transaction_id", "customer_id", "terminal_id", "event_time")
+    labels = {name: payments[name] for name in names}
+    labels["label"] = (usual % 5 == 0).astype(np.uint8)
+    labels["label_time"] = when + 4 * 86_400_000
+    make_lake(folder, payments, take(labels, (chance.random(2_000) < 0.1) & ~past))
+    return Lake(folder)
+
+
+def test_a_sample_sees_the_clock_that_all_rows_move(tmp_path: Path) -> None:
+    """Rows of some keys alone do not move a partition's clock, by which their keys are forgotten."""
+    lake = old_after_new(tmp_path / "lake")
+    for rows_min in (1, 20, 200, EVERY_ROW):
+        report = verify(lake, None, epoch=1, rows_min=rows_min)
+        assert (
+            report.mismatches,
+            report.entities["customer"].examples,
+            report.entities["terminal"].examples,
+        ) == (0, [], [])
+        assert report.entities["customer"].rows > 0
+
+
+def test_a_replay_of_some_payments_sees_it_too(tmp_path: Path) -> None:
+    lake = old_after_new(tmp_path / "lake")
+    log = lake.read("features", [*CUSTOMER.columns, "raw_partition", "raw_offset", "event_time"])
+    asked = [number for number in range(1_000, log.num_rows) if number % 97 == 0]
+    rows = log.take(pa.array(asked)).to_pylist()
+    predictions = [
+        {
+            "source": {"partition": row["raw_partition"], "offset": row["raw_offset"]},
+            "event_time": row["event_time"], "features": {"groups": {}},
+        }
+        for row in rows
+    ]  # fmt: skip
+    for at, one in enumerate(predictions):
+        found = recompute(lake, [one])
+        assert found.missing == [""]
+        logged = np.array([rows[at][name] for name in CUSTOMER.columns], np.float64)
+        assert not wrong_bits(found.rows["customer_values"], logged[None, :]).any()

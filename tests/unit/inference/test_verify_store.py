@@ -6,7 +6,7 @@ import pytest
 from contracts.frame import Columns
 from features.catalog import CUSTOMER
 from features.feast_row import RowsRead
-from inference.verify.store import compare_store
+from inference.offline.verify.store import compare_store
 
 WIDTH = len(CUSTOMER.columns)
 ROWS: Columns = {"customer_id": np.array([b"c1", b"c1", b"c1"]), "pos": np.array([10, 20, 30])}
@@ -70,3 +70,8 @@ def test_a_row_of_the_seed_is_behind_and_any_other_at_its_place_is_wrong(first_p
         assert bool(found.at_own_place) == (outcome == "wrong" and int(row.stamps[0, 0]) in rows["pos"])
     unseeded = compare_store(CUSTOMER, np.array([b"c1"]), stored(1, 0), rows, LOGGED, 7)
     assert unseeded.wrong == 1
+
+
+def test_a_key_none_of_whose_rows_can_be_judged_yet_is_one_that_the_lake_is_behind() -> None:
+    found = compare_store(CUSTOMER, np.array([b"c9"]), stored(1, 20), ROWS, LOGGED, epoch=7)
+    assert (found.ahead, found.judged, found.at_newest) == (1, 0, {})

@@ -30,9 +30,19 @@ def add(registry: Registry, text: bytes = b"tree") -> str:
     return registry.add("fraud", {"model.txt": text, "golden.json": b"{}"}, MANIFEST, CHANGE).id
 
 
-def offer(registry: Registry, seed: int = 1, golden_text: str = "", report: dict[str, Any] = REPORT) -> str:
-    """Add a small model with a report, and return its id."""
+def offer(
+    registry: Registry,
+    seed: int = 1,
+    golden_text: str = "",
+    report: dict[str, Any] = REPORT,
+    against: str = "",
+) -> str:
+    """Add a small model with a report, compared with the champion `against`, and return its id."""
     import lightgbm
+
+    if against:
+        known = {**report["comparison"], "champion": {"gain": 0.01, "against": against}}
+        report = {**report, "comparison": known}
 
     text = trained_text(trees=3, leaves=5, seed=seed)
     rows = np.random.default_rng(1).gamma(2.0, 3.0, (8, len(SERVICE.columns)))

@@ -14,7 +14,8 @@ CHAMPIONS = next(f"c{n}" for n in range(100) if arm_of(EXPERIMENT, f"c{n}") == "
 def prediction(customer: str, stage: str, **changes: Any) -> dict[str, Any]:
     version = {"canary": "2", "champion": "1"}[stage]
     return {
-        "score": 0.5, "customer_id": customer, "model": {"name": "fraud", "version": version, "stage": stage},
+        "score": 0.5, "keys": {"customer": customer},
+        "model": {"name": "fraud", "version": version, "stage": stage},
         "shadow": [{"model": "fraud/3", "score": 0.25}], "experiment": {**EXPERIMENT, "arm": stage},
     } | changes  # fmt: skip
 
@@ -33,7 +34,7 @@ def test_what_is_right_is_left_alone() -> None:
     alone = prediction(CHAMPIONS, "champion")
     del alone["experiment"]
     assert differences(alone) == []
-    unmodelled = {"customer_id": "c", "shadow": []}
+    unmodelled = {"keys": {"customer": "c"}, "shadow": []}
     assert differences(unmodelled) == []
 
 
@@ -48,7 +49,7 @@ def test_what_is_right_is_left_alone() -> None:
         prediction(CANARYS, "canary", shadow=[{"model": "fraud/3", "score": 0.2500001}]),
         prediction(CANARYS, "canary", shadow=[{"model": "unknown/1", "score": 0.25}]),
         {
-            "customer_id": CANARYS,
+            "keys": {"customer": CANARYS},
             "score": 0.5,
             "shadow": [],
             "model": {"name": "fraud", "version": "2", "stage": "canary"},

@@ -2,8 +2,9 @@
 
 from contracts.errors import ModelError
 from contracts.events import Quality
+from feature_repo.generator.plan import DAY_MS
 from inference.release.release import Stage
-from load.plan import DAY_MS
+from load.scenarios.pattern_change import problems
 from load.scenarios.person import Act, Person
 from load.scenarios.plot import Line, Mark, draw
 from load.scenarios.story import figures, series_of
@@ -84,13 +85,34 @@ def test_the_figures_say_how_much_came_back() -> None:
     quality += [window("m/1", "shadow", day, 0.3) for day in range(62, 84)]
     acts = [Act("promote", f"m/{n}", START_MS + day * DAY_MS, "") for n, day in ((1, 20), (2, 60))]
     change_ms = START_MS + 42 * DAY_MS
-    alert = {"kind": "alert", "at": START_MS + 44 * DAY_MS}
-    found = figures(Said(quality, [alert]), acts, change_ms, 7)  # type: ignore[arg-type]  # as it is read
+    drift: list[dict[str, object]] = [
+        {"kind": "incident", "state": "opened", "incident": source, "feature": source, "at": START_MS + at}
+        for source, at in (("labels", 30 * DAY_MS), ("labels ", 43 * DAY_MS), ("payments", 44 * DAY_MS))
+    ]
+    alert = {"kind": "alert", "at": START_MS + 44 * DAY_MS, "feature": "score", "detector": "psi"}
+    drift += [alert | {"incident": "payments"}, alert | {"incident": "payments"}]
+    found = figures(Said(quality, drift), acts, change_ms, 7)  # type: ignore[arg-type]  # as it is read
     assert found["average_precision"] == {"before": 0.8, "worst": 0.4, "after": 0.7, "old_model_after": 0.3}
     assert abs(found["recovered_ratio"] - 0.75) < 1e-9
     assert found["days_after_change"]["promotion"] == 18.0
-    assert found["days_after_change"]["drift_alert"] == 2.0
+    assert found["days_after_change"]["drift_incident"] == 2.0
+    told = found["drift_incidents"]
+    assert (told["before_change"], told["after_change"]) == (1, 2)
+    assert [one["members"] for one in told["opened"]] == [[], [], ["score psi"]]
     assert set(series_of(quality, 7)) == {"m/1 champion", "m/1 shadow", "m/2 champion"}
+
+
+def test_a_loop_that_cries_wolf_or_comes_late_did_not_close() -> None:
+    good = {
+        "missing": 0, "recovered_ratio": 0.9, "days_after_change": {"drift_incident": 2.0, "trigger": 9.0},
+        "drift_incidents": {"before_change": 3},
+    }  # fmt: skip
+    assert problems(good) == []
+    noisy = problems(good | {"drift_incidents": {"before_change": 4}})
+    assert ["4 drift incidents" in text for text in noisy] == [True]
+    for days, text in ((3.5, "after 3.5 days"), (None, "no drift incident")):
+        late = problems(good | {"days_after_change": {"drift_incident": days, "trigger": 9.0}})
+        assert [text in each for each in late] == [True]
 
 
 def test_a_plot_has_a_line_a_series_and_a_mark_a_moment() -> None:

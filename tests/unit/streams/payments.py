@@ -44,7 +44,7 @@ def gate_log(rows: Columns, records: int) -> Log:
     for part in np.array_split(np.arange(length(rows)), records):
         piece = take(rows, part)
         upto = int(piece["pos"][-1]) + position(1)
-        log += [data for _, data in writer.emit(Kind.EVENT, piece, np.zeros(len(part), np.int32), upto)]
+        log += [data for _, data in writer.emit(Kind.SCORED, piece, np.zeros(len(part), np.int32), upto)]
     return log
 
 
@@ -53,7 +53,8 @@ def label_rows(rows: Columns, every: int) -> Columns:
     some = take(rows, np.arange(0, length(rows), every))
     names = "raw_partition raw_offset appended_ms transaction_id customer_id terminal_id event_time"
     labels = {name: some[name] for name in names.split()}
-    labels["label"] = (some["amount_minor"] % 2).astype(np.uint8)
+    labels["positive"] = (some["amount_minor"] % 2).astype(np.uint8)
+    labels["label"] = np.where(labels["positive"], b"fraud", b"legitimate")
     labels["label_time"] = some["event_time"] + 86_400_000
     labels["source"] = strings(["chargeback"] * length(some))
     labels["pos"] = np.array([position(offset) for offset in some["raw_offset"].tolist()], np.int64)

@@ -13,12 +13,13 @@ from contracts.frame import Columns, Frame, concat, decode, length, position
 from contracts.keys import partition_of
 from contracts.lanes import Lanes, accept
 from contracts.raw import UNREADABLE, Headers, RawBatch
+from features.catalog import PIPELINE
 from streams.gate.core import GateCore
 from streams.gate.letters import COPIED_BYTES_MAX
 from streams.gate.outgoing import Outgoing
 
 AT = 1_700_000_000_000
-PARTITIONS = {"events.customer": 4, "events.terminal": 4}
+PARTITIONS = 4
 Record = tuple[int, int, int, bytes | None, bytes | None, None]
 
 
@@ -35,7 +36,7 @@ def record(partition: int, offset: int, *, good: bool = True) -> Record:
 
 def core(base: int = 0, partitions: int = 2) -> GateCore:
     """Return a core that owns partitions of `transactions` from an offset on."""
-    gate = GateCore(PARTITIONS)
+    gate = GateCore(PIPELINE, PARTITIONS)
     for partition in range(partitions):
         gate.assign("transactions", partition, base)
     return gate
@@ -84,7 +85,7 @@ def test_a_refused_record_keeps_its_bytes_and_says_where_it_was() -> None:
     assert facts.items() >= {
         "a": "1", "headrace.dlq.code": "E_KEY_NULL", "headrace.dlq.topic": "transactions",
         "headrace.dlq.partition": "0", "headrace.dlq.offset": "7", "headrace.dlq.timestamp": str(AT),
-        "headrace.dlq.contract": "headrace-transactions", "headrace.dlq.contract_version": "1.0.0",
+        "headrace.dlq.contract": "headrace-transactions", "headrace.dlq.contract_version": "1.1.0",
         "headrace.dlq.stage": "gate", "headrace.dlq.src": "transactions/0", "headrace.dlq.frm": "0",
         "headrace.dlq.to": str(position(8)), "headrace.dlq.claim": "1",
     }.items()  # fmt: skip

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from contracts.errors import StateError, Stop
-from contracts.frame import Columns, Kind, concat, length, take
-from contracts.keys import hash64
+from contracts.frame import Columns, Kind, concat, length, strings, take
+from contracts.keys import hash64, partition_of
 from contracts.lanes import LaneWriter
+from features.catalog import CUSTOMER, PIPELINE
 from streams.stage.changelog import restored
 from streams.stage.core import Marker, StageCore
-from streams.stage.customer import CustomerRows
 from streams.stage.dead_letters import DeadLetterTopic
-from streams.stage.terminal import TerminalRows
+from tests.stages import customer_rows, terminal_rows
 from tests.unit.streams.memory_servers import HASH, MemoryStage, read_all
 from tests.unit.streams.payments import events, gate_log, label_rows
 
@@ -22,7 +22,7 @@ START = Marker(input_offset=0, lanes={}, definitions_hash=HASH)
 
 
 def customer_core() -> StageCore:
-    return StageCore("events.customer/0", CustomerRows(0, 2), START)
+    return StageCore("events.customer/0", customer_rows(0, 2), START)
 
 
 def by_target(core: StageCore, log: list[bytes], records_a_batch: int) -> dict[int, list[bytes]]:
@@ -55,7 +55,7 @@ def test_crashes_lose_double_and_change_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     log = gate_log(events(rng, 200), 50)
     expected = by_target(customer_core(), log, 1)
-    stage = MemoryStage(log, lambda: CustomerRows(0, 2), "events.customer/0")
+    stage = MemoryStage(log, lambda: customer_rows(0, 2), "events.customer/0")
     for now_ms in range(0, 6000, 10):
         if rng.random() < 0.03:
             stage.crash()
@@ -78,7 +78,7 @@ def test_payments_and_labels_keep_one_order_through_crashes(seed: int) -> None:
     rows = events(rng, 200)
     log = terminal_log(rows)
     expected = read_frames(terminal_core(), log, 1)
-    stage = MemoryStage(log, lambda: TerminalRows(0, 1), "events.terminal/0")
+    stage = MemoryStage(log, lambda: terminal_rows(0, 1), "events.terminal/0")
     for now_ms in range(0, 6000, 10):
         if rng.random() < 0.03:
             stage.crash()
@@ -88,12 +88,12 @@ def test_payments_and_labels_keep_one_order_through_crashes(seed: int) -> None:
 
 
 def terminal_core() -> StageCore:
-    return StageCore("events.terminal/0", TerminalRows(0, 1), START)
+    return StageCore("events.terminal/0", terminal_rows(0, 1), START)
 
 
 def terminal_log(rows: Columns) -> list[bytes]:
     """Return one partition of events.terminal: payments of the customer stage, labels of the gate between."""
-    core = StageCore("events.customer/0", CustomerRows(0, 1), START)
+    core = StageCore("events.customer/0", customer_rows(0, 1), START)
     payments = by_target(core, gate_log(rows, 50), 1)[0]
     labels, lane = label_rows(rows, 4), LaneWriter("labels/0", 0)
     log = []
@@ -152,7 +152,7 @@ def test_a_repeat_falls_out_and_other_content_is_a_dead_letter() -> None:
     step = customer_core().batch(list(enumerate(gate_log(concat([rows, again, other]), 1))))
     assert [length(read_all([data])) for _, data in step.records] == [1]
     (letter,) = step.dead_letters
-    record = DeadLetterTopic("transactions.dlq", "transactions", "customer").record(letter)
+    record = DeadLetterTopic(PIPELINE, "", "customer", 4).record(letter)
     assert json.loads(record.value)["transaction_id"] == "t0"
     headers = dict(record.headers)
     assert headers["headrace.dlq.code"] == b"E_DUP_CONFLICT"
@@ -162,7 +162,7 @@ def test_a_repeat_falls_out_and_other_content_is_a_dead_letter() -> None:
 
 def test_a_checkpoint_waits_for_the_store_and_outputs_do_not_wait_for_ever() -> None:
     log = gate_log(events(np.random.default_rng(5), 20), 2)
-    stage = MemoryStage(log, lambda: CustomerRows(0, 2), "events.customer/0")
+    stage = MemoryStage(log, lambda: customer_rows(0, 2), "events.customer/0")
     stage.receive()
     stage.partition.work(0.0)
     assert stage.outputs.handed == 0
@@ -180,3 +180,66 @@ def test_state_of_other_definitions_is_refused() -> None:
     marker = msgspec.json.encode(START)
     with pytest.raises(StateError, match=r"E_STATE_DEFINITIONS.*backfill"):
         restored({b"M": marker}, "f" * 16, "changelog.customer/0")
+
+
+DAY_MS = 86_400_000
+
+
+def many_customers(count: int) -> Columns:
+    """Return payments of forty customers in turn, one second apart."""
+    rows = events(np.random.default_rng(3), count)
+    rows["transaction_id"] = strings([f"t{n}" for n in range(count)])
+    rows["customer_id"] = strings([f"c{n % 40}" for n in range(count)])
+    rows["event_time"] = 1_700_000_000_000 + np.arange(count) * 1_000
+    return rows
+
+
+def counts_of(core: StageCore, rows: Columns) -> list[tuple[bytes, float]]:
+    """Return customer and 30-day count of each payment that comes out."""
+    made = read_all(by_target(core, gate_log(rows, 50), 3)[0])
+    at = CUSTOMER.columns.index("customer_count_30d")
+    return list(zip(made["customer_id"].tolist(), made["customer_values"][:, at].tolist(), strict=True))
+
+
+def test_one_row_forty_days_ahead_empties_nobodys_windows_and_a_rebuild_brings_every_row() -> None:
+    honest, rows = many_customers(1_000), many_customers(1_000)
+    rows["event_time"][500] += 40 * DAY_MS
+    core, right = (StageCore("events.customer/0", customer_rows(0, 1), START) for _ in range(2))
+    found, due = counts_of(core, rows), counts_of(right, honest)
+    whose = rows["customer_id"][500]
+    assert [one for one in found if one[0] != whose] == [one for one in due if one[0] != whose]
+    assert [count for name, count in found if name == whose][-12:] == [float(n) for n in range(1, 13)]
+    snapshot = core.snapshot()
+    again = customer_rows(0, 1)
+    again.load({key: blob for key, blob in snapshot.entries if blob is not None}, snapshot.marker.extra)
+    live, rebuilt = core.rows.latest(), again.latest()
+    assert len(rebuilt.keys) == 40
+    order, other = np.argsort(live.keys), np.argsort(rebuilt.keys)
+    for ours, theirs in zip(live[:4], rebuilt[:4], strict=True):
+        assert ours[order].tobytes() == theirs[other].tobytes()
+
+
+def test_repeats_are_dropped_although_a_row_was_dated_ahead() -> None:
+    rows = many_customers(300)
+    rows["event_time"][100] += 4_000 * DAY_MS
+    repeated = {name: np.concatenate([column, column[:90]]) for name, column in rows.items()}
+    repeated["raw_offset"] = np.arange(390)
+    core = StageCore("events.customer/0", customer_rows(0, 1), START)
+    by_target(core, gate_log(repeated, 30), 2)
+    assert (core.counts.rows, core.counts.repeats, core.counts.refused) == (390, 90, 0)
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_an_id_of_two_customers_is_two_payments_on_one_partition_or_two(partitions: int) -> None:
+    rows = many_customers(40)
+    rows["transaction_id"] = strings(["the same"] * 40)
+    rows["content_hash"] = np.arange(40, dtype=np.uint64)
+    rows["raw_partition"] = partition_of(rows["customer_id"], partitions)
+    made = refused = 0
+    for number in range(partitions):
+        mine = take(rows, rows["raw_partition"] == number)
+        mine["raw_offset"] = np.arange(length(mine))
+        core = StageCore(f"events.customer/{number}", customer_rows(number, 1), START)
+        made += length(read_all(by_target(core, gate_log(mine, 1), 1)[0]))
+        refused += core.counts.refused
+    assert (made, refused) == (40, 0)

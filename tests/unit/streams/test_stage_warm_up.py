@@ -25,4 +25,4 @@ def test_no_kernel_is_compiled_in_the_event_path() -> None:
 
 def test_without_the_warm_up_they_would_be() -> None:
     cold = met_anew("cold")
-    assert {"features.kernel.apply", "features.kernel.values_at", "features.idle.idle_slots"} <= set(cold)
+    assert {"features.kernel.apply", "features.kernel.values_at", "features.idle.find_idle"} <= set(cold)

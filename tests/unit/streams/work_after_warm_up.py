@@ -10,13 +10,13 @@ from numba.core.registry import CPUDispatcher
 
 from contracts.frame import Kind, decode, length, strings
 from contracts.lanes import LaneWriter, accept
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from features.feast_row import RowWriterCodec
 from features.feast_tiles import TilesView, arguments
 from features.finalise import Finaliser
 from features.state import EntityState
 from streams.stage.core import Marker, StageCore
-from streams.stage.definition import StageDefinition
+from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.warm_up import warm_up
 from tests.unit.streams.payments import events, gate_log, label_rows
 
@@ -79,7 +79,7 @@ def store(name: str, core: StageCore) -> None:
     now_ms = rows.event_time_ms[:500] + DAY_MS
     Finaliser(entity).at_until(packed, now_ms)
     pending = events(np.random.default_rng(1), len(packed))
-    Finaliser(entity).with_pending(packed, {**pending, "pos": np.arange(len(packed))}, Kind.PAYMENT)
+    Finaliser(entity).with_pending(packed, {**pending, "pos": np.arange(len(packed))}, Kind.SCORED)
     state = EntityState(entity)
     state.load(rows.keys.tolist(), rows.tiles.packed.tolist())
     state.valid_until_ms(rows.keys, rows.event_time_ms)
@@ -87,7 +87,7 @@ def store(name: str, core: StageCore) -> None:
 
 def definition(name: str) -> StageDefinition:
     """Return a stage with one partition behind it."""
-    return StageDefinition(name, "", 1)  # type: ignore[arg-type]  # one of the two names
+    return StageDefinition(stage_of(PROJECT, name), "", 1)  # type: ignore[arg-type]  # one of the two names
 
 
 def start() -> Marker:

@@ -1,0 +1,1 @@
+"""A use case from its folder: declarations loaded by path, checked all at once, compiled for the engine."""

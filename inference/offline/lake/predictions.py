@@ -1,0 +1,72 @@
+"""The lake's predictions in parts of bounded size, and what is known of their payments since."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, overload
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contracts.frame import Columns, strings
+from features.catalog import CHAIN, EVENT, PIPELINE
+from inference.offline.lake.lake import Lake, read_file
+
+ROWS_A_PART = 5000
+IDENTITY = EVENT.compared  # by which a label names its event
+
+
+def parts(lake: Lake, from_ms: int | None = None, to_ms: int | None = None) -> Iterator[list[dict[str, Any]]]:
+    """Yield the predictions with an event time in [from_ms, to_ms), in log order.
+
+    Raises:
+        StateError: E_LAKE_EMPTY.
+    """
+    if not lake.has("predictions"):
+        lake.read("predictions", ["offset"])
+    for file in lake.files("predictions"):
+        values = read_file(file, ["value"])["value"]
+        for begin in range(0, len(values), ROWS_A_PART):
+            rows = [orjson.loads(value) for value in values.slice(begin, ROWS_A_PART).to_pylist()]
+            yield [
+                row for row in rows
+                if (from_ms is None or row["event_time"] >= from_ms)
+                and (to_ms is None or row["event_time"] < to_ms)
+            ]  # fmt: skip
+
+
+def identity_of(table: pa.Table) -> tuple[NDArray[np.bytes_], ...]:
+    """Return what tells the rows of a dataset of the log apart, the event's id first; (n,) each."""
+    rows: Columns = {}
+    for name in IDENTITY:
+        column = table[name]
+        texts = pa.types.is_string(column.type)
+        rows[name] = strings(column.fill_null("").to_pylist()) if texts else column.to_numpy()
+    return EVENT.identity_of(rows)
+
+
+class KnownLabels:
+    """What payments turned out to be: the label of the newest label_time, of equal ones the log's later.
+
+    A label is a payment's when it names its id and its keys.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._by_payment: dict[tuple[str, ...], int] = {}
+        if not PIPELINE.labels or not lake.has(PIPELINE.log_dataset(PIPELINE.labels[0])):
+            return
+        source, position = PIPELINE.labels[0], CHAIN.last.position
+        columns = dict.fromkeys([*IDENTITY, "positive", source.time, position])
+        table = lake.read(PIPELINE.log_dataset(source), list(columns))
+        table = table.sort_by([(source.time, "ascending"), (position, "ascending")])
+        named = (column.astype(str).tolist() for column in identity_of(table))
+        outcomes = map(int, table["positive"].to_pylist())
+        self._by_payment = dict(zip(zip(*named, strict=True), outcomes, strict=True))
+
+    @overload
+    def of(self, prediction: Mapping[str, Any]) -> int | None: ...
+    @overload
+    def of(self, prediction: Mapping[str, Any], unknown: int) -> int: ...
+    def of(self, prediction: Mapping[str, Any], unknown: int | None = None) -> int | None:
+        """Return 1 for a positive, 0 for none, `unknown` where a prediction's event has no label."""
+        return self._by_payment.get(EVENT.said(prediction), unknown)

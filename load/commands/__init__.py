@@ -1,0 +1,1 @@
+"""Commands that only a checkout has: one file a command, as in `headrace/commands/`."""

@@ -1,0 +1,53 @@
+"""`headrace scenario`: stories of event time on real servers, with figures and a plot."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from headrace.groups import NearestGroup
+from headrace.params import OUTPUT
+
+EXAMPLE = """
+\b
+Examples:
+  headrace scenario pattern-change
+  headrace scenario pattern-change --json figures.json --plot docs/pattern-change.svg
+"""
+
+
+@click.group(name="scenario", cls=NearestGroup, epilog=EXAMPLE)
+def command() -> None:
+    """Run a named scenario; servers, topics and workers are its own."""
+
+
+@command.command(name="pattern-change")
+@click.option("--json", "json_file", type=OUTPUT, help="Write the figures here, - for stdout.")
+@click.option("--plot", "plot_file", type=OUTPUT, help="Write the plot (SVG) here.")
+def pattern_change(json_file: Path | None, plot_file: Path | None) -> None:
+    """Fraud changes its pattern: drift, matured labels, a challenger in shadow, promotion, recovery.
+
+    Exits with 1 when the loop did not close.
+
+    Example: headrace scenario pattern-change --plot loop.svg
+    """
+    import os
+    from datetime import UTC, datetime
+
+    import orjson
+
+    from load.scenarios import pattern_change as scenario
+
+    name = f"pattern-change-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    found = scenario.PatternChange(tell=lambda text: click.echo(text, err=True)).run(name)
+    to_stdout = str(json_file) == "-"
+    scenario.write(found, None if to_stdout else json_file, plot_file)
+    shown = {key: value for key, value in found.items() if key != "series"}
+    if to_stdout or json_file is None:
+        sys.stdout.write(
+            orjson.dumps(found if to_stdout else shown, option=orjson.OPT_INDENT_2).decode() + "\n"
+        )
+    wrong = scenario.problems(found)
+    for problem in wrong:
+        click.echo(f"the loop did not close: {problem}", err=True)
+    sys.exit(bool(wrong))
