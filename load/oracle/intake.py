@@ -10,7 +10,7 @@ CONTENT = (
     "transaction_id", "event_time", "customer_id", "terminal_id", "amount_minor", "currency", "channel",
     "country",
 )  # fmt: skip
-TEXTS = ("transaction_id", "customer_id", "terminal_id", "currency", "channel", "country", "source")
+TEXTS = ("transaction_id", "customer_id", "terminal_id", "currency", "channel", "country", "source", "label")
 PAYMENTS, LABELS = "transactions", "labels"
 UNREADABLE = "E_UNREADABLE"  # of a record that unpacks to more than a reader takes in
 READABLE_BYTES_MAX = 20_000_000
