@@ -67,5 +67,5 @@ def as_row(source: dict[str, Any]) -> dict[str, Any]:
     """
     row = {name: (value or "").encode() if name in TEXTS else value for name, value in source.items()}
     if "label" in row:
-        row["positive"] = int(row["label"] == "fraud")
+        row["positive"] = int(row["label"] == b"fraud")
     return row
