@@ -16,9 +16,9 @@ ALL_REFUSED = 3
 EXAMPLE = """
 \b
 Examples:
-  headrace produce payments.parquet
-  headrace produce payments.ndjson --rate 500 --limit 10000
-  headrace produce payments.parquet --labels labels.parquet --speed 3600
+  headrace produce events.parquet
+  headrace produce events.ndjson --rate 500 --limit 10000
+  headrace produce events.parquet --labels labels.parquet --speed 3600
   headrace produce logins=logins.ndjson resets=resets.ndjson takeovers=takeovers.parquet
 """
 

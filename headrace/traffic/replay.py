@@ -25,7 +25,7 @@ STEP_EVENTS = 100  # leading records between which labels go: a label is that la
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingRecords:
     """A source's records and the full name of their topic; labels go behind a step of leading records."""
 
     name: str
@@ -41,7 +41,7 @@ class Replay:
     """
 
     def __init__(
-        self, producer: RecordProducer, lead: Outgoing, others: Sequence[Outgoing] = (),
+        self, producer: RecordProducer, lead: OutgoingRecords, others: Sequence[OutgoingRecords] = (),
         through: Through = lambda: 0,
     ) -> None:  # fmt: skip
         self._producer, self._lead, self._through = producer, lead, through
@@ -102,16 +102,16 @@ class Replay:
             self._producer.send(self._lead.topic, self._lead.records.slice(start, stop))
             self.sent[self._lead.name] += stop - start
 
-    def _send_labels(self, labels: Outgoing, start: int, stop: int) -> None:
+    def _send_labels(self, labels: OutgoingRecords, start: int, stop: int) -> None:
         first, last = due(self._lead.records.moment_ms, labels.records.moment_ms, start, stop)
         if last > first:
             self._producer.send(labels.topic, labels.records.slice(first, last))
             self.sent[labels.name] += last - first
 
-    def _between(self, start: int, stop: int) -> Iterator[tuple[int, Outgoing, Record]]:
+    def _between(self, start: int, stop: int) -> Iterator[tuple[int, OutgoingRecords, Record]]:
         """Yield the context due with leading records, and before which of them it goes, in order of time."""
         lead_ms = self._lead.records.moment_ms
-        found = list[tuple[int, int, int, Outgoing, Record]]()
+        found = list[tuple[int, int, int, OutgoingRecords, Record]]()
         for number, other in enumerate(self._context):
             moment_ms = other.records.moment_ms
             first, last = due(lead_ms, moment_ms, start, stop)

@@ -17,7 +17,7 @@ from headrace.traffic.form import Form
 from headrace.traffic.input_files import Record, Records, open_records
 from headrace.traffic.pacing import at_rate, at_speed
 from headrace.traffic.producer import RecordProducer
-from headrace.traffic.replay import Outgoing, Replay
+from headrace.traffic.replay import OutgoingRecords, Replay
 from runtime.kafka_clients import new_admin
 
 SLICE_EVENTS = 5_000
@@ -215,9 +215,9 @@ def send_files(
     return Sending(kafka, topic_prefix, files, pace).run()
 
 
-def outgoing(form: Form, records: Records, topic_prefix: str) -> Outgoing:
+def outgoing(form: Form, records: Records, topic_prefix: str) -> OutgoingRecords:
     """Return a source's records on their way to its topic."""
-    return Outgoing(
+    return OutgoingRecords(
         name=form.name, topic=form.source.records.full_name(topic_prefix), records=records,
         is_labels=form.source.is_labels,
     )  # fmt: skip

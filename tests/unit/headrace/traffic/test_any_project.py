@@ -20,7 +20,7 @@ from headrace.traffic.columns import as_contract
 from headrace.traffic.form import Form, form_of, forms_of
 from headrace.traffic.input_files import LineRecords, Record, TableRecords, open_records
 from headrace.traffic.named_files import files_by_form
-from headrace.traffic.replay import Outgoing, Replay
+from headrace.traffic.replay import OutgoingRecords, Replay
 
 FOLDER = Path(__file__).resolve().parents[4] / "examples" / "logins"
 LOGINS = running_project(FOLDER).pipeline
@@ -136,9 +136,9 @@ class Log:
 
 
 def test_context_goes_between_the_records_that_it_lies_between() -> None:
-    def going(name: str, seconds: list[int]) -> Outgoing:
+    def going(name: str, seconds: list[int]) -> OutgoingRecords:
         rows = [login(second, n=f"{name[0]}{second}") for second in seconds]
-        return Outgoing(
+        return OutgoingRecords(
             name=name, topic=name, records=LineRecords(lines(rows), FORMS["logins"]),
             is_labels=name == "labels",
         )  # fmt: skip

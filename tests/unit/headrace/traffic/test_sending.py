@@ -15,13 +15,13 @@ from headrace.traffic.input_files import LineRecords, Record, TableRecords, open
 from headrace.traffic.malformed import MALFORMED, MalformedMix
 from headrace.traffic.merge import due
 from headrace.traffic.pacing import Pacer, at_rate
-from headrace.traffic.replay import Outgoing, Replay
+from headrace.traffic.replay import OutgoingRecords, Replay
 
 PAYMENTS = forms_of(PIPELINE)["transactions"]
 
 
-def going(name: str, records: "Moments") -> Outgoing:
-    return Outgoing(name=name, topic=name, records=records, is_labels=name == "labels")
+def going(name: str, records: "Moments") -> OutgoingRecords:
+    return OutgoingRecords(name=name, topic=name, records=records, is_labels=name == "labels")
 
 
 class RecordingProducer:
