@@ -16,7 +16,7 @@ from contracts.raw import UNREADABLE, Headers, RawBatch
 from features.catalog import PIPELINE
 from streams.gate.core import GateCore
 from streams.gate.letters import COPIED_BYTES_MAX
-from streams.gate.outgoing import OutgoingRecords
+from streams.gate.outgoing import Outgoing
 
 AT = 1_700_000_000_000
 PARTITIONS = 4
@@ -42,17 +42,17 @@ def core(base: int = 0, partitions: int = 2) -> GateCore:
     return gate
 
 
-def headers(letter: OutgoingRecords) -> dict[str, str]:
+def headers(letter: Outgoing) -> dict[str, str]:
     """Return a letter's headers as text."""
     return {name: (value or b"").decode() for name, value in letter.headers or []}
 
 
-def frames(records: list[OutgoingRecords]) -> list[tuple[int, Frame]]:
+def frames(records: list[Outgoing]) -> list[tuple[int, Frame]]:
     """Return the frames among outgoing records, with their target partitions."""
     return [(r.partition, decode(r.value or b"")) for r in records if r.topic == "events.customer"]
 
 
-def read(records: list[OutgoingRecords]) -> list[Columns]:
+def read(records: list[Outgoing]) -> list[Columns]:
     """Read as a stage does: one lane number a source and target partition."""
     lanes: dict[int, Lanes] = {}
 
@@ -124,7 +124,7 @@ LIVES = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30), st.integers(1
 def test_crashes_and_restarts_lose_and_double_nothing(lives: list[Life]) -> None:
     """An incarnation ends anywhere; the next begins at any offset that may have been committed."""
     log = [record(0, offset, good=bool(offset % 5)) for offset in range(60)]
-    sent: list[OutgoingRecords] = []
+    sent: list[Outgoing] = []
     committed = 0
     for length_read, acknowledged, step in [*lives, (60, 60, 7)]:
         end = min(committed + length_read, len(log))
@@ -138,7 +138,7 @@ def test_crashes_and_restarts_lose_and_double_nothing(lives: list[Life]) -> None
     assert letters == {str(offset) for offset in range(0, 60, 5)}
 
 
-def incarnation(log: list[Record], begin: int, end: int, step: int) -> Iterator[OutgoingRecords]:
+def incarnation(log: list[Record], begin: int, end: int, step: int) -> Iterator[Outgoing]:
     """Yield what one incarnation sends while it reads [begin, end), `step` records a batch."""
     gate = core(base=begin, partitions=1)
     for first in range(begin, end, step):
