@@ -93,6 +93,7 @@ def assemble(event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profil
     Returns:
         Shape (n, f), columns `SERVICE.columns`.
 
+    >>> from features.catalog import ENTITIES, PROFILE
     >>> empty = [np.full((1, len(entity.columns)), np.nan) for entity in ENTITIES]
     >>> event = {"amount_minor": np.array([1999]), "event_time": np.array([1_522_540_831_000])}
     >>> assemble(event, empty, np.full((1, len(PROFILE.columns)), np.nan))[0, :4].tolist()
