@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from contracts.contract_version import ContractField, ContractVersion, Limits
+from contracts.contract_version import ContractVersion, Limits
 from contracts.field_check import is_letters, times_of_event, unknown_fields
 from contracts.field_columns import Column, Converter, converter_of, is_checked
 from contracts.keys import NULL
@@ -70,7 +70,7 @@ class FastReader:
         ]
         self._returned = names
         key = version.by_name.get(version.key_field)
-        self._has_plain_key = key is not None and key.type == "string" and _is_never_empty(key)
+        self._has_plain_key = key is not None and key.type == "string" and key.is_never_null
         self._times = tuple(field.name for field in times_of_event(version))
         self._orders = [(field.name, field.not_before) for field in version.fields if field.not_before]
 
@@ -187,12 +187,6 @@ class FastReader:
         for (_, _, full), present in zip(form.loose, loose, strict=True):
             needed += np.array([0 if v is UNSET else 2 if v is None else full for v in present], np.int64)
         return np.flatnonzero(found != needed).tolist()
-
-
-def _is_never_empty(field: ContractField) -> bool:
-    """Return whether a text that the contract takes has a byte at least, and is never null."""
-    empty = "" in field.enum if field.enum else field.bounds[0] < 1
-    return field.is_never_null and not empty
 
 
 def _are(keys: list[bytes | None], ids: list[str], longest: int) -> bool:

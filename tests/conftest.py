@@ -19,8 +19,8 @@ from tests.real_servers import DATABASES, RealServers, real_servers
 
 _databases = itertools.count(1)
 
-# How fast examples are made says how busy the machine is, and nothing of the code. The same examples every
-# time say whether a change broke something; new ones, which may find what was always broken, are the long run's.
+# How fast examples are made says how busy the machine is, and nothing of the code. The same examples at every
+# run say whether a change broke something; new ones, which may find what was always broken, are the long run's.
 settings.register_profile(
     "headrace", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -40,7 +40,7 @@ def test_a_batch_may_span_a_change_of_contract() -> None:
     assert refused == [(0, "E_KEY_SIZE", "2.0.0"), (2, "E_TIME_RECORD", "1.1.0")]
 
 
-@pytest.mark.parametrize("text", [{"low": 0}, {"enum": ("", "c1")}])
+@pytest.mark.parametrize("text", [{"low": 0, "high": 5_000}, {"enum": ("", "c1")}])
 def test_an_empty_key_is_refused_where_the_contract_takes_an_empty_text(text: dict[str, Any]) -> None:
     fields = tuple(
         msgspec.structs.replace(field, **text) if field.name == FIRST.key_field else field
