@@ -20,7 +20,7 @@ from tests.real_servers import DATABASES, RealServers, real_servers
 _databases = itertools.count(1)
 
 # How fast examples are made says how busy the machine is, and nothing of the code. The same examples at every
-# run say whether a change broke something; new ones, which may find what was always broken, are the long run's.
+# run say whether a change broke something; the long run draws new ones, to find what was always broken.
 settings.register_profile(
     "headrace", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
