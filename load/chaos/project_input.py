@@ -33,7 +33,7 @@ Document = dict[str, Any]
 Breaking = Callable[[Document, ContractField], bytes | None]
 
 
-class Due(NamedTuple):
+class Timed(NamedTuple):
     """A record and where it stands in the order of sending."""
 
     moment: float
@@ -87,7 +87,7 @@ class _Mix:
         self._plan, self._named, self._broken = plan, named, 0
         self._rng = np.random.default_rng([plan.seed, _MIX])
 
-    def records(self, source: SourceStream, rows: list[Document]) -> Iterator[Due]:
+    def records(self, source: SourceStream, rows: list[Document]) -> Iterator[Timed]:
         """Yield a source's records with their moments, and those that stand beside them."""
         draws, shift = self._rng.random((len(rows), 6)), self._rng.random((len(rows), 3))
         for row, draw, part in zip(rows, draws.tolist(), shift.tolist(), strict=True):
@@ -96,16 +96,16 @@ class _Mix:
             moment, after = at_ms + late_ms, at_ms + late_ms + part[1] * 3_600_000
             if draw[1] < self._plan.ancient_ratio and not source.is_labels:
                 row = shifted(source, row, -ANCIENT_MS)
-            yield Due(moment, sent_of(source, row, self._named))
+            yield Timed(moment, sent_of(source, row, self._named))
             if draw[2] < self._plan.repeat_ratio:
-                yield Due(after, sent_of(source, row, self._named))
+                yield Timed(after, sent_of(source, row, self._named))
             if draw[3] < self._plan.reworded_ratio:
-                yield Due(after, sent_of(source, dict(reversed(row.items())), self._named))
+                yield Timed(after, sent_of(source, dict(reversed(row.items())), self._named))
             if draw[4] < self._plan.conflict_ratio and (other := changed(source, row)) is not None:
-                yield Due(after, sent_of(source, other, self._named))
+                yield Timed(after, sent_of(source, other, self._named))
             if draw[5] < self._plan.malformed_ratio:
                 self._broken += 1
-                yield Due(moment, self._malformed(source, row))
+                yield Timed(moment, self._malformed(source, row))
 
     def _malformed(self, source: SourceStream, row: Document) -> Sent:
         """Return a broken record; its id is nobody's, where it can be read at all."""

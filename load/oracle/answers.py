@@ -7,14 +7,14 @@ from load.oracle import declared as declarations
 from load.oracle.bits import same, where
 from load.oracle.dump import Dump
 from load.oracle.findings import Findings
-from load.oracle.sources import Project, hashed
+from load.oracle.sources import ProjectOracle, hashed
 from load.oracle.stages import Stages
 from load.oracle.windows import KeyOracle
 
 NEWEST_MS = 2**62  # the API hashes by the key in force now
 
 
-def check_answers(dump: Dump, project: Project, known: Stages, found: Findings) -> None:
+def check_answers(dump: Dump, project: ProjectOracle, known: Stages, found: Findings) -> None:
     """Compare each answer with the rows that the stages took in."""
     keys = {stage.link.name: stage.keys for stage in known.made}
     links = {link.name: link for link in project.links}
@@ -33,7 +33,7 @@ def check_answers(dump: Dump, project: Project, known: Stages, found: Findings) 
             found.add("api_mismatch", f"{about}: degraded at rest: {answer.degraded}")
 
 
-def _as_stored(project: Project, fields: Mapping[str, str | int]) -> dict[str, bytes | int]:
+def _as_stored(project: ProjectOracle, fields: Mapping[str, str | int]) -> dict[str, bytes | int]:
     """Return asked fields as rows hold them: personal ones as their hash."""
     texts = {name: value.encode() if isinstance(value, str) else value for name, value in fields.items()}
     for name in project.scored.hashed & texts.keys():

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from load.oracle.document import Pairs, Written, read
+from load.oracle.document import NumberText, Pairs, read
 from load.oracle.terms import NULL, Field, Terms
 
 DIGITS_MAX = 19
@@ -24,7 +24,7 @@ _ISO = re.compile(
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
-class Refused(Exception):  # a verdict, no error
+class BadRecord(Exception):  # a verdict, no error
     """A record breaks its contract."""
 
 
@@ -41,30 +41,30 @@ def checked(
     terms = in_force(versions, timestamp_ms)
     try:
         if terms is None:
-            raise Refused("E_TIME_RECORD")
+            raise BadRecord("E_TIME_RECORD")
         return "", _columns(terms, _accepted(terms, timestamp_ms, key, value))
-    except Refused as refused:
+    except BadRecord as refused:
         return str(refused), {}
 
 
 def _accepted(terms: Terms, timestamp_ms: int, key: bytes | None, value: bytes | None) -> dict[str, Any]:
     if terms.key_field and (not key or len(key) > terms.limits["keyBytesMax"]):
-        raise Refused("E_KEY_NULL" if key is None else "E_KEY_EMPTY" if not key else "E_KEY_SIZE")
+        raise BadRecord("E_KEY_NULL" if key is None else "E_KEY_EMPTY" if not key else "E_KEY_SIZE")
     document = read(value, terms.limits)
     if isinstance(document, str):
-        raise Refused(document)
+        raise BadRecord(document)
     found = {field.name: _value(document, field) for field in terms.fields}
     for field in terms.fields:
         at_ms, is_told = found[field.name], field.name in (terms.event_time, terms.known_at)
         if is_told and at_ms is not None and at_ms > timestamp_ms + terms.limits["skewMs"]:
-            raise Refused("E_TIME_FUTURE")
+            raise BadRecord("E_TIME_FUTURE")
     for field in terms.fields:
         later, earlier = found[field.name], found.get(field.not_before)
         if later is not None and earlier is not None and later < earlier:
-            raise Refused("E_TIME_ORDER")
+            raise BadRecord("E_TIME_ORDER")
     named = found.get(terms.key_field)
     if named is not None and str(named).encode() != key:
-        raise Refused("E_KEY_MISMATCH")
+        raise BadRecord("E_KEY_MISMATCH")
     return found
 
 
@@ -85,10 +85,10 @@ def _value(document: Mapping[str, Any], field: Field) -> Any:
     for key in field.path:
         value = dict(value) if isinstance(value, Pairs) else value
         if not isinstance(value, dict):
-            raise Refused("E_CONTRACT_TYPE")
+            raise BadRecord("E_CONTRACT_TYPE")
         if value.get(key) is None:
             if field.required:
-                raise Refused("E_CONTRACT_NULL" if key in value else "E_CONTRACT_MISSING")
+                raise BadRecord("E_CONTRACT_NULL" if key in value else "E_CONTRACT_MISSING")
             return None
         value = value[key]
     return _READ[field.kind](value, field)
@@ -96,71 +96,71 @@ def _value(document: Mapping[str, Any], field: Field) -> Any:
 
 def _text(value: Any, field: Field) -> str:
     if not isinstance(value, str):
-        raise Refused("E_CONTRACT_TYPE")
+        raise BadRecord("E_CONTRACT_TYPE")
     if chr(0) in value:
-        raise Refused("E_CONTRACT_STRING")
+        raise BadRecord("E_CONTRACT_STRING")
     if field.enum:
         if value not in field.enum:
-            raise Refused("E_CONTRACT_ENUM")
+            raise BadRecord("E_CONTRACT_ENUM")
         if field.accepted not in ("", value):
-            raise Refused("E_CONTRACT_CURRENCY")
+            raise BadRecord("E_CONTRACT_CURRENCY")
         return value
     low, high = field.bounds
     if not low <= len(value.encode()) <= high:
-        raise Refused("E_CONTRACT_LENGTH")
+        raise BadRecord("E_CONTRACT_LENGTH")
     if field.letters and not all("A" <= letter <= "Z" for letter in value):
-        raise Refused("E_CONTRACT_PATTERN")
+        raise BadRecord("E_CONTRACT_PATTERN")
     return value
 
 
 def _whole(value: Any, field: Field) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**64:
-        raise Refused("E_CONTRACT_TYPE")
+        raise BadRecord("E_CONTRACT_TYPE")
     return int(_within(value, field, "E_CONTRACT_RANGE"))
 
 
 def _within(value: Any, field: Field, code: str) -> Any:
     low, high = field.bounds
     if not low <= value <= high:
-        raise Refused(code)
+        raise BadRecord(code)
     return value
 
 
 def _truth(value: Any, _field: Field) -> int:
     if type(value) is not bool:
-        raise Refused("E_CONTRACT_TYPE")
+        raise BadRecord("E_CONTRACT_TYPE")
     return int(value)
 
 
 def _float(value: Any, field: Field) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused("E_CONTRACT_TYPE")
+        raise BadRecord("E_CONTRACT_TYPE")
     return float(_within(float(value), field, "E_CONTRACT_RANGE"))
 
 
 def _decimal(value: Any, field: Field) -> int:
     """Return a decimal in its smallest units, from its text."""
     if isinstance(value, bool | Pairs | list) or isinstance(value, str) != field.quoted:
-        raise Refused("E_CONTRACT_TYPE")
-    text = value.text if isinstance(value, Written) else str(value)
+        raise BadRecord("E_CONTRACT_TYPE")
+    text = value.text if isinstance(value, NumberText) else str(value)
     if not _NUMBER.fullmatch(text):
-        raise Refused("E_CONTRACT_TYPE")
+        raise BadRecord("E_CONTRACT_TYPE")
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise Refused("E_CONTRACT_SCALE") from None
+        raise BadRecord("E_CONTRACT_SCALE") from None
     if not number:
         return 0
     if not number.is_finite():
-        raise Refused("E_CONTRACT_SCALE")
+        raise BadRecord("E_CONTRACT_SCALE")
     sign, digits, exponent = number.as_tuple()
     whole = "".join(map(str, digits))
     kept = whole.rstrip("0")
     zeros = int(exponent) + len(whole) - len(kept) + field.scale
     if zeros < 0:
-        raise Refused("E_CONTRACT_SCALE")
+        raise BadRecord("E_CONTRACT_SCALE")
     if len(kept.lstrip("0")) + zeros > DIGITS_MAX:
-        raise Refused("E_CONTRACT_RANGE")
+        raise BadRecord("E_CONTRACT_RANGE")
     scaled = int(kept) * 10**zeros
     return int(_within(-scaled if sign else scaled, field, "E_CONTRACT_RANGE"))
 
@@ -169,7 +169,7 @@ def _time(value: Any, field: Field) -> int:
     if field.written == "iso8601":
         return int(_within(_iso_ms(value, field.zone), field, "E_TIME_RANGE"))
     if type(value) is not int:
-        raise Refused("E_TIME_FORMAT")
+        raise BadRecord("E_TIME_FORMAT")
     _within(value, field, "E_TIME_RANGE")
     return (
         value * 1000
@@ -183,20 +183,20 @@ def _time(value: Any, field: Field) -> int:
 def _iso_ms(value: Any, zone: str) -> int:
     found = _ISO.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise Refused("E_TIME_FORMAT")
+        raise BadRecord("E_TIME_FORMAT")
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     fraction, offset = found[7] or "", found[8] or zone
     try:
         days = date(year, month, day).toordinal() - date(1970, 1, 1).toordinal()
     except ValueError:
-        raise Refused("E_TIME_FORMAT") from None
+        raise BadRecord("E_TIME_FORMAT") from None
     if hour > 23 or minute > 59 or second > 59 or not offset:
-        raise Refused("E_TIME_FORMAT")
+        raise BadRecord("E_TIME_FORMAT")
     ahead_min = 0
     if offset not in "Zz":
         hours, minutes = int(offset[1:3]), int(offset[3:].lstrip(":") or 0)
         if hours > 23 or minutes > 59:
-            raise Refused("E_TIME_FORMAT")
+            raise BadRecord("E_TIME_FORMAT")
         ahead_min = (hours * 60 + minutes) * (-1 if offset[0] == "-" else 1)
     whole_s = days * 86_400 + hour * 3600 + (minute - ahead_min) * 60 + second
     return whole_s * 1000 + int((fraction + "000")[:3])

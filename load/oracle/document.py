@@ -31,7 +31,7 @@ def parsed(value: bytes) -> Any:
             object_pairs_hook=Pairs,
             parse_constant=float,
             parse_int=number,
-            parse_float=Written,
+            parse_float=NumberText,
         )
     except UnicodeDecodeError:
         return "E_DECODE_UTF8"
@@ -47,12 +47,12 @@ def parsed(value: bytes) -> Any:
     return dict(document) if isinstance(document, Pairs) else "E_DECODE_NOT_OBJECT"
 
 
-class Written(float):
+class NumberText(float):
     """A number with a point or an exponent, and how it stood there."""
 
     text: str
 
-    def __new__(cls, text: str) -> "Written":
+    def __new__(cls, text: str) -> "NumberText":
         """Make one of its text."""
         made = super().__new__(cls, text)
         made.text = text

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from load.oracle.dump import Dump, Record
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 
 UNREADABLE = "E_UNREADABLE"  # of a record that unpacks to more than a reader takes in
 READABLE_BYTES_MAX = 20_000_000
@@ -24,7 +24,7 @@ class Intake(NamedTuple):
     refused: dict[Origin, str]
 
 
-def intake(dump: Dump, project: Project) -> Intake:
+def intake(dump: Dump, project: ProjectOracle) -> Intake:
     """Judge every raw record."""
     made = Intake({}, {})
     for source in project.sources:

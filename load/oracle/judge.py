@@ -15,10 +15,10 @@ from load.oracle.lake import check_lake
 from load.oracle.letters import check_letters, origin_of, strangers
 from load.oracle.predictions import Checked, PredictionReader, check_order
 from load.oracle.quality import ReportChecker, check_quality
-from load.oracle.sources import Project
-from load.oracle.stages import LOG, Run, feature_log, stages
+from load.oracle.sources import ProjectOracle
+from load.oracle.stages import LOG, StageWork, feature_log, stages
 from load.oracle.store import check_store
-from load.oracle.strangers import FrameRules
+from load.oracle.strangers import FrameOracle
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -51,8 +51,8 @@ class Judge:
     def __init__(self, dump: Dump) -> None:
         began_s = time.monotonic()
         self._dump, self._found = dump, Findings()
-        self.project = project = Project(dump.declared)
-        self._run = Run(dump, project, intake(dump, project), FrameRules(project))
+        self.project = project = ProjectOracle(dump.declared)
+        self._run = StageWork(dump, project, intake(dump, project), FrameOracle(project))
         self._known = stages(self._run, self._found)
         self._reader = PredictionReader(self._run, self._known)
         self._log = self._read_log(dump)

@@ -7,10 +7,10 @@ from typing import Any
 from load.oracle.dump import Dump, Place
 from load.oracle.findings import Findings
 from load.oracle.intake import Origin, is_readable
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 
 
-def check_lake(dump: Dump, project: Project, order: Mapping[Origin, Any], found: Findings) -> None:
+def check_lake(dump: Dump, project: ProjectOracle, order: Mapping[Origin, Any], found: Findings) -> None:
     """Compare every dataset with its topic."""
     letters = [source.dead_letters for source in project.sources]
     for topic in (*project.by_topic, *letters, "predictions"):

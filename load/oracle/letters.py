@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import Intake, Origin, is_readable
-from load.oracle.sources import Project, Source
-from load.oracle.stages import Run, Stages, ends_of
-from load.oracle.strangers import FrameRules
+from load.oracle.sources import ProjectOracle, SourceOracle
+from load.oracle.stages import Stages, StageWork, ends_of
+from load.oracle.strangers import FrameOracle
 from load.oracle.terms import NULL, Field
 
 PREFIX = "headrace.dlq."
@@ -25,7 +25,7 @@ class Due(NamedTuple):
     value: bytes | None
 
 
-def check_letters(run: Run, known: Stages, found: Findings) -> None:
+def check_letters(run: StageWork, known: Stages, found: Findings) -> None:
     """Compare the letters with what was refused: by the gate, for its id, or as a stranger's record."""
     dump, project, taken = run.dump, run.project, run.taken
     wanted = {
@@ -46,7 +46,7 @@ def check_letters(run: Run, known: Stages, found: Findings) -> None:
         found.add("dlq_missing", f"{origin} has no letter {wanted[origin].code}")
 
 
-def _of_gate(dump: Dump, project: Project, taken: Intake) -> dict[Origin, Due]:
+def _of_gate(dump: Dump, project: ProjectOracle, taken: Intake) -> dict[Origin, Due]:
     """Return the letters of the gate: the record itself; of one that cannot be read only where it is."""
     wanted = {}
     for topic in project.by_topic:
@@ -58,7 +58,7 @@ def _of_gate(dump: Dump, project: Project, taken: Intake) -> dict[Origin, Due]:
     return wanted
 
 
-def _of_ids(project: Project, taken: Intake, known: Stages) -> dict[Origin, Due]:
+def _of_ids(project: ProjectOracle, taken: Intake, known: Stages) -> dict[Origin, Due]:
     """Return the letters of ids used again: the row as canonical JSON, without what is personal."""
     wanted = {}
     for origin, code in known.conflicts.items():
@@ -68,7 +68,7 @@ def _of_ids(project: Project, taken: Intake, known: Stages) -> dict[Origin, Due]
     return wanted
 
 
-def _of_strangers(dump: Dump, project: Project, rules: FrameRules) -> dict[Origin, Due]:
+def _of_strangers(dump: Dump, project: ProjectOracle, rules: FrameOracle) -> dict[Origin, Due]:
     """Return the letters of records between the stages that no stage wrote: key is where, value the bytes."""
     wanted = {}
     for origin, record, code in strangers(dump, project, rules):
@@ -78,7 +78,7 @@ def _of_strangers(dump: Dump, project: Project, rules: FrameRules) -> dict[Origi
     return wanted
 
 
-def strangers(dump: Dump, project: Project, rules: FrameRules) -> list[tuple[Origin, Record, str]]:
+def strangers(dump: Dump, project: ProjectOracle, rules: FrameOracle) -> list[tuple[Origin, Record, str]]:
     """Return the records between the stages that no stage wrote, and the code that each is refused with."""
     ends = ends_of(dump, project)
     return [
@@ -89,7 +89,7 @@ def strangers(dump: Dump, project: Project, rules: FrameRules) -> list[tuple[Ori
     ]
 
 
-def canonical(source: Source, row: Mapping[str, Any]) -> bytes:
+def canonical(source: SourceOracle, row: Mapping[str, Any]) -> bytes:
     """Return a row as a stage's letter holds it: what is null only where its contract asks for the field."""
     kept = {
         field.name: _written(field, row[field.name]) for field in source.fields

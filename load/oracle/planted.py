@@ -21,10 +21,10 @@ from load.oracle.dump import Dump, Record
 from load.oracle.frames import read_frame
 from load.oracle.judge import Judge
 from load.oracle.letters import header, origin_of
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 from load.oracle.stages import CONFLICT, LOG, ends_of
 from load.oracle.store import cells_of, orders_of
-from load.oracle.strangers import FrameRules
+from load.oracle.strangers import FrameOracle
 
 Random = np.random.Generator
 Change = Callable[[Dump, Random], None]
@@ -367,8 +367,8 @@ def forget_report(dump: Dump, _rng: Random) -> None:
 
 def believe_stranger(dump: Dump, rng: Random) -> None:
     """A stranger's record between the stages has no dead letter: its reader may have believed it."""
-    records, project = dump.topics[LOG], Project(dump.declared)
-    ends, rules = ends_of(dump, project), FrameRules(project)
+    records, project = dump.topics[LOG], ProjectOracle(dump.declared)
+    ends, rules = ends_of(dump, project), FrameOracle(project)
     ours = [at for at, one in enumerate(records) if rules.is_ours(one.value or b"", LOG, ends)]
     record = records[_one_of(ours, rng, "no record of features.log")]
     data = record.value or b""
@@ -461,12 +461,12 @@ def _is_scored(prediction: dict[str, Any]) -> bool:
 
 def _scored(dump: Dump) -> str:
     """Return the topic of the scored source."""
-    return Project(dump.declared).scored.topic
+    return ProjectOracle(dump.declared).scored.topic
 
 
 def _letters(dump: Dump) -> str:
     """Return the topic of its dead letters."""
-    return Project(dump.declared).scored.dead_letters
+    return ProjectOracle(dump.declared).scored.dead_letters
 
 
 def between(dump: Dump) -> set[str]:
@@ -476,11 +476,11 @@ def between(dump: Dump) -> set[str]:
 
 def _alone(dump: Dump, *, labels: bool) -> list[int]:
     """Return where the records of labels in features.log are, or of scored events, that have no copy."""
-    project = Project(dump.declared)
+    project = ProjectOracle(dump.declared)
     kinds = [
         source.number for source in project.sources if (source.is_labels if labels else source.is_scored)
     ]
-    records, ends, rules = dump.topics[LOG], ends_of(dump, project), FrameRules(project)
+    records, ends, rules = dump.topics[LOG], ends_of(dump, project), FrameOracle(project)
     there: Counter[tuple[int, str, int]] = Counter()
     found: dict[int, list[tuple[int, str, int]]] = {}
     for at, record in enumerate(records):

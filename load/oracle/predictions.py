@@ -10,7 +10,7 @@ from load.oracle.dump import Declared, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import Origin
 from load.oracle.sources import terms_at
-from load.oracle.stages import Run, Stages
+from load.oracle.stages import Stages, StageWork
 from load.oracle.vectors import Vectors
 
 Wrong = list[tuple[str, str]]  # count and example
@@ -28,7 +28,7 @@ class Checked(NamedTuple):
 class PredictionReader:
     """Checks the content of predictions; a record that was checked before is not checked again."""
 
-    def __init__(self, run: Run, stages: Stages) -> None:
+    def __init__(self, run: StageWork, stages: Stages) -> None:
         dump = run.dump
         self._declared, self._taken, self._project, self._stages = (
             dump.declared,

@@ -13,8 +13,8 @@ from load.oracle.dump import Dump
 from load.oracle.findings import Findings
 from load.oracle.frames import LaneReader
 from load.oracle.intake import Origin
-from load.oracle.sources import POSITIVE, Link, Project
-from load.oracle.stages import LOG, Run, ends_of
+from load.oracle.sources import POSITIVE, LinkOracle, ProjectOracle
+from load.oracle.stages import LOG, StageWork, ends_of
 
 DAY_MS = 86_400_000
 QUALITY, STATE = "quality", "changelog.learner"
@@ -87,7 +87,7 @@ def _reports(dump: Dump) -> dict[int, dict[str, dict[str, int]]]:
 class ReportChecker:
     """Recomputes the reports of one run, each once."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: StageWork) -> None:
         dump, self._about = run.dump, run.dump.declared.learner or {}
         self._mildest = next(iter(dump.declared.decisions), "")
         self._links = told_apart(run.project)
@@ -187,7 +187,7 @@ class ReportChecker:
         return said["event_id"], *(said["keys"][link.name] or "" for link in self._links)
 
 
-def told_apart(project: Project) -> tuple[Link, ...]:
+def told_apart(project: ProjectOracle) -> tuple[LinkOracle, ...]:
     """Return the entities whose keys tell events of one id apart: those that every label has."""
     return tuple(
         link for link in project.links if all(source.never_lacks(link.fields) for source in project.labels)
@@ -207,7 +207,7 @@ def _ruling(read: Read, at_ms: int) -> dict[Name, Label]:
     return ruling
 
 
-def _labels(run: Run) -> "list[Label]":
+def _labels(run: StageWork) -> "list[Label]":
     """Return the labels of `features.log` as a reader takes them, in its order."""
     records: dict[int, list[tuple[int, bytes]]] = {}
     ends, links = ends_of(run.dump, run.project), told_apart(run.project)

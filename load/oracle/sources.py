@@ -21,7 +21,7 @@ SCORED, LABELS = "scored", "labels"
 Row = dict[str, Any]
 
 
-class Link(NamedTuple):
+class LinkOracle(NamedTuple):
     """One entity of the chain, and its place there."""
 
     name: str
@@ -41,8 +41,8 @@ class Link(NamedTuple):
     def key(self, row: Mapping[str, Any]) -> bytes:
         """Return a row's key, empty where a part is missing.
 
-        >>> Link("a", ("x", "n"), 0).key({"x": b"ab", "n": 7}), Link("a", ("x",), 0).key({"x": b""})
-        (b'2:ab1:7', b'')
+        >>> LinkOracle("a", ("x", "n"), 0).key({"x": b"ab", "n": 7})
+        b'2:ab1:7'
         """
         return key_of(row, self.fields)
 
@@ -61,7 +61,7 @@ def _text(value: Any) -> bytes:
     return value if isinstance(value, bytes) else b"%d" % value
 
 
-class Source:
+class SourceOracle:
     """One source: its contract's versions, its place in the project, and what leaves the gate of it."""
 
     def __init__(self, number: int, text: SourceText, keys: frozenset[str]) -> None:
@@ -169,15 +169,17 @@ def _plain(field: Field, value: Any, kind: str) -> Any:
     return Fraction(value, 10**field.scale) if kind == "decimal" else value
 
 
-class Project:
+class ProjectOracle:
     """The sources and the chain of a run."""
 
     def __init__(self, declared: Declared) -> None:
-        self.links = tuple(Link(name, tuple(fields), n) for n, (name, fields) in enumerate(declared.chain))
+        self.links = tuple(
+            LinkOracle(name, tuple(fields), n) for n, (name, fields) in enumerate(declared.chain)
+        )
         self.secrets = [(from_ms, bytes.fromhex(text)) for from_ms, text in sorted(declared.secrets)]
         keys = {name for link in self.links for name in link.fields}
         self.sources = tuple(
-            Source(number, text, frozenset(keys | _items(declared, number)))
+            SourceOracle(number, text, frozenset(keys | _items(declared, number)))
             for number, text in enumerate(declared.sources, 1)
         )
         self.by_topic = {source.topic: source for source in self.sources}
@@ -185,21 +187,21 @@ class Project:
         self.partitions = declared.partitions
 
     @property
-    def scored(self) -> Source:
+    def scored(self) -> SourceOracle:
         """The source whose records ask for decisions."""
         return self.sources[0]
 
     @cached_property
-    def labels(self) -> tuple[Source, ...]:
+    def labels(self) -> tuple[SourceOracle, ...]:
         """The sources of labels."""
         return tuple(source for source in self.sources if source.is_labels)
 
     @property
-    def first(self) -> Link:
+    def first(self) -> LinkOracle:
         """Where records enter."""
         return self.links[0]
 
-    def target(self, source: Source, link: Link, row: Mapping[str, Any]) -> int:
+    def target(self, source: SourceOracle, link: LinkOracle, row: Mapping[str, Any]) -> int:
         """Return the partition of a row at a stage: by its key's first field, else by its id or its place."""
         if link.key(row):
             return partition_of(key_of(row, link.fields[:1]), self.partitions)
@@ -218,7 +220,7 @@ class Project:
         """Return a row's key of each entity."""
         return {link.name: link.key(row).decode() or None for link in self.links}
 
-    def dataset(self, source: Source) -> str:
+    def dataset(self, source: SourceOracle) -> str:
         """Return the lake's dataset of a source's rows in the log of features."""
         if source.is_scored:
             return "features"
@@ -233,6 +235,6 @@ def _items(declared: Declared, number: int) -> set[str]:
     return {name for item in named for name in item.split("+") if name}
 
 
-def terms_at(source: Source, timestamp_ms: int) -> Terms:
+def terms_at(source: SourceOracle, timestamp_ms: int) -> Terms:
     """Return the version that judged a good record."""
     return max((one for one in source.versions if one.from_ms <= timestamp_ms), key=lambda one: one.from_ms)

@@ -13,8 +13,8 @@ from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.frames import LaneReader, Placed
 from load.oracle.intake import Intake, Origin
-from load.oracle.sources import Link, Project, Source, key_of
-from load.oracle.strangers import FrameRules
+from load.oracle.sources import LinkOracle, ProjectOracle, SourceOracle, key_of
+from load.oracle.strangers import FrameOracle
 from load.oracle.windows import ClockOracle, KeyOracle, PartitionOracle, times
 
 CONFLICT = "E_DUP_CONFLICT"
@@ -41,7 +41,7 @@ class StoreRow(NamedTuple):
 class StageMade(NamedTuple):
     """What came of one stage: rows that go on, the store's rows, and every key's windows."""
 
-    link: Link
+    link: LinkOracle
     columns: list[str]
     rows: dict[Origin, Judged]
     store: dict[bytes, StoreRow]
@@ -66,16 +66,16 @@ class Stages(NamedTuple):
         return self.made[-1]
 
 
-class Run(NamedTuple):
+class StageWork(NamedTuple):
     """What the stages are done again from."""
 
     dump: Dump
-    project: Project
+    project: ProjectOracle
     taken: Intake
-    rules: FrameRules
+    rules: FrameOracle
 
 
-def stages(run: Run, found: Findings) -> Stages:
+def stages(run: StageWork, found: Findings) -> Stages:
     """Do every stage again on its input, and check the values that came there from those before it."""
     known = Stages((), set(), {})
     for link in run.project.links:
@@ -83,7 +83,7 @@ def stages(run: Run, found: Findings) -> Stages:
     return known
 
 
-def _stage(run: Run, link: Link, known: Stages, found: Findings) -> StageMade:
+def _stage(run: StageWork, link: LinkOracle, known: Stages, found: Findings) -> StageMade:
     entity = declarations.entity(run.dump.declared, link.name)
     made = StageMade(link, declarations.columns(entity), {}, {}, {})
     oracles: dict[int, PartitionOracle] = {}
@@ -129,7 +129,7 @@ def _came(known: Stages, origin: Origin, placed: Placed, found: Findings) -> boo
     return True
 
 
-def feature_log(run: Run, known: Stages, found: Findings) -> dict[Origin, tuple[int, int]]:
+def feature_log(run: StageWork, known: Stages, found: Findings) -> dict[Origin, tuple[int, int]]:
     """Check `features.log`; return each row's partition and number there."""
     order: dict[Origin, tuple[int, int]] = {}
     for partition, placed, origin in Topic(LOG, None, run, found).rows():
@@ -159,11 +159,11 @@ def compare(stage: StageMade, row: Mapping[str, Any], origin: Origin, found: Fin
 class Seen:
     """The records of one partition that a repeat is told by: source, first key and id, by its own clock."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: LinkOracle) -> None:
         self._link, self._clock = link, ClockOracle()
         self._first: dict[tuple[int, bytes, bytes], tuple[tuple[Any, ...], int]] = {}
 
-    def judge(self, source: Source, row: Mapping[str, Any]) -> str:
+    def judge(self, source: SourceOracle, row: Mapping[str, Any]) -> str:
         """Return first, repeat or conflict."""
         now_ms, time_ms = self._clock.now_ms, row[source.time]
         key = self._link.key(row)
@@ -176,7 +176,7 @@ class Seen:
         return "first"
 
 
-def ends_of(dump: Dump, project: Project) -> dict[str, int]:
+def ends_of(dump: Dump, project: ProjectOracle) -> dict[str, int]:
     """Return, by lane, the offset behind the last record of its input; 0 of one that has none."""
     ends: dict[str, int] = {}
     for topic in (*project.by_topic, *(link.input for link in project.links)):
@@ -190,7 +190,7 @@ def ends_of(dump: Dump, project: Project) -> dict[str, int]:
 class Topic:
     """One topic between stages, read by its lanes; `link` is the entity whose key chooses the partition."""
 
-    def __init__(self, name: str, link: Link | None, run: Run, found: Findings) -> None:
+    def __init__(self, name: str, link: LinkOracle | None, run: StageWork, found: Findings) -> None:
         self._name, self._link, self._run, self._found = name, link, run, found
         self._records: dict[int, list[Record]] = {}
         ends = ends_of(run.dump, run.project)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from load.oracle.frames import HEAD, ROW_BITS, Frame, read_frame
-from load.oracle.sources import POSITIVE, Project, Source
+from load.oracle.sources import POSITIVE, ProjectOracle, SourceOracle
 from load.oracle.terms import NULL, TIME_MAX_MS, Field
 
 OFFSET_MAX = 1 << 40
@@ -45,10 +45,10 @@ class Cells(NamedTuple):
     filled: bool = False  # of a text: never empty, and no NUL inside
 
 
-class FrameRules:
+class FrameOracle:
     """What a record of each topic between a project's stages may be."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: ProjectOracle) -> None:
         self._project = project
         numbers = {source.number for source in project.sources}
         self.needed: dict[str, dict[int, set[str]]] = {}
@@ -149,14 +149,14 @@ class FrameRules:
         return bool(known.bounds[0] <= cell <= known.bounds[1])
 
 
-def _added(source: Source, before: list[str]) -> set[str]:
+def _added(source: SourceOracle, before: list[str]) -> set[str]:
     """Return the columns that a row has besides its own, where it comes from the gate or behind entities."""
     if not before:
         return {"content_hash"} if source.drops_repeats else set()
     return {"late", *(f"{name}_{what}" for name in before for what in ("partition", "pos", "values"))}
 
 
-def _cells(project: Project) -> dict[str, Cells]:
+def _cells(project: ProjectOracle) -> dict[str, Cells]:
     names = [link.name for link in project.links]
     offsets, partitions = (0, OFFSET_MAX), (0, PARTITION_MAX)
     return {
@@ -171,7 +171,7 @@ def _cells(project: Project) -> dict[str, Cells]:
     }  # fmt: skip
 
 
-def _field_cells(project: Project, name: str) -> Cells:
+def _field_cells(project: ProjectOracle, name: str) -> Cells:
     having = [source for source in project.sources if name in source.kinds]
     if any(source.time == name for source in project.sources):
         return Cells("<i8", (0, TIME_MAX_MS))

@@ -23,12 +23,12 @@ from load.oracle.frames import (
     Placed,
     read_frame,
 )
-from load.oracle.sources import Project
-from load.oracle.strangers import FrameRules
+from load.oracle.sources import ProjectOracle
+from load.oracle.strangers import FrameOracle
 from load.oracle.verdict import code_of
 from load.oracle.windows import PartitionOracle
 
-RULES = FrameRules(Project(declared(PROJECT, 1, 1)))
+RULES = FrameOracle(ProjectOracle(declared(PROJECT, 1, 1)))
 LANES = RULES.lanes
 DAY_MS = 86_400_000
 NEVER = -(2**63)

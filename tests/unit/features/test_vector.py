@@ -9,7 +9,7 @@ from features.service_meaning import service_meaning
 from features.vector import assemble
 from load.chaos.collect import declared
 from load.oracle.bits import same
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 from load.oracle.vectors import Vectors
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ def test_the_trees_are_the_formulas_by_hand(
 
 def oracle_of_vectors() -> Vectors:
     plain = declared(PROJECT, 1, 1)
-    return Vectors(plain, Project(plain).scored.kinds)
+    return Vectors(plain, ProjectOracle(plain).scored.kinds)
 
 
 def test_the_oracle_makes_the_same_vectors(

@@ -22,7 +22,7 @@ from inference.scorer.position import decode_lanes, encode_lanes
 from load.chaos.collect import declared
 from load.oracle import decisions as oracle
 from load.oracle.dump import ModelText
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 from tests.unit.inference.support import policy
 
 THRESHOLDS = (0.5, 0.9)
@@ -183,7 +183,7 @@ def test_the_shipped_rules_are_those_that_were_code_and_the_oracle_agrees() -> N
     for name, values in near.items():
         vectors[:, SERVICE.columns.index(name)] = rng.choice([*values, np.nan], len(vectors))
     outcomes = RuleBook(rules, SERVICE.columns).judge(vectors, {})
-    theirs = oracle.Rules(PLAIN, Project(PLAIN).scored.kinds)
+    theirs = oracle.Rules(PLAIN, ProjectOracle(PLAIN).scored.kinds)
     for vector, outcome in zip(vectors.tolist(), outcomes.tolist(), strict=True):
         known = dict(zip(SERVICE.columns, vector, strict=True))
         hits = [code == Outcome.HIT for code in outcome]

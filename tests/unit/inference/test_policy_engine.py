@@ -24,7 +24,7 @@ from inference.scorer.core import ScorerCore
 from load.chaos import collect
 from load.oracle.decisions import Scores
 from load.oracle.dump import ModelText
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 from tests.unit.inference.support import (
     EPOCH,
     START_MS,
@@ -356,7 +356,7 @@ def _oracle_of(bench: Bench) -> Scores:
     rules = collect.rule_texts(PROJECT, declared_rules(bench.rules))
     declared = msgspec.structs.replace(collect.declared(PROJECT, 1, 1), rules=rules)
     models = {"a" * 64: ModelText(trained_text(), {"review": 0.5, "decline": 0.8}, "fraud/7")}
-    return Scores(declared, models, Project(declared).scored.kinds)
+    return Scores(declared, models, ProjectOracle(declared).scored.kinds)
 
 
 def _events(rows: Columns) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ from contracts.verdict import judge
 from features.catalog import PIPELINE, PROJECT
 from load.chaos import collect
 from load.chaos.malformed import CHANGES, strange
-from load.oracle.sources import Project
-from load.oracle.strangers import FrameRules
+from load.oracle.sources import ProjectOracle
+from load.oracle.strangers import FrameOracle
 
-RULES = FrameRules(Project(collect.declared(PROJECT, 1, 1)))
+RULES = FrameOracle(ProjectOracle(collect.declared(PROJECT, 1, 1)))
 ENDS = {"transactions/0": 10}
 ROW = (
     b'{"transaction_id":"t%d","event_time":1700000000000,"customer_id":"c1","terminal_id":"m1",'

@@ -13,7 +13,7 @@ from load.chaos.collect import declared
 from load.chaos.plan import ChaosPlan
 from load.chaos.project_input import make_project_input
 from load.oracle.dump import Record
-from load.oracle.sources import Project
+from load.oracle.sources import ProjectOracle
 from load.oracle.terms import read_terms
 
 HOME = Path(__file__).parents[3]
@@ -48,10 +48,10 @@ def project() -> RunningProject:
 
 
 @pytest.fixture(scope="module")
-def oracle(project: RunningProject) -> Project:
+def oracle(project: RunningProject) -> ProjectOracle:
     known = declared(project, 1, 3)
     known.secrets = [(0, SECRET.hex())]
-    return Project(known)
+    return ProjectOracle(known)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def sent(project: RunningProject) -> dict[str, list[Record]]:
 
 @pytest.mark.parametrize("number", range(3))
 def test_good_and_broken_records_are_judged_and_read_alike(
-    project: RunningProject, oracle: Project, sent: dict[str, list[Record]], number: int
+    project: RunningProject, oracle: ProjectOracle, sent: dict[str, list[Record]], number: int
 ) -> None:
     source, mine = project.pipeline.sources[number], oracle.sources[number]
     records = sent[source.topic]
@@ -88,7 +88,7 @@ def test_good_and_broken_records_are_judged_and_read_alike(
 
 
 def test_a_hash_and_a_missing_key_that_are_wrong_would_be_seen(
-    oracle: Project, sent: dict[str, list[Record]]
+    oracle: ProjectOracle, sent: dict[str, list[Record]]
 ) -> None:
     mine = oracle.scored
     good, other = (

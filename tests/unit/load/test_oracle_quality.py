@@ -17,9 +17,9 @@ from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import Intake, Origin
 from load.oracle.quality import ReportChecker, check_quality
-from load.oracle.sources import Project
-from load.oracle.stages import Run
-from load.oracle.strangers import FrameRules
+from load.oracle.sources import ProjectOracle
+from load.oracle.stages import StageWork
+from load.oracle.strangers import FrameOracle
 from tests.unit.inference.learning.support import DAY_MS, START_MS, make_core, settings
 
 PAYMENTS, LABELS, DAYS, STEPS = 400, 300, 40, 8
@@ -132,10 +132,10 @@ class Told:
 
     def checker(self) -> ReportChecker:
         good = {Origin("labels", 0, number): row_of(one) for number, one in enumerate(self.labels)}
-        dump, project = self.dump(), Project(collect.declared(PROJECT, 1, 1))
+        dump, project = self.dump(), ProjectOracle(collect.declared(PROJECT, 1, 1))
         dump.topics |= {"events.customer": [], "transactions": [], "labels": []}
         dump.topics["events.terminal"] = [Record(0, LABELS, 0, None, b"")]
-        return ReportChecker(Run(dump, project, Intake(good, {}), FrameRules(project)))
+        return ReportChecker(StageWork(dump, project, Intake(good, {}), FrameOracle(project)))
 
 
 def found(told: Told, dump: Dump) -> Findings:
