@@ -72,7 +72,7 @@ class Whole:
 
     def payments(self) -> Columns:
         """Return every payment of features.log."""
-        parts = [p for parts in self.feature_log().values() for p in parts if "customer_values" in p]
+        parts = [p for parts in self.feature_log().values() for p in parts if "label" not in p]
         return concat(parts)
 
 
@@ -113,7 +113,7 @@ def test_the_feature_log_is_the_definition_for_every_terminal(whole: Whole) -> N
     for parts in whole.feature_log().values():
         oracles: dict[bytes, KeyOracle] = {}
         for part in parts:
-            kind = Kind.SCORED if "customer_values" in part else Kind.LABEL
+            kind = Kind.LABEL if "label" in part else Kind.SCORED
             for row in rows_of(part):
                 oracle = oracles.setdefault(row["terminal_id"], KeyOracle(TERMINAL))
                 assert same_bits(row["terminal_values"], oracle.row(kind, row)), row
