@@ -42,8 +42,8 @@ def reads() -> dict[str, list[str]]:
 class Rest:
     """Asks a cluster how far everybody is."""
 
-    def __init__(self, kafka: KafkaConnection, prefix: str, partitions: int) -> None:
-        self._kafka, self._prefix, self._partitions = kafka, prefix, partitions
+    def __init__(self, kafka: KafkaConnection, prefix: str) -> None:
+        self._kafka, self._prefix = kafka, prefix
         self._admin = AdminClient({**kafka.librdkafka(), "log_level": 2})  # type: ignore[dict-item]
 
     def open_transactions(self) -> int:
@@ -76,7 +76,9 @@ class Rest:
         return lags
 
     def _places(self, topic: str) -> list[TopicPartition]:
-        return [TopicPartition(self._prefix + topic, number) for number in range(self._partitions)]
+        name = self._prefix + topic
+        known = self._admin.list_topics(name, QUIET_TIMEOUT_S).topics[name].partitions
+        return [TopicPartition(name, number) for number in known]
 
     def _committed(self, group: str, places: list[TopicPartition]) -> list[TopicPartition]:
         look = Consumer(
@@ -107,7 +109,7 @@ def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
     Args:
         newest_ms: the newest event or label time that was sent, past which the learner has to report.
     """
-    rest = Rest(stack.kafka, stack.run.topic_prefix, stack.run.partitions)
+    rest = Rest(stack.kafka, stack.run.topic_prefix)
     state: dict[str, object] = {}
 
     def at_rest() -> bool:
