@@ -173,6 +173,7 @@ def offsets_expired(kind: Kind, group: str, site: Site, _rng: Random) -> bool:
                 site.stack.let_pass(2.0)
         else:
             return False
+        site.stack.expired.add(group)
         site.strike()
     return True
 

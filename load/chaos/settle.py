@@ -1,7 +1,7 @@
 """Waiting until a run has come to rest: no open transaction, nothing unread, every row back in the store."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -61,8 +61,12 @@ class Rest:
         committed = self._committed("archive", self._places("predictions"))
         return sum(place.offset <= newest.get(place.partition, -1) for place in committed)
 
-    def lag(self) -> dict[str, int]:
-        """Return how many records each group has not committed; groups that are done are left out."""
+    def lag(self, expired: Collection[str] = ()) -> dict[str, int]:
+        """Return how many records each group has not committed; groups that are done are left out.
+
+        Args:
+            expired: groups whose offsets were taken away: where nothing came since, they have none.
+        """
         lags = {}
         for group, topics in reads().items():
             places = [place for topic in topics for place in self._places(topic)]
@@ -70,6 +74,7 @@ class Rest:
             behind = sum(
                 max(0, ends[place.topic, place.partition] - max(0, place.offset))
                 for place in self._committed(group, places)
+                if place.offset >= 0 or group not in expired
             )
             if behind:
                 lags[group] = behind
@@ -115,7 +120,9 @@ def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
     def at_rest() -> bool:
         try:
             state.update(
-                lag=rest.lag(), open=rest.open_transactions(), archive=rest.unarchived(reader.newest)
+                lag=rest.lag(stack.expired),
+                open=rest.open_transactions(),
+                archive=rest.unarchived(reader.newest),
             )
         except KafkaException as error:
             state.update(error=str(error))

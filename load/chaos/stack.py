@@ -95,6 +95,7 @@ class ChaosStack(FreshStack):
         super().__init__(folder, "chaos", partitions, {**SETTINGS, **worker_environment}, spares=True)
         self.ends: list[End] = []
         self.may_wait: set[Kind] = set()  # kinds that a fault keeps from starting for a while
+        self.expired: set[str] = set()  # groups whose offsets a fault took away
         self.deleted: dict[str, list[Record]] = {}  # by topic, what stood there before a fault deleted it
 
     @property

@@ -69,7 +69,7 @@ class Judge:
         predictions = self._reader.read(dump.topics["predictions"], found)
         check_order(predictions, order, found)
         check_letters(self._run._replace(dump=dump), self._known, found)
-        self._check_lost(order, predictions, found)
+        self._check_lost(dump, order, predictions, found)
         self._check_conservation(dump, predictions, found)
         _check_seen(dump, found)
         check_lake(dump, self.project, order, found)
@@ -87,13 +87,13 @@ class Judge:
         return feature_log(self._run._replace(dump=dump), self._known, found), found
 
     def _check_lost(
-        self, order: Mapping[Origin, Any], predictions: Collection[Origin], found: Findings
+        self, dump: Dump, order: Mapping[Origin, Any], predictions: Collection[Origin], found: Findings
     ) -> None:
         """Every good record is in the log, each scored one has a prediction, but for what fell out."""
         silent = self._known.repeats | self._known.conflicts.keys()
         scored = self.project.scored.topic
         for origin in self._run.taken.good.keys() - silent:
-            if self._dump.is_lost(*origin):
+            if dump.is_lost(*origin):
                 continue
             if origin.topic != scored:
                 if origin not in order:
