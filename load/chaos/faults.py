@@ -16,7 +16,7 @@ from contracts.errors import ConfigError
 from headrace.stack import Kind
 from headrace.supervisor import LEARNER, numbered, workers_of_project
 from inference.release.registry import Change, Registry
-from load.chaos import exceptions, malformed, surroundings
+from load.chaos import damage, exceptions, malformed, surroundings
 from load.chaos.settle import client
 from load.chaos.site import END_WAIT_S, READY_WAIT_S, Fault, Random, Site, kinds_of, more, state_of
 from load.chaos.stack import SERVE, kinds
@@ -210,7 +210,7 @@ def catalogue() -> dict[str, Fault]:
     found |= {"pause:learn": pause_learner} if LEARNER in running else {}
     found |= {"pause:serve": pause_api}
     found |= {f"point:{point}": partial(at_point, point) for point in CRASH_POINTS if kinds_of(point)}
-    found |= exceptions.catalogue() | malformed.catalogue() | surroundings.catalogue()
+    found |= exceptions.catalogue() | malformed.catalogue() | surroundings.catalogue() | damage.catalogue()
     found |= {f"zombie:{point}": partial(zombie_at, point) for point in ZOMBIE_POINTS}
     found |= {
         "broker:kill": kill_broker, "broker:stall": stall_broker, "redis:kill": kill_redis,
