@@ -27,7 +27,7 @@ ZOMBIE_POINTS = (
     "gate.after_produce", "gate.before_commit", "stage.after_store", "stage.before_checkpoint",
     "stage.in_checkpoint", "scorer.after_produce", "scorer.after_send_offsets", "archive.in_write",
 )  # fmt: skip
-NAMED_ONLY = ("damage:deleted-unread", "damage:redis-evicts", "damage:offsets-gate")  # in no stored run yet
+NAMED_ONLY = ("damage:deleted-unread", "damage:redis-evicts", "damage:offsets-gate")  # no run had them yet
 AT_A_START = ("stage.take_over",)  # reached by a successor alone
 CRASH_POINTS = (*crash_points.POINTS, *(p for p in crash_points.LEARNER_POINTS if ".after_" in p))
 
@@ -222,7 +222,7 @@ def catalogue() -> dict[str, Fault]:
 
 
 def chosen(wanted: tuple[str, ...]) -> dict[str, Fault]:
-    """Return the faults that are wanted by name or by group; when none is named all but those of `NAMED_ONLY`.
+    """Return the faults that are wanted by name or by group; when none is, all but `NAMED_ONLY`.
 
     >>> sorted(chosen(("redis", "kill:gate")))
     ['kill:gate', 'redis:flush', 'redis:kill', 'redis:stall']
