@@ -22,7 +22,7 @@ def text_column(values: list[str]) -> NDArray[np.bytes_]:
 
 
 def packed_texts(values: Sequence[Any]) -> NDArray[np.bytes_]:
-    """Return the column of texts that are read as numbers; one that holds a NUL or is too long is empty.
+    r"""Return the column of texts that are read as numbers; one that holds a NUL or is too long is empty.
 
     >>> packed_texts(["12", "3", "1\0", "x" * 65]).tolist()
     [b'12', b'3', b'', b'']

@@ -41,5 +41,21 @@ class EntityName(click.ParamType):
         return value
 
 
+class SourceTopic(click.ParamType):
+    """A topic of one of the project's sources; which there are is looked up only when a command runs."""
+
+    name = "topic"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the topic; a usage error where no source has it."""
+        from features.project.running import project_of_process
+
+        topics = tuple(project_of_process().pipeline.by_topic)
+        if value not in topics:
+            self.fail(f"{value!r} is no source's topic: choose from {', '.join(topics)}", param, ctx)
+        return value
+
+
 OUTPUT = OutputFile()
 ENTITY = EntityName()
+SOURCE_TOPIC = SourceTopic()

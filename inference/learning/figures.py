@@ -131,7 +131,7 @@ def calibration(fraud: Ints, score: Floats) -> list[CalibrationBin]:
         mine = which == number
         if mine.any():
             share, mean = float(fraud[mine].mean()), float(score[mine].mean())
-            found.append(CalibrationBin(rows=int(mine.sum()), score_mean=mean, fraud_share=share))
+            found.append(CalibrationBin(rows=int(mine.sum()), score_mean=mean, positive_share=share))
     return found
 
 
@@ -140,7 +140,7 @@ def expected_calibration_error(bins: list[CalibrationBin]) -> float:
     rows = sum(each.rows for each in bins)
     if not rows:
         return float("nan")
-    return sum(each.rows * abs(each.score_mean - each.fraud_share) for each in bins) / rows
+    return sum(each.rows * abs(each.score_mean - each.positive_share) for each in bins) / rows
 
 
 def weights(rows: Scored, known: Mask, labels_min: int) -> Floats | None:

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
+from features.catalog import PROJECT
 from features.service_meaning import service_meaning
 from inference.drift import baseline
 from inference.models import calibration
@@ -108,7 +109,7 @@ def _as_model_errors() -> Iterator[None]:
 
 def our_definitions() -> Definitions:
     """Return what this process's vectors mean."""
-    service = service_meaning()
+    service = service_meaning(PROJECT)
     return Definitions(service.hash, service.columns, service.features)
 
 

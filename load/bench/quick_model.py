@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, Kind, position, strings
 from feature_repo.generator.frauds import Pattern
 from feature_repo.generator.payments import Generated
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.state import EntityState
 from features.vector import assemble
@@ -40,7 +40,7 @@ def promote_quick_model(models: Path, made: Generated, rows: int = 30_000, trees
         "service": SERVICE.name,
         "features": list(SERVICE.columns),
         "categories": {name: list(values) for name, values in SERVICE.categories.items()},
-        "feature_hashes": service_meaning().features,
+        "feature_hashes": service_meaning(PROJECT).features,
         "thresholds": {
             "review": float(np.quantile(scores, 1 - REVIEW_SHARE)),
             "decline": float(np.quantile(scores, 1 - DECLINE_SHARE)),

@@ -558,7 +558,7 @@ class LetterHeaders(Decoder):
             topic="x", partition=0, offset=1, key=b"k", value=b"v", headers=headers, timestamp=(2, 5)
         )
         table = DeadLetterRows().table([message])
-        letter = letter_of(message)
+        letter = letter_of(message, PIPELINE)
         if letter is None:
             return "none"
         row = table.to_pylist()[0]

@@ -172,5 +172,5 @@ def test_a_batch_that_cannot_be_unpacked_holds_nobody_up(run: Run, kafka: KafkaC
         rows = lake.read(dataset).to_pylist()
         assert [(row["code"], row["offset"], row["value"]) for row in rows] == [("E_UNREADABLE", first, None)]
     assert ReviewLog(kafka, run.topic_prefix).cases() == {}
-    letters = list(DeadLetters(kafka, run.topic_prefix).letters(("transactions",)))
+    letters = list(DeadLetters(kafka, run.topic_prefix, PIPELINE).letters(("transactions",)))
     assert [(letter.code, letter.origin.offset) for letter in letters] == [("E_DECODE_JSON", 5)]

@@ -87,7 +87,7 @@ def serving(run: Run, kafka: KafkaConnection, kind: str) -> Iterator[Served]:
         settings = ArchiveSettings(
             kafka=kafka, topic_prefix=run.topic_prefix, lake=run.lake, flush_interval_ms=300.0, drain_ms=600.0
         )
-        worker = Archive(PIPELINE, settings, served.archive)
+        worker = Archive(PROJECT, settings, served.archive)
 
     def work() -> None:
         try:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.meaning import Meanings, unchanged
-from features.catalog import PROFILE
+from features.catalog import PROFILE, PROJECT
 from features.service_meaning import service_meaning
 from inference.offline.lake.lake import Lake, read_file
 from inference.offline.lake.places import place, places
@@ -45,7 +45,7 @@ class ServedProfiles:
 
     def __init__(self, lake: Lake, otherwise: ProfileHistory) -> None:
         self._lake, self._otherwise = lake, otherwise
-        self._meanings = Meanings((service_meaning(),), lake.folder)
+        self._meanings = Meanings((service_meaning(PROJECT),), lake.folder)
         self._places_of: dict[str, list[tuple[int, int]]] = {}
 
     def of(self, payments: pa.Table) -> Floats:
@@ -89,7 +89,7 @@ class ServedProfiles:
         """Return (column of the profile, place in the vector) of what means the same today."""
         if definitions_hash not in self._places_of:
             then = self._meanings.of("service", int(definitions_hash, 16))
-            same = unchanged(then, service_meaning())
+            same = unchanged(then, service_meaning(PROJECT))
             self._places_of[definitions_hash] = [
                 (to, same[name]) for to, name in enumerate(PROFILE.columns) if name in same
             ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ModelError
 from contracts.meaning import Meanings
+from features.catalog import PROJECT
 from features.service_meaning import service_meaning
 from inference.models.manifest import MODEL_FILE, Champion
 from inference.models.model import LightGbmModel
@@ -54,7 +55,7 @@ class UsedModels:
 
     def names(self, prediction: dict[str, Any]) -> Sequence[str]:
         """Return the names of the prediction's values: those of the service that made it."""
-        own, made = service_meaning(), prediction["features"]["definitions_hash"]
+        own, made = service_meaning(PROJECT), prediction["features"]["definitions_hash"]
         if made == own.hash or len(prediction["features"]["values"]) == len(own.columns):
             return own.columns
         return Meanings((own,), self._lake.folder).of("service", int(made, 16)).columns

@@ -110,7 +110,11 @@ def reliability(fraud: Ints, score: Floats, bins: int = BINS) -> list[dict[str, 
     """Return equally filled bins, lowest scores first: how many, mean score, share of frauds."""
     order = np.argsort(score, kind="stable")
     return [
-        {"rows": len(part), "score_mean": float(score[part].mean()), "fraud_share": float(fraud[part].mean())}
+        {
+            "rows": len(part),
+            "score_mean": float(score[part].mean()),
+            "positive_share": float(fraud[part].mean()),
+        }
         for part in np.array_split(order, bins)
         if len(part)
     ]
@@ -125,7 +129,7 @@ def calibration_error(fraud: Ints, score: Floats, bins: int = BINS) -> float:
     if not len(fraud):
         return float("nan")
     apart = [
-        part["rows"] * abs(part["score_mean"] - part["fraud_share"])
+        part["rows"] * abs(part["score_mean"] - part["positive_share"])
         for part in reliability(fraud, score, bins)
     ]
     return float(sum(apart) / len(fraud))

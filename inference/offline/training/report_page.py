@@ -96,7 +96,7 @@ def _curve(bins: list[dict[str, float]]) -> str:
     def at(value: float) -> float:
         return float(np.sqrt(value)) * SIDE
 
-    points = " ".join(f"{at(b['score_mean']):.1f},{SIDE - at(b['fraud_share']):.1f}" for b in bins)
+    points = " ".join(f"{at(b['score_mean']):.1f},{SIDE - at(b['positive_share']):.1f}" for b in bins)
     return (
         f'<svg width="{SIDE}" height="{SIDE}" role="img" aria-label="calibration curve">'
         f'<line x1="0" y1="{SIDE}" x2="{SIDE}" y2="0" stroke="#8c959f" stroke-dasharray="4"/>'

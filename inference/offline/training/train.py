@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS, DEFINITIONS_HASH, SERVICE
+from features.catalog import DECISIONS, DEFINITIONS_HASH, PROJECT, SERVICE
 from features.service_meaning import service_meaning
 from inference.models import calibration
 from inference.models.bare_lightgbm import lightgbm
@@ -119,7 +119,7 @@ def train(
             "service": SERVICE.name,
             "features": list(SERVICE.columns),
             "categories": {name: list(values) for name, values in SERVICE.categories.items()},
-            "feature_hashes": service_meaning().features,
+            "feature_hashes": service_meaning(PROJECT).features,
             "features_never_null": _never_null(data),
             "thresholds": dict(fitted.thresholds),
             "metrics": _headline(report),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.vector import assemble
 from load.chaos.collect import declared
@@ -83,7 +83,7 @@ def test_the_oracle_makes_the_same_vectors(
 
 
 def test_what_a_derived_feature_means_follows_its_formula_and_its_inputs() -> None:
-    meant = service_meaning().features
+    meant = service_meaning(PROJECT).features
     assert len({meant[name] for name in SERVICE.formulas}) == len(SERVICE.formulas)
     assert SERVICE.formulas["terminal_fraud_ratio_7d"].inputs() == (
         "terminal_frauds_7d",

@@ -21,7 +21,7 @@ SOUND = Evidence(
 )  # fmt: skip
 SETTINGS = ReleaseGateSettings()
 BELOW_LOGISTIC = {"logistic_regression": {"gain": -0.01}, "constant": {"gain": 1}}
-SURE_OF_NOTHING = {"reliability": [{"rows": 9, "score_mean": 0.5, "fraud_share": 0}]}
+SURE_OF_NOTHING = {"reliability": [{"rows": 9, "score_mean": 0.5, "positive_share": 0}]}
 
 
 def broken(evidence: Evidence, to: Any = "champion", settings: ReleaseGateSettings = SETTINGS) -> list[str]:

@@ -82,4 +82,4 @@ def test_bins_of_a_calibrated_score_show_the_share_they_promise() -> None:
     fraud = (chance.random(20_000) < score).astype(np.int64)
     bins = reliability(fraud, score)
     assert sum(part["rows"] for part in bins) == 20_000
-    assert all(abs(part["score_mean"] - part["fraud_share"]) < 0.04 for part in bins)
+    assert all(abs(part["score_mean"] - part["positive_share"]) < 0.04 for part in bins)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.meaning import Meaning
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE
+from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE
 from features.definition import definitions_hash
 from features.service_meaning import service_meaning
 from inference.offline.lake.lake import Lake
@@ -60,7 +60,7 @@ def test_what_was_served_wins_over_what_snapshots_say_since(tmp_path: Path) -> N
 
 
 def test_a_column_that_meant_something_else_then_is_joined_anew(tmp_path: Path) -> None:
-    now = service_meaning()
+    now = service_meaning(PROJECT)
     changed = {**now.features, CUSTOMER_PROFILE.columns[0]: "0" * 16}
     note(tmp_path, Meaning(entity="service", hash="00000000000000aa", features=changed))
     predictions(tmp_path, (5, 2.5, "00000000000000aa"))
