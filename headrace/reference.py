@@ -16,7 +16,7 @@ import click
 from contracts.topics import DAY_MS
 from features import aggregations
 from features.aggregations import Aggregation, Kept
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, PIPELINE, SERVICE
+from features.catalog import DEFINITIONS_HASH, ENTITIES, PIPELINE, PROFILE, SERVICE
 from features.definition import Feature, View, Window
 from features.expressions import describe
 from headrace import runbook
@@ -46,9 +46,9 @@ def _features() -> Iterator[str]:
     for entity in ENTITIES:
         for view in entity.views:
             yield from _view(entity.join_key, view)
-    yield f"## {CUSTOMER_PROFILE.name} (batch, by {CUSTOMER_PROFILE.join_key})\n"
-    yield f"Filled by `feast materialize`; stale after {CUSTOMER_PROFILE.max_age_ms // DAY_MS} days.\n"
-    yield from [f"- `{name}`" for name in CUSTOMER_PROFILE.columns]
+    yield f"## {PROFILE.name} (batch, by {PROFILE.join_key})\n"
+    yield f"Filled by `feast materialize`; stale after {PROFILE.max_age_ms // DAY_MS} days.\n"
+    yield from [f"- `{name}`" for name in PROFILE.columns]
     yield "\n## From the event\n"
     yield from [f"- `{one.name}`: {describe(one.tree)}" for one in SERVICE.of_event]
     yield "\n## Derived from other features\n"

@@ -14,7 +14,7 @@ EXAMPLE = """
 Examples:
   headrace backfill                                    every row's features, for training and Feast
   headrace backfill --compare --json backfill.json     is the lake the same, bit for bit?
-  headrace backfill --entity terminal --workers 8
+  headrace backfill --entity device --workers 8
   headrace backfill --warm                             stages stopped: hand their state to new definitions
   headrace backfill --seed-from ../old/lake            a new run, before its stages start: begin where it ends
   headrace backfill --dask tcp://10.0.0.1:8786         on a Dask cluster that shares the lake's folder
@@ -57,8 +57,8 @@ def command(
     stages behind it and the archive read to the end, and run this with --warm from the new code: it writes
     the stage's state and rows under the new definitions, at the exact offset where the old ones stopped.
 
-    A new run begins with empty windows. With --seed-from, before its stages have taken a payment, it begins
-    where another run ended: windows, remembered transaction ids and rows of the online store are those of
+    A new run begins with empty windows. With --seed-from, before its stages have taken a record, it begins
+    where another run ended: windows, remembered ids and rows of the online store are those of
     that run's whole lake. Told are the offsets of its topics up to which that goes; send this run what comes
     after them. A seeded run whose code has new definitions needs this once more before --warm.
     """

@@ -21,7 +21,7 @@ OTHERS_SHOWN = 10
 @click.argument("prediction_or_event_id")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(prediction_or_event_id: str, as_json: bool) -> None:
-    """Explain the decision on a payment, from the run's lake and registry; no server needs to run.
+    """Explain the decision on an event, from the run's lake and registry; no server needs to run.
 
     Of several decisions on one event id the newest is explained, and the others are named with the
     prediction_id by which to ask for each. Personal fields are masked.
@@ -51,12 +51,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"{said['decision'].upper()} by {said['decided_by']}, {score} ({said['risk_band']})",
         f"  prediction {said['prediction_id']} of event {said['event_id']}",
-        f"  payment    {_time(said['event_time'])}",
+        f"  event      {_time(said['event_time'])}",
         f"  keys       {_keys(said)}",
         f"  place      {said['source']['topic']}/{said['source']['partition']}@{said['source']['offset']}",
     ]
-    if found["payment"]:
-        lines.append(f"  raw event  {found['payment']}")
+    if found["event"]:
+        lines.append(f"  raw event  {found['event']}")
     lines += [f"  label      {_label(row)}, known {_time(row['known_ms'])}" for row in found["labels"]]
     if said["degraded"]:
         lines.append(f"  degraded   {', '.join(said['degraded_why'])}")

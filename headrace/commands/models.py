@@ -12,7 +12,7 @@ EXAMPLE = """
 \b
 Examples:
   headrace models list
-  headrace models promote fraud/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
+  headrace models promote positive/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
   headrace models rollback --why "declines too many"
 """
 
@@ -76,7 +76,7 @@ def show(version_id: str, as_json: bool) -> None:
 def reproduce(version_id: str, as_json: bool) -> None:
     """Train VERSION_ID again from what its manifest says; the bytes must be equal, or the exit code says so.
 
-    Example: headrace models reproduce fraud/0002-1a2b3c4d
+    Example: headrace models reproduce positive/0002-1a2b3c4d
     """
     from headrace.training_data import profiles
     from inference.models.provenance import Provenance
@@ -100,12 +100,12 @@ def reproduce(version_id: str, as_json: bool) -> None:
 @command.command()
 @click.argument("version_id")
 @click.argument("other_id")
-@click.option("--from", "from_ms", type=int, help="Judge payments after this, epoch ms.")
+@click.option("--from", "from_ms", type=int, help="Judge events after this, epoch ms.")
 @JSON
 def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) -> None:
-    """Compare two versions on labelled payments younger than both trainings.
+    """Compare two versions on labelled events younger than both trainings.
 
-    Example: headrace models compare fraud/0002-1a2b3c4d champion
+    Example: headrace models compare positive/0002-1a2b3c4d champion
     """
     from headrace.training_data import profiles
     from inference.offline.lake.lake import Lake
@@ -126,9 +126,9 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
         say(f"{name}  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}")
     for name, rows in found.learnt.items():
         if rows:
-            warn(f"{name} has learnt {rows:,} of these payments: its figures flatter it")
+            warn(f"{name} has learnt {rows:,} of these events: its figures flatter it")
     low, high = found.gain["gain_95_percent"]
-    say(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} payments")
+    say(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} events")
 
 
 for released in (promote, rollback, retire, audit):

@@ -21,8 +21,8 @@ Examples:
 """
 FILE = click.argument("file", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-FROM = click.option("--from", "begin", default="", help="Payments from this event time on, RFC 3339.")
-TO = click.option("--to", "end", default="", help="Payments before this event time, RFC 3339.")
+FROM = click.option("--from", "begin", default="", help="Events from this event time on, RFC 3339.")
+TO = click.option("--to", "end", default="", help="Events before this event time, RFC 3339.")
 
 
 @click.group(name="policy", cls=NearestGroup, epilog=EXAMPLE)
@@ -55,9 +55,9 @@ def check(file: Path, as_json: bool) -> None:
 @TO
 @JSON
 def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
-    """Decide the lake's payments by another policy and show what would change; no server needs to run.
+    """Decide the lake's events by another policy and show what would change; no server needs to run.
 
-    Scores are those that were recorded. Money is told of payments whose label is known.
+    Scores are those that were recorded. Money is told of events whose label is known.
     """
     import msgspec
 
@@ -85,12 +85,12 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
     help="Costs of this policy (default: the one in force).",
 )
 @click.option(
-    "--cases-a-day", type=click.IntRange(min=0), help="How many payments people can look at in a day."
+    "--cases-a-day", type=click.IntRange(min=0), help="How many events people can look at in a day."
 )
 @click.option("--review-cost-minor", type=click.IntRange(min=0), help="What one look costs.")
 @click.option("--decline-cost-minor", type=click.IntRange(min=0), help="What one wrong decline costs.")
 @click.option(
-    "--loss-share", type=click.FloatRange(0, 1), help="Share of a fraud's amount lost when approved."
+    "--loss-share", type=click.FloatRange(0, 1), help="Share of a positive's amount lost when approved."
 )
 @FROM
 @TO
@@ -101,7 +101,7 @@ def thresholds(
 ) -> None:  # fmt: skip
     """Choose the thresholds that would have cost least, within what people can look at.
 
-    Made from the lake's scored payments with a label; no server needs to run.
+    Made from the lake's scored events with a label; no server needs to run.
     """
     import msgspec
 
@@ -220,15 +220,14 @@ def _rules(policy: Any) -> list[str]:
 def _lines(found: dict[str, Any]) -> list[str]:
     before, after = found["before"], found["after"]
     lines = [
-        f"{found['moved']:,} of {found['payments']:,} payments of {found['days']} days"
-        " would be decided otherwise"
+        f"{found['moved']:,} of {found['events']:,} events of {found['days']} days would be decided otherwise"
     ]
     lines += map(_move, found["moves"])
     lines += [f"  {name:22} {before[name]} -> {after[name]}" for name in before]
     keeper = found["gatekeeper"]
     if keeper["mode"] != "disabled":
         lines.append(
-            f"  gatekeeper ({keeper['mode']}): clears {keeper['payments']:,} ({keeper['share']:.1%}),"
+            f"  gatekeeper ({keeper['mode']}): clears {keeper['events']:,} ({keeper['share']:.1%}),"
             f" {keeper['otherwise']:,} of them were not approved"
         )
     for why, number in found["not_comparable"].items():
@@ -239,8 +238,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
 def _move(move: dict[str, Any]) -> str:
     ids = ", ".join(move["sample"][:2])
     return (
-        f"  {move['before']} -> {move['after']} by {move['cause']}: {move['payments']:,}"
-        f" ({move['frauds']:,} frauds of {move['fraud_amount_minor']:,} minor units,"
+        f"  {move['before']} -> {move['after']} by {move['cause']}: {move['events']:,}"
+        f" ({move['positives']:,} positives of {move['positive_amount_minor']:,} minor units,"
         f" {move['legitimate']:,} legitimate, {move['unknown']:,} unknown), as {ids}"
     )
 

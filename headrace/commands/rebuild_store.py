@@ -12,7 +12,7 @@ EXAMPLE = """
 \b
 Examples:
   headrace rebuild-store                      after Redis lost its data, or to be sure of it
-  headrace rebuild-store --entity customer
+  headrace rebuild-store --entity account
   headrace rebuild-store --json
 """
 

@@ -15,7 +15,7 @@ EXIT_HOLES = 8  # nothing differs, and the run is known to have lost records
 
 
 @click.command(name="replay", epilog=EXAMPLE)
-@click.argument("ids", metavar="[PREDICTION_OR_TRANSACTION_ID]...", nargs=-1)
+@click.argument("ids", metavar="[PREDICTION_OR_EVENT_ID]...", nargs=-1)
 @click.option("--all", "count", type=click.IntRange(min=1), help="So many predictions of the run, at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones --all draws.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")

@@ -20,9 +20,9 @@ Examples:
     help="Number of this worker (default: HEADRACE_SCORER_SLOT, or the lowest that no live worker has).",
 )
 def command(slot: int | None) -> None:
-    """Score every accepted payment once: champion model, rules, thresholds, reasons, drift.
+    """Score every accepted event once: champion model, rules, thresholds, reasons, drift.
 
-    SIGTERM or Ctrl-C finishes the transaction under way and stops. Exit code 70-79: start again.
+    SIGTERM or Ctrl-C finishes the batch under way and stops. Exit code 70-79: start again.
     """
     from headrace.worker import working
     from inference.scorer.metrics import ScorerMetrics

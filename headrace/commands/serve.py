@@ -1,4 +1,4 @@
-"""`headrace serve`: features and decisions over HTTP, before a payment is in the log."""
+"""`headrace serve`: features and decisions over HTTP, before an event is in the log."""
 
 import click
 
@@ -8,7 +8,7 @@ Examples:
   headrace serve
   headrace serve --port 0
   curl -H "Authorization: Bearer $(cat .headrace/current/serve/token)" \\
-       -d '{"customer_id": "c1"}' http://127.0.0.1:8700/features
+       -d '{"account_id": "a1"}' http://127.0.0.1:8700/features
 """
 
 

@@ -22,7 +22,7 @@ from headrace.traffic.result_reader import ResultReader
 from headrace.traffic.sending import replay_topics
 
 STALL_SECONDS = 90.0
-TOO_LITTLE_TO_LEARN = ("E_TRAIN_FRAUDS", "E_LAKE_EMPTY")
+TOO_LITTLE_TO_LEARN = ("E_TRAIN_POSITIVES", "E_LAKE_EMPTY")
 POLL_SECONDS = 0.02
 SLICE_EVENTS = 1_000
 IN_FLIGHT_MAX = 12_000

@@ -23,12 +23,12 @@ _LABELS = {source.number: source.time for source in PIPELINE.labels}
 
 
 class Began(NamedTuple):
-    """The event time of a stream's first payments and of its first labels, epoch ms.
+    """The event time of a stream's first events and of its first labels, epoch ms.
 
     None is not known, as before the first; 0 is of a stream that began long ago, as one with a seed.
     """
 
-    payments_ms: int | None = None
+    events_ms: int | None = None
     labels_ms: int | None = None
 
 
@@ -37,14 +37,14 @@ LONG_AGO = Began(0, 0)
 
 
 class Reach(NamedTuple):
-    """How much event time of payments and of labels a column needs; None needs none of them."""
+    """How much event time of events and of labels a column needs; None needs none of them."""
 
-    payments_ms: int | None = None
+    events_ms: int | None = None
     labels_ms: int | None = None
 
 
-# The newest snapshot may be as old as may be served, and the oldest payment in it thirty days older.
-PROFILE = Reach(payments_ms=PROFILE_DAYS * DAY_MS + BATCH.max_age_ms)
+# The newest snapshot may be as old as may be served, and the oldest event in it thirty days older.
+PROFILE = Reach(events_ms=PROFILE_DAYS * DAY_MS + BATCH.max_age_ms)
 
 
 def began_with(began: Began, kind: int, rows: Columns) -> Began:
@@ -53,10 +53,10 @@ def began_with(began: Began, kind: int, rows: Columns) -> Began:
     The middle of the first rows counts, as one of them may be dated wrongly.
 
     >>> began_with(Began(), 1, {PIPELINE.scored.time: np.array([5, 6, 900])})
-    Began(payments_ms=6, labels_ms=None)
+    Began(events_ms=6, labels_ms=None)
     """
-    if kind == SCORED and began.payments_ms is None and length(rows):
-        return began._replace(payments_ms=int(np.median(rows[PIPELINE.scored.time])))
+    if kind == SCORED and began.events_ms is None and length(rows):
+        return began._replace(events_ms=int(np.median(rows[PIPELINE.scored.time])))
     if kind in _LABELS and began.labels_ms is None and length(rows):
         return began._replace(labels_ms=int(np.median(rows[_LABELS[kind]])))
     return began
@@ -70,10 +70,10 @@ def reach_of(column: str) -> Reach:
 def from_ms(reach: Reach, began: Began) -> int:
     """Return from which event time on that is reached, epoch ms; `NEVER_MS` while it is not known.
 
-    >>> day = reach_of("customer_count_24h")
-    >>> from_ms(day, Began(payments_ms=1000)), from_ms(day, LONG_AGO), from_ms(day, Began()) == NEVER_MS
+    >>> day = reach_of("key_count_24h")
+    >>> from_ms(day, Began(events_ms=1000)), from_ms(day, LONG_AGO), from_ms(day, Began()) == NEVER_MS
     (93601000, 0, True)
-    >>> from_ms(reach_of("terminal_labels_1d"), Began(1000, None)) == NEVER_MS
+    >>> from_ms(reach_of("key_labels_1d"), Began(1000, None)) == NEVER_MS
     True
     """
     moments = [
@@ -96,9 +96,9 @@ def first_ms(times: NDArray[np.int64]) -> int | None:
 
 
 def sources_of(column: str) -> frozenset[str]:
-    """Return what a column is made of: `payments`, `labels`, `profile`; nothing for what is no feature.
+    """Return what a column is made of: `events`, `labels`, `profile`; nothing for what is no feature.
 
-    >>> sorted(sources_of("terminal_fraud_ratio_7d")), sorted(sources_of("score"))
+    >>> sorted(sources_of("key_positive_ratio_7d")), sorted(sources_of("score"))
     (['labels'], [])
     """
     return _SOURCES.get(column, frozenset())
@@ -116,7 +116,7 @@ def _stored() -> dict[str, Reach]:
         for feature in view.features:
             reach_ms = _reach_ms(view, feature)
             labels = min(NEVER_MS, reach_ms + LABELS_SETTLE_MS)
-            reach = Reach(labels_ms=labels) if view.rows in _LABELS else Reach(payments_ms=reach_ms)
+            reach = Reach(labels_ms=labels) if view.rows in _LABELS else Reach(events_ms=reach_ms)
             found |= dict.fromkeys(feature.columns, reach)
     return (
         found
@@ -126,19 +126,19 @@ def _stored() -> dict[str, Reach]:
 
 
 def _longest(reaches: Sequence[Reach]) -> Reach:
-    payments = [reach.payments_ms for reach in reaches if reach.payments_ms is not None]
+    events = [reach.events_ms for reach in reaches if reach.events_ms is not None]
     labels = [reach.labels_ms for reach in reaches if reach.labels_ms is not None]
-    return Reach(max(payments, default=None), max(labels, default=None))
+    return Reach(max(events, default=None), max(labels, default=None))
 
 
 _STORED = _stored()
 # What never is full, as a window of all time, holds up no other.
-PAYMENTS_LONGEST = _longest(
+EVENTS_LONGEST = _longest(
     [
         _STORED[name]
         for entity in ENTITIES
         for name in SERVICE.stored.get(entity.name, ())
-        if (_STORED[name].payments_ms or 0) < NEVER_MS
+        if (_STORED[name].events_ms or 0) < NEVER_MS
     ]
 )
 REACHES = _STORED | {
@@ -149,7 +149,7 @@ REACHES = _STORED | {
 def _sources() -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for column, reach in REACHES.items():
-        names = {"payments"} if reach.payments_ms is not None else set()
+        names = {"events"} if reach.events_ms is not None else set()
         names |= {"labels"} if reach.labels_ms is not None else set()
         found[column] = frozenset(names)
     return found | dict.fromkeys(SERVICE.stored.get(BATCH.name, ()), frozenset({"profile"}))

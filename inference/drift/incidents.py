@@ -1,6 +1,6 @@
 """Incidents: alerts that have one cause are told as one, with members, from its opening to its close.
 
-What moves together has a source in common: payments, labels or the batch profile; scores, decisions and
+What moves together has a source in common: events, labels or the batch profile; scores, decisions and
 errors follow from any of them. An alert joins the open incident that shares a source with it and had its
 newest member not long before; else it opens one. So does the practice of those who watch servers: group by
 what is shared and by time, tell the group, and keep it open until it has been quiet for a while.
@@ -16,8 +16,9 @@ from inference.drift.events import ALL, DriftEvent, Place
 from inference.drift.full_windows import sources_of
 
 OUTCOMES = frozenset({"score", "decision", "refused", "error"})  # what follows from features
+_NAMED = ("labels", "events", "profile")  # the first of these names what comes of several
 _WHAT_TO_DO = {
-    "payments": "look at the members: what payments hold has changed. Ask the producer of the member that"
+    "events": "look at the members: what events hold has changed. Ask the producer of the member that"
     " moved first (releases, units, `headrace verify`); if it is real, train on data that has it"
     " (`headrace train`)",
     "labels": "look at when labels came (topic `labels`, `headrace doctor`): a source that stopped, or sent"
@@ -25,7 +26,7 @@ _WHAT_TO_DO = {
     "profile": "look at the batch view's age and at its last run (`headrace materialize`)",
     "outcome": "look for inputs that moved since then, for a new model, and at which rules hit; if there are"
     " none, wait for labels, and train again when quality falls (`headrace train`)",
-    "error": "train on the newest labels (`headrace train`) and compare with the champion on equal payments"
+    "error": "train on the newest labels (`headrace train`) and compare with the champion on equal events"
     " (`headrace models compare`)",
 }
 
@@ -91,7 +92,7 @@ class Incidents:
         near = [one for one in reversed(self._open) if at_ms - one.newest_ms <= self._within_ms]
         sources = sources_of(alert.feature)
         shared = [one for one in near if one.sources & sources or not (one.sources and sources)]
-        return min(shared, key=lambda one: "payments" not in one.sources, default=None)
+        return min(shared, key=lambda one: "events" not in one.sources, default=None)
 
     def _opened(self, alert: DriftEvent, at_ms: int) -> Incident:
         source = source_of(alert)
@@ -144,4 +145,6 @@ def source_of(alert: DriftEvent) -> str:
     sources = sources_of(alert.feature)
     if alert.what == "error":
         return "error"
-    return min(sources) if sources else "outcome" if alert.feature in OUTCOMES else "payments"
+    if sources:
+        return next(name for name in _NAMED if name in sources)
+    return "outcome" if alert.feature in OUTCOMES else "events"

@@ -11,8 +11,8 @@ from inference.drift.baseline import Baseline, measure
 from inference.drift.events import DriftEvent, Place, What, cleared, differs, what_of
 from inference.drift.first_rows import FirstRows
 from inference.drift.full_windows import (
+    EVENTS_LONGEST,
     LONG_AGO,
-    PAYMENTS_LONGEST,
     PROFILE,
     Began,
     Reach,
@@ -37,7 +37,7 @@ SCORE, DECISION, REFUSED, NULL_SHARE = "score", "decision", "refused", "null_sha
 _SHARES: tuple[tuple[str, What], ...] = ((NULL_SHARE, "missingness"), (REFUSED, "decision"))
 # A score and a decision follow from all features, and so do not settle before the longest window is full.
 REACHES: Mapping[str, Reach] = {
-    SCORE: PAYMENTS_LONGEST, DECISION: PAYMENTS_LONGEST, REFUSED: PAYMENTS_LONGEST, NULL_SHARE: PROFILE,
+    SCORE: EVENTS_LONGEST, DECISION: EVENTS_LONGEST, REFUSED: EVENTS_LONGEST, NULL_SHARE: PROFILE,
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class DriftWatch:
     Raises:
         ConfigError: E_CONFIG_DRIFT, a feature is to be watched that is no column.
 
-    >>> watch = DriftWatch(("amount_minor", "customer_count_24h", "terminal_fraud_ratio_7d"))
+    >>> watch = DriftWatch(("amount", "account_count_24h"), watched=("amount",))
     >>> [event.kind for event in watch.restart([0], "taken over")]
     ['restart']
     """

@@ -23,8 +23,8 @@ from inference.learning.rows import (
     NO_SERIES,
     SeriesNumbers,
     Words,
+    event_columns,
     label_columns,
-    payment_columns,
     read_predictions,
 )
 from inference.learning.settings import LearnerSettings
@@ -97,9 +97,9 @@ class LearnerCore:
             labels = label_columns(rows, partition)
             self.ledger.add_labels(self._sample(labels))
             return _newest(labels["label_ms"])
-        payments = payment_columns(rows, self.words)
-        self.ledger.payments.add(self._sample(payments))
-        return _newest(payments["event_ms"])
+        events = event_columns(rows, self.words)
+        self.ledger.events.add(self._sample(events))
+        return _newest(events["event_ms"])
 
     def take_drift(self, value: bytes) -> bool:
         """Take a record of `drift` in; say whether it could be read."""
@@ -204,11 +204,11 @@ class LearnerCore:
         for model in self._models.in_shadow():
             outcome = Outcome(model=model)
             try:
-                self._models.promote(model, at_ms, "retraining policy: its gates hold on live payments")
+                self._models.promote(model, at_ms, "retraining policy: its gates hold on live events")
             except ModelError as error:
                 log.info("shadow_goes_on", model=model, code=error.code, why=str(error))
             else:
-                what = f"{model} decides now: its gates hold on live payments"
+                what = f"{model} decides now: its gates hold on live events"
                 told.append(records.training(at_ms, "T_PROMOTED", what, outcome))
         return told
 
@@ -245,7 +245,7 @@ class LearnerCore:
         return told
 
     def _window(self, told: Sequence[Quality], span: Span) -> triggers.Window | None:
-        """Return the champion's window: of the model that decides now, once it has matured payments."""
+        """Return the champion's window: of the model that decides now, once it has matured events."""
         training = self._models.champion()
         for record in told:
             if (
@@ -254,7 +254,7 @@ class LearnerCore:
                 and "average_precision" in record.figures
             ):  # fmt: skip
                 precision = record.figures["average_precision"]
-                return triggers.Window(training.model, precision, record.counts["frauds"])
+                return triggers.Window(training.model, precision, record.counts["positives"])
         return None
 
     def _fairness(self, at_ms: int, judged: Columns) -> list[Quality]:
@@ -284,7 +284,7 @@ class LearnerCore:
     def _errors(self, at_ms: int) -> list[Any]:
         """Feed the detectors with the errors that became known, by model."""
         rows, told = self.ledger.newly_judging(at_ms), []
-        error = ((rows["decision"] > 0) != (rows["fraud"] == 1)).astype(np.float64)
+        error = ((rows["decision"] > 0) != (rows["positive"] == 1)).astype(np.float64)
         for number in self._by_name(rows["series"]):
             series, mine = self.series.known[number], rows["series"] == number
             if series.model not in self._watches:
@@ -317,7 +317,7 @@ class LearnerCore:
         return [*told, records.training(at_ms, "T_STARTED", f"a training starts for {why}")], at_ms
 
     def _labels_since(self, since_ms: int, at_ms: int) -> int:
-        """Return how many kept payments got their ruling label in (since_ms, at_ms]."""
+        """Return how many kept events got their ruling label in (since_ms, at_ms]."""
         paid = self.ledger.paid(self.ledger.cut_ms, at_ms)
         label_ms = self.ledger.judged(paid, at_ms)["label_ms"]
         return int((label_ms > since_ms).sum()) if since_ms >= 0 else int((label_ms >= 0).sum())
@@ -340,14 +340,14 @@ class LearnerCore:
         return rows if kept is None else take(rows, kept)
 
     def _sampled(self, key: Any) -> Any:
-        """Return a mask of the payments that are kept, None for all."""
+        """Return a mask of the events that are kept, None for all."""
         permille = self._settings.sample_permille
         return None if permille >= _SAMPLE else key % np.uint64(_SAMPLE) < np.uint64(permille)
 
 
 def _scored(rows: Columns, score: Any, verdict: Any) -> Scored:
     return Scored(
-        score=score, fraud=rows["fraud"], decision=rows["decision"].astype(np.int64),
+        score=score, positive=rows["positive"], decision=rows["decision"].astype(np.int64),
         verdict=verdict.astype(np.int64), amount_minor=rows["amount_minor"],
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from contracts.topics import DRIFT, FEATURES_LOG, PREDICTIONS
 from features.catalog import PIPELINE
 from inference.learning.core import LearnerCore
 from inference.learning.metrics import LearnerMetrics
-from inference.learning.rows import LABEL_COLUMNS, PAYMENT_COLUMNS
+from inference.learning.rows import EVENT_COLUMNS, LABEL_COLUMNS
 from inference.learning.snapshot import Offsets
 from runtime.kafka_errors import is_end, meaning_of
 from runtime.unreadable import CODE, Passed, Passer, is_unreadable
@@ -22,7 +22,7 @@ from runtime.unreadable import CODE, Passed, Passer, is_unreadable
 log = structlog.get_logger(__name__)
 Place = tuple[str, int]  # topic without a run's prefix, partition
 _NEEDED: Mapping[int, frozenset[str]] = {
-    Kind.SCORED: log_columns(PIPELINE)[Kind.SCORED] | PAYMENT_COLUMNS,
+    Kind.SCORED: log_columns(PIPELINE)[Kind.SCORED] | EVENT_COLUMNS,
     Kind.LABEL: log_columns(PIPELINE)[Kind.LABEL] | LABEL_COLUMNS,
 }
 

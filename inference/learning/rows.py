@@ -1,6 +1,6 @@
 """Records of `predictions` and rows of `features.log` as the learner's columns: numbers only, ids hashed.
 
-A payment is known by its place in the log (partition and offset of its raw record), which a prediction
+An event is known by its place in the log (partition and offset of its raw record), which a prediction
 names and which is its own; a label knows it by its id and its keys together.
 """
 
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, length
 from contracts.keys import joined_hash
 from contracts.text_column import text_column
-from features.catalog import DECISIONS, EVENT
+from features.catalog import CHAIN, DECISIONS, EVENT
 
 PLACE_BITS = 48
 NO_SERIES = -1
 SOURCES = ("chargeback", "analyst", "rule")
 Ints = NDArray[np.int64]
-PAYMENT_COLUMNS = frozenset(
+EVENT_COLUMNS = frozenset(
     {*EVENT.fields, "raw_partition", "raw_offset", "amount_minor", "channel", "country"}
 )
-LABEL_COLUMNS = frozenset({*EVENT.fields, "positive", "source", "terminal_pos"})
+LABEL_COLUMNS = frozenset({*EVENT.fields, "positive", "source", CHAIN.last.position})
 SERIES_MAX = 10_000  # names that predictions may bring; a series is 16 bits
 WORDS_MAX = 10_000
 OTHER = "other"
@@ -75,7 +75,7 @@ class SeriesNumbers:
     """A small number for each series, in the order they are met.
 
     >>> numbers = SeriesNumbers()
-    >>> numbers.of("fraud/1", "champion"), numbers.of("fraud/2", "shadow"), numbers.of("fraud/1", "champion")
+    >>> numbers.of("risk/1", "champion"), numbers.of("risk/2", "shadow"), numbers.of("risk/1", "champion")
     (0, 1, 0)
     """
 
@@ -174,7 +174,7 @@ class Words:
         return np.array(numbers, np.int16)[which]
 
 
-def payment_columns(rows: Columns, words: dict[str, Words]) -> Columns:
+def event_columns(rows: Columns, words: dict[str, Words]) -> Columns:
     """Return what the learner keeps of n rows of Kind.SCORED.
 
     Args:
@@ -196,6 +196,6 @@ def label_columns(rows: Columns, partition: int) -> Columns:
     return {
         "key": joined_hash(*EVENT.identity_of(rows)), "id": EVENT.ids_of(rows),
         "event_ms": rows["event_time"],
-        "label_ms": rows["label_time"], "fraud": rows["positive"].astype(np.int8), "source": known,
-        "partition": np.full(length(rows), partition, np.int32), "pos": rows["terminal_pos"],
+        "label_ms": rows["label_time"], "positive": rows["positive"].astype(np.int8), "source": known,
+        "partition": np.full(length(rows), partition, np.int32), "pos": rows[CHAIN.last.position],
     }  # fmt: skip

@@ -143,8 +143,8 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 class Champion(msgspec.Struct, frozen=True, kw_only=True):
     """Which version is meant, champion or not; `sha256` is the digest of its manifest.json.
 
-    >>> Champion(name="fraud", version="0001-ab", sha256="").id
-    'fraud/0001-ab'
+    >>> Champion(name="risk", version="0001-ab", sha256="").id
+    'risk/0001-ab'
     """
 
     name: str

@@ -44,7 +44,7 @@ class Model(Protocol):
         """From which scores an event is decided how."""
 
     def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
+        """Return the probability of a positive of each row; vectors (n, f), result (n,)."""
 
     def contributions(self, vectors: Floats) -> Floats:
         """Return what each feature adds to the raw score; (n, f + 1), the last is the expected raw score."""
@@ -91,7 +91,7 @@ class LightGbmModel:
         return self._thresholds
 
     def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
+        """Return the probability of a positive of each row; vectors (n, f), result (n,)."""
         raw = self._run(vectors)
         return raw if self._calibration is None else self._calibration.apply(raw)
 

@@ -271,7 +271,7 @@ def _row_bytes(codes: NDArray[np.uint8]) -> list[bytes]:
 
 
 def _latencies(appended_ms: NDArray[np.int64], timing: Timing) -> Iterable[list[bytes]]:
-    """Return each row's time since the payment was in the log, to the decision and to the batch's arrival.
+    """Return each row's time since the event was in the log, to the decision and to the batch's arrival.
 
     The broker's clock may be ahead of ours: a time below 0 is told as 0.
     """

@@ -36,10 +36,12 @@ class Outcome(IntEnum):
 def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject = PROJECT) -> tuple[Rule, ...]:
     """Return the rules that are asked, in the order of the file, in which predictions list them.
 
-    >>> from inference.policy import DEFAULT
+    >>> from features.project.running import project_at
     >>> from inference.policy.policy import read_policy
-    >>> [rule.id for rule in declared_rules(read_policy(DEFAULT).policy.rules)]
-    ['amount_limit', 'customer_velocity', 'amount_jump', 'terminal_frauds']
+    >>> logins = project_at("examples/logins")
+    >>> declared = read_policy(logins.policy_file, logins).policy
+    >>> [rule.id for rule in declared_rules(declared.rules, logins)]
+    ['guessing', 'stuffing']
     """
     return tuple(rule_of(name, terms, project) for name, terms in rules.items() if terms.enabled)
 

@@ -1,4 +1,4 @@
-"""Features as of a moment, or with a payment that is not in the log yet: finalised from tiles in Redis.
+"""Features as of a moment, or with an event that is not in the log yet: finalised from tiles in Redis.
 
 A stored row is as of its key's last event and stands still while windows shrink. Beside it lie the key's
 tiles, its packed state, from which the stream's own kernel computes what holds at any later moment. Nothing
@@ -124,7 +124,7 @@ class MomentReader:
         return AsOf(values, uncertain, held.newest_ms, until_ms)
 
     def with_pending(self, entity: Entity, held: Held, rows: Columns) -> tuple[Floats, Flags]:
-        """Return (n, k) what the stream would answer for each of n payments if it came next, each alone.
+        """Return (n, k) what the stream would answer for each of n events if it came next, each alone.
 
         The second is (n,), the keys of which that cannot be told; their values are null.
         """

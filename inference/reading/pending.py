@@ -12,13 +12,13 @@ from inference.reading.moment_reader import MomentReader
 from inference.reading.served import NO_AGE, Served, Status, judged_profiles
 
 Flags = NDArray[np.bool_]
-NOT_LOGGED = -1  # partition and offset of a payment that is in no log
+NOT_LOGGED = -1  # partition and offset of an event that is in no log
 
 
 class PendingServer:
-    """Serves pending payments to the scorer's core; see `inference.reading.served.ServesFeatures`.
+    """Serves pending events to the scorer's core; see `inference.reading.served.ServesFeatures`.
 
-    The entities' groups are exact: what the stream would compute if the payment came next. Where the
+    The entities' groups are exact: what the stream would compute if the event came next. Where the
     store is away or a key's row cannot be trusted they are null, and the decision is flagged.
     """
 
@@ -26,7 +26,7 @@ class PendingServer:
         self._reader = reader
 
     def serve(self, rows: Columns, now_ms: float) -> Served:
-        """Return the groups of n payments as of each; `rows` from `pending_rows`."""
+        """Return the groups of n events as of each; `rows` from `pending_rows`."""
         keys = [key_of(rows, link.fields) for link in CHAIN.links]
         stored = self._reader.read(keys, now_ms)
         if stored is None:
@@ -44,7 +44,7 @@ class PendingServer:
 
 
 def pending_rows(rows: Columns) -> Columns:
-    """Return the gate's columns of n payments as the scorer's core takes them, of no place in any log."""
+    """Return the gate's columns of n events as the scorer's core takes them, of no place in any log."""
     nowhere = np.full(length(rows), NOT_LOGGED, np.int64)
     positions = (link.position for link in CHAIN.links)
     places = ("raw_partition", "raw_offset", CHAIN.last.partition, *positions)

@@ -76,7 +76,7 @@ class Served(NamedTuple):
 
 
 class ServesFeatures(Protocol):
-    """What gives a batch its feature groups: the store and the events, or the store and pending payments."""
+    """What gives a batch its feature groups: the store and the events, or the store and pending events."""
 
     def serve(self, rows: Columns, now_ms: float) -> Served:
         """Return the groups of n events; `now_ms` is a time that never goes back."""

@@ -123,7 +123,7 @@ def assigned_to(experiment: str, share_percent: float, keys: NDArray[np.bytes_])
     version's and finalised once more (SplitMix64), so that another canary draws other keys.
 
     >>> keys = np.array([b"c1", b"c2", b"c3", b"c4"])
-    >>> assigned_to("fraud/0002-ab", 50, keys).tolist()
+    >>> assigned_to("risk/0002-ab", 50, keys).tolist()
     [True, False, True, False]
     """
     mixed = hash64(keys) ^ hash64(np.array([experiment.encode()]))[0]

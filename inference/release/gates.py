@@ -224,7 +224,7 @@ LIVE: tuple[Gate, ...] = (
         unknown=_no_labels("precision"), unknown_holds=("canary", "champion"),
     ),
     Gate(
-        "live_recall", "share of matured frauds flagged live, below the champion's", _recall_below_champion,
+        "live_recall", "share of matured positives flagged live, below the other's", _recall_below_champion,
         lambda limits: limits.recall_worse_by, at_least=False,
         unknown=_no_labels("recall"), unknown_holds=("canary", "champion"),
     ),

@@ -26,7 +26,7 @@ class Promoter:
 
     Args:
         live: figures of the stream.
-        compare: compares two versions on the same labelled payments; None where there is no lake, and then
+        compare: compares two versions on the same labelled events; None where there is no lake, and then
             what training compared is taken, when it was with the present champion's figures.
     """
 
@@ -107,9 +107,9 @@ class Promoter:
         return True
 
     def _against(self, entry: Entry, release: Release) -> Mapping[str, Any] | None:
-        """Return the comparison with the champion: on the lake's payments, else as training made it.
+        """Return the comparison with the champion: on the lake's events, else as training made it.
 
-        Without enough payments that neither has learnt, it has no gain and says so.
+        Without enough events that neither has learnt, it has no gain and says so.
         """
         assert release.champion is not None, "asked only where there is one"
         unknown: Mapping[str, Any] | None = None

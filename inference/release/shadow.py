@@ -26,8 +26,8 @@ _NOBODY = Arms(Live(), None, None)
 class ReleaseWriter:
     """Writes `,"model":…,"shadow":[…],"experiment":…,"features":{…,"values":[` of each row.
 
-    The canary's payments carry the champion's score among the shadows, so that the two can be judged on the
-    same payments once labels come.
+    The canary's events carry the champion's score among the shadows, so that the two can be judged on the
+    same events once labels come.
     """
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from inference.policy.prediction import Judged
 from inference.release.arms import Arms
 from inference.release.live import id_of
 
-DAYS_KEPT = 3  # of a partition's spending; a payment of an older day is not drawn
+DAYS_KEPT = 3  # of a partition's spending; an event of an older day is not drawn
 UNCERTAIN, RANDOM = 0, 1
 DECIDED, NOT_DRAWN = 2, 3
 WHYS = ("uncertain", "random", "decision")
@@ -68,7 +68,7 @@ class ReviewDesk:
         """Return the cases of n rows, given in log order within each partition.
 
         Args:
-            arms: who scored and decided them; a case names the model that decided its payment.
+            arms: who scored and decided them; a case names the model that decided its event.
             spent: by partition of the feature log, what was drawn before these rows.
         """
         why = np.where(np.isin(judged.decided.decision, self._decisions.queued), DECIDED, NOT_DRAWN)

@@ -69,7 +69,7 @@ class ScorerCore:
         epoch: the run's.
         guard: watches the canary, where there may be one.
         policies: says which policy decides the next batch.
-        watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
+        watching: whether the drift detectors are fed; they are the stream's, and see each event once.
         project: whose events are decided.
     """
 

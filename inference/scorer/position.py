@@ -54,8 +54,8 @@ def encode_lanes(
     Raises:
         StateError: E_SCORER_LANES, more lanes than an offset's metadata can hold.
 
-    >>> decode_lanes(encode_lanes({"events.terminal/0": 7}, "features.log/0"), "features.log/0")
-    {'events.terminal/0': 7}
+    >>> decode_lanes(encode_lanes({"events.device/0": 7}, "features.log/0"), "features.log/0")
+    {'events.device/0': 7}
     """
     kept = None if joined is None else sorted(joined)
     text = msgspec.json.encode(_Metadata(VERSION, lanes, dict(sampled), began, kept)).decode()

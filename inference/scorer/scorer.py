@@ -1,4 +1,4 @@
-"""The scorer: exactly one committed prediction for each accepted payment.
+"""The scorer: exactly one committed prediction for each accepted event.
 
 Read features.log, drop what its lanes have seen, score, and commit predictions, review cases,
 drift events, offsets and lane numbers in one transaction. An aborted transaction is done again from the

@@ -88,7 +88,7 @@ class ScorerWorker:
         self._reader.close()
 
     def _warm(self) -> None:
-        """Compile the reader and open its connections before the first payment waits for them."""
+        """Compile the reader and open its connections before the first event waits for them."""
         nobody = np.array([b"-"])
         with suppress(StoreUnavailable):  # scoring goes on without the store, and so does the start
             self._reader.read(*(nobody for _ in CHAIN.links))

@@ -1,4 +1,4 @@
-"""What the HTTP door answers: a decision for a pending payment, features as of a moment.
+"""What the HTTP door answers: a decision for a pending event, features as of a moment.
 
 Nothing here knows HTTP; what is read comes from the reader of tiles, and nothing is written.
 """
@@ -28,7 +28,7 @@ FOREVER_MS = np.iinfo(np.int64).max
 ENTITIES = {entity.name: entity for entity in CHAINED}
 STORE_AWAY, ROW_UNREADABLE, PROFILE_STALE = "store_unavailable", "store_row_unreadable", "profile_stale"
 STORE_EVICTS = "store_evicts"
-_LOG_ONLY = ("prediction_id", "source")  # of a prediction: what only a logged payment has
+_LOG_ONLY = ("prediction_id", "source")  # of a prediction: what only a logged event has
 
 
 class Asked(NamedTuple):
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 
 class PendingDecisions:
-    """Scores pending payments with the scorer's own core; nothing is written and no detector is fed.
+    """Scores pending events with the scorer's own core; nothing is written and no detector is fed.
 
     `evicts` tells whether the store's server throws keys away; asked only where something is missing.
     """
@@ -48,7 +48,7 @@ class PendingDecisions:
         self._core, self._clock, self._evicts = core, clock, evicts
 
     def answer(self, asked: list[Columns]) -> list[dict[str, Any]]:
-        """Return a decision for each payment of all `asked` columns of the gate's, in order.
+        """Return a decision for each event of all `asked` columns of the gate's, in order.
 
         It has a prediction's fields, but for those of a place in the log, and says that it is pending.
         """
@@ -203,5 +203,5 @@ def _nothing(question: Struct) -> dict[str, Any]:
 
 
 def rows_in(asked: list[Columns]) -> int:
-    """Return how many payments the columns hold."""
+    """Return how many events the columns hold."""
     return sum(length(rows) for rows in asked)

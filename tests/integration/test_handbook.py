@@ -99,7 +99,7 @@ def test_matured_figures_of_a_real_run_equal_the_offline_ones(
                 assert found.counts[name] == value, (days, model, name)
             for name, value in expected["figures"].items():
                 assert found.figures[name] == pytest.approx(value, abs=1e-12, rel=1e-12), (days, model, name)
-    assert expected["counts"]["frauds"] > 20
+    assert expected["counts"]["positives"] > 20
 
 
 def headrace(*words: str, home: Path | None = None) -> "subprocess.CompletedProcess[str]":

@@ -267,7 +267,7 @@ def test_the_policy_that_decided_would_move_nothing_and_reviews_are_the_cases(
 ) -> None:
     said = json.loads(whole.headrace("policy", "dry-run", str(ROOT / "feature_repo/policy.yaml"), "--json"))
     assert said["moved"] == 0
-    assert said["payments"] == whole.summary["predictions"]
+    assert said["events"] == whole.summary["predictions"]
     listed = json.loads(whole.headrace("review", "list", "--all", "--lake", "--limit", "1000000", "--json"))
     by_why = Counter(row["why"] for row in listed["cases"])
     assert by_why["decision"] == said["before"]["decisions"]["review"] == whole.summary["decisions"]["review"]

@@ -1,4 +1,4 @@
-"""The lake's predictions in parts of bounded size, and what is known of their payments since."""
+"""The lake's predictions in parts of bounded size, and what is known of their events since."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, overload
@@ -46,13 +46,13 @@ def identity_of(table: pa.Table) -> tuple[NDArray[np.bytes_], ...]:
 
 
 class KnownLabels:
-    """What payments turned out to be: the label of the newest label_time, of equal ones the log's later.
+    """What events turned out to be: the label of the newest label_time, of equal ones the log's later.
 
-    A label is a payment's when it names its id and its keys.
+    A label is an event's when it names its id and its keys.
     """
 
     def __init__(self, lake: Lake) -> None:
-        self._by_payment: dict[tuple[str, ...], int] = {}
+        self._by_event: dict[tuple[str, ...], int] = {}
         if not PIPELINE.labels or not lake.has(PIPELINE.log_dataset(PIPELINE.labels[0])):
             return
         source, position = PIPELINE.labels[0], CHAIN.last.position
@@ -61,7 +61,7 @@ class KnownLabels:
         table = table.sort_by([(source.time, "ascending"), (position, "ascending")])
         named = (column.astype(str).tolist() for column in identity_of(table))
         outcomes = map(int, table["positive"].to_pylist())
-        self._by_payment = dict(zip(zip(*named, strict=True), outcomes, strict=True))
+        self._by_event = dict(zip(zip(*named, strict=True), outcomes, strict=True))
 
     @overload
     def of(self, prediction: Mapping[str, Any]) -> int | None: ...
@@ -69,4 +69,4 @@ class KnownLabels:
     def of(self, prediction: Mapping[str, Any], unknown: int) -> int: ...
     def of(self, prediction: Mapping[str, Any], unknown: int | None = None) -> int | None:
         """Return 1 for a positive, 0 for none, `unknown` where a prediction's event has no label."""
-        return self._by_payment.get(EVENT.said(prediction), unknown)
+        return self._by_event.get(EVENT.said(prediction), unknown)

@@ -27,9 +27,9 @@ class FeastProfileHistory:
     """Feast's offline store over the snapshots in the lake.
 
     A value counts only when it was also *created* by the moment asked for, so a snapshot computed later is
-    never seen by an earlier payment; a value older than the view's age limit is null, as it is when served.
-    What a payment was really served stands in its prediction (`inference.offline.lake.served_profiles`); this
-    is for payments that have none.
+    never seen by an earlier event; a value older than the view's age limit is null, as it is when served.
+    What an event was really served stands in its prediction (`inference.offline.lake.served_profiles`); this
+    is for events that have none.
 
     Args:
         store: of the run, with its registry applied.

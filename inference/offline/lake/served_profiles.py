@@ -1,6 +1,6 @@
-"""The batch features that payments were served, as their predictions recorded them.
+"""The batch features that events were served, as their predictions recorded them.
 
-When a snapshot reached the online store, and which of two a payment met, only the prediction knows: a
+When a snapshot reached the online store, and which of two an event met, only the prediction knows: a
 training set that joins snapshots by time would show the model values that nobody was served.
 """
 
@@ -40,7 +40,7 @@ class ServedProfiles:
 
     Args:
         lake: holds the predictions.
-        otherwise: for payments without a prediction, and for columns that meant something else then.
+        otherwise: for events without a prediction, and for columns that meant something else then.
     """
 
     def __init__(self, lake: Lake, otherwise: ProfileHistory) -> None:
@@ -48,19 +48,19 @@ class ServedProfiles:
         self._meanings = Meanings((service_meaning(PROJECT),), lake.folder)
         self._places_of: dict[str, list[tuple[int, int]]] = {}
 
-    def of(self, payments: pa.Table) -> Floats:
+    def of(self, events: pa.Table) -> Floats:
         """Return (n, kp) values; null is NaN.
 
         Args:
-            payments: n rows with the key of the batch view, the event's time, and their raw place.
+            events: n rows with the key of the batch view, the event's time, and their raw place.
         """
         if not PROFILE.columns:
-            return np.empty((payments.num_rows, 0))
-        at = places(payments["raw_partition"].to_numpy(), payments["raw_offset"].to_numpy())
+            return np.empty((events.num_rows, 0))
+        at = places(events["raw_partition"].to_numpy(), events["raw_offset"].to_numpy())
         values, known = self._recorded(at)
         open_rows = np.flatnonzero(~known.all(axis=1))
         if len(open_rows):
-            asked = payments.take(pa.array(open_rows))
+            asked = events.take(pa.array(open_rows))
             ids = asked[PROFILE.join_key].to_numpy(zero_copy_only=False)
             joined = self._otherwise.as_of(ids, asked[self._lake.project.pipeline.scored.time].to_numpy())
             values[open_rows] = np.where(known[open_rows], values[open_rows], joined)

@@ -5,10 +5,10 @@ which a tree of the model or a rule of the policy turns on it; derived features 
 flip the decision the smallest is taken: the fewest thresholds of that feature are crossed, as a share of all
 it has. Where no single change flips it, the one that goes furthest the right way is kept and the search goes
 on from there, to at most `CHANGES_MAX` features; then each change is taken back, or shrunk, where the flip
-survives. The result is decided once more by the same code that decides payments.
+survives. The result is decided once more by the same code that decides events.
 
 Limits: it is the smallest among single changes, and only a small one among several. Features move one by
-one, although a window that counts the payment itself would move with its amount; time does not move. It says
+one, although a window that counts the event itself would move with its amount; time does not move. It says
 what the decision hung on, and advises nobody.
 """
 

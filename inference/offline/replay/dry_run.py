@@ -1,7 +1,7 @@
-"""What another policy would have decided on the payments of the lake, and what that would have been worth.
+"""What another policy would have decided on the events of the lake, and what that would have been worth.
 
 Scores are those that were recorded; rules, gatekeeper, thresholds, overrides and snoozes are decided by the
-engine that the scorer runs. Money is told of payments whose label is known; the others are counted.
+engine that the scorer runs. Money is told of events whose label is known; the others are counted.
 """
 
 from collections import Counter
@@ -40,15 +40,15 @@ _GATEKEEPER = RUNG_NAMES[Rung.GATEKEEPER]
 
 
 class Move(msgspec.Struct, kw_only=True):
-    """Payments that would be decided otherwise, for one reason; amounts in minor units."""
+    """Events that would be decided otherwise, for one reason; amounts in minor units."""
 
     before: str
     after: str
     cause: str
-    payments: int = 0
+    events: int = 0
     amount_minor: int = 0
-    frauds: int = 0
-    fraud_amount_minor: int = 0
+    positives: int = 0
+    positive_amount_minor: int = 0
     legitimate: int = 0
     unknown: int = 0
     sample: list[str] = msgspec.field(default_factory=list)
@@ -61,7 +61,7 @@ class Side(msgspec.Struct, kw_only=True):
     reviews_a_day: float = 0.0
     reviews_busiest_day: int = 0
     days_over_capacity: int = 0
-    fraud_approved_minor: int = 0
+    positive_approved_minor: int = 0
     legitimate_declined: int = 0
     cost_minor: float = 0.0
 
@@ -73,7 +73,7 @@ class Cleared(msgspec.Struct, kw_only=True):
     """
 
     mode: str
-    payments: int = 0
+    events: int = 0
     share: float = 0.0
     otherwise: int = 0
     gate_us: float | None = None
@@ -82,10 +82,10 @@ class Cleared(msgspec.Struct, kw_only=True):
 
 
 class DryRun(msgspec.Struct, kw_only=True):
-    """What would change; `not_comparable` counts payments whose model or definitions are not here, by why."""
+    """What would change; `not_comparable` counts events whose model or definitions are not here, by why."""
 
     policy: dict[str, str]
-    payments: int
+    events: int
     moved: int
     days: int
     before: Side
@@ -123,10 +123,10 @@ class DryRunner:
         self._days: set[int] = set()
         self._strange: Counter[str] = Counter()
         self._cleared = Cleared(mode=declared.policy.gatekeeper.mode)
-        self._scored, self._payments = 0, 0
+        self._scored, self._events = 0, 0
 
     def run(self, from_ms: int | None = None, to_ms: int | None = None) -> DryRun:
-        """Return what would change for payments with an event time in [from_ms, to_ms).
+        """Return what would change for events with an event time in [from_ms, to_ms).
 
         Raises:
             StateError: E_LAKE_EMPTY.
@@ -137,12 +137,12 @@ class DryRunner:
         terms = self._engine.policy.review
         for side, reviews in zip(self._sides, self._reviews, strict=True):
             _close(side, reviews, len(self._days), terms)
-        if self._payments:
-            self._cleared.share = round(self._cleared.payments / self._payments, 6)
-        moves = sorted(self._moves.values(), key=lambda move: (-move.payments, move.cause, move.before))
+        if self._events:
+            self._cleared.share = round(self._cleared.events / self._events, 6)
+        moves = sorted(self._moves.values(), key=lambda move: (-move.events, move.cause, move.before))
         return DryRun(
-            policy=msgspec.to_builtins(self._engine.used), payments=self._payments,
-            moved=sum(move.payments for move in moves), days=len(self._days), before=self._sides[0],
+            policy=msgspec.to_builtins(self._engine.used), events=self._events,
+            moved=sum(move.events for move in moves), days=len(self._days), before=self._sides[0],
             after=self._sides[1], moves=moves, gatekeeper=self._cleared, not_comparable=dict(self._strange),
         )  # fmt: skip
 
@@ -181,7 +181,7 @@ class DryRunner:
         vectors: Floats,
         model: LightGbmModel,
     ) -> None:
-        self._cleared.payments += int(cleared.sum())
+        self._cleared.events += int(cleared.sum())
         self._cleared.otherwise += sum(
             said[at]["decision"] != DECISIONS.names[0] for at in np.flatnonzero(cleared).tolist()
         )
@@ -201,7 +201,7 @@ class DryRunner:
     def _count(self, said: Sequence[dict[str, Any]], judged: Judged) -> None:
         amounts = judged.vectors[:, _AMOUNT] if _AMOUNT >= 0 else np.full(len(said), np.nan)
         after, by = judged.decided.decision.tolist(), judged.decided.decided_by.tolist()
-        self._payments += len(said)
+        self._events += len(said)
         for row, one in enumerate(said):
             day, label = one["event_time"] // DAY_MS, self._labels.of(one)
             amount = int(amounts[row]) if np.isfinite(amounts[row]) else 0
@@ -210,7 +210,7 @@ class DryRunner:
             for side, reviews, decision in zip(self._sides, self._reviews, decisions, strict=True):
                 side.decisions[decision] += 1
                 reviews[day] += decision in DECISIONS.queue
-                side.fraud_approved_minor += amount if label == 1 and decision == DECISIONS.names[0] else 0
+                side.positive_approved_minor += amount if label == 1 and decision == DECISIONS.names[0] else 0
                 side.legitimate_declined += label == 0 and decision in DECISIONS.stops
             if decisions[0] != decisions[1]:
                 cause = self._cause(one, judged, row, by[row])
@@ -240,10 +240,10 @@ class DryRunner:
         amount, label = worth
         before, after = decisions
         move = self._moves.setdefault((before, after, cause), Move(before=before, after=after, cause=cause))
-        move.payments += 1
+        move.events += 1
         move.amount_minor += amount
-        move.frauds += label == 1
-        move.fraud_amount_minor += amount if label == 1 else 0
+        move.positives += label == 1
+        move.positive_amount_minor += amount if label == 1 else 0
         move.legitimate += label == 0
         move.unknown += label is None
         if len(move.sample) < SAMPLE_IDS:
@@ -264,7 +264,7 @@ def _close(side: Side, reviews: Counter[int], days: int, terms: ReviewTerms) -> 
     side.reviews_busiest_day = max(reviews.values(), default=0)
     side.days_over_capacity = sum(number > terms.cases_a_day for number in reviews.values())
     side.cost_minor = round(
-        terms.loss_share * side.fraud_approved_minor
+        terms.loss_share * side.positive_approved_minor
         + terms.review_cost_minor * sum(reviews.values())
         + terms.decline_cost_minor * side.legitimate_declined, 2,
     )  # fmt: skip

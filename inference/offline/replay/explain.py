@@ -30,8 +30,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
     `features` are in the service's order: name, value, group, the group's status and age, what the feature
     added to the raw score (log-odds) where a model scored, and the formula of one that is computed, while
-    the definitions are this code's. `payment` is the raw event with personal
-    and undeclared fields masked; `places` say where in each log the payment stands. `policy` has the
+    the definitions are this code's. `event` is the raw record with personal
+    and undeclared fields masked; `places` say where in each log the event stands. `policy` has the
     thresholds and rule figures that were in force; `counterfactual` is None where policy, model or
     definitions are not here any more. `others` are the other decisions on the same event id, newest
     first: an id that is used again after 24 h, and the same id with other keys, is another event.
@@ -42,7 +42,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     base: float | None
     model: dict[str, Any] | None
     model_why: str
-    payment: dict[str, Any] | None
+    event: dict[str, Any] | None
     places: dict[str, int]
     labels: list[dict[str, Any]]
     predictions_of_event: int
@@ -79,7 +79,7 @@ def explain(lake: Lake, registry: Registry, prediction_or_event: str) -> Explain
             "nulls_never_met": _nulls_never_met(manifest, names, vector),
         },
         model_why=why,
-        payment=_payment(lake, source["partition"], source["offset"]),
+        event=_event(lake, source["partition"], source["offset"]),
         places=_places(lake, source),
         labels=_labels(lake, prediction),
         predictions_of_event=1 + len(others),
@@ -117,17 +117,9 @@ def _nulls_never_met(
 
 
 def masked(event: dict[str, Any]) -> dict[str, Any]:
-    """Return a payment with personal and undeclared fields masked.
-
-    >>> masked({"transaction_id": "t1", "email": "a@example.org", "note": "?"})
-    {'transaction_id': 't1', 'email': '***', 'note': '***'}
-    """
-    declared = {field.name: field.personal for terms in _payment_terms() for field in terms.fields}
+    """Return an event with personal and undeclared fields masked."""
+    declared = {field.name: field.personal for terms in PIPELINE.scored.versions for field in terms.fields}
     return {name: MASK if declared.get(name, True) else value for name, value in event.items()}
-
-
-def _payment_terms() -> list[Any]:
-    return list(PIPELINE.scored.versions)
 
 
 def predictions_of(lake: Lake, sought: str) -> list[dict[str, Any]]:
@@ -227,8 +219,8 @@ def _features(
     return rows
 
 
-def _payment(lake: Lake, partition: int, offset: int) -> dict[str, Any] | None:
-    row = lake.at("transactions", partition, offset)
+def _event(lake: Lake, partition: int, offset: int) -> dict[str, Any] | None:
+    row = lake.at(PIPELINE.scored.topic, partition, offset)
     if row is None:
         return None
     event: dict[str, Any] = orjson.loads(row["value"])

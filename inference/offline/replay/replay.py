@@ -1,6 +1,6 @@
 """A decision computed again from the lake and compared with what was published, byte for byte.
 
-Raw payments and labels go through the features' own kernel in the order of the log, whole keys at a time;
+Raw events and labels go through the features' own kernel in the order of the log, whole keys at a time;
 the profile comes from its snapshot; model and policy are those that the prediction names, by digest. The
 scorer's own engine and writer then make the record anew. Only circumstances are taken from the record: when
 it was decided and how long that took, whether the store answered, how old the profile was, and whether a

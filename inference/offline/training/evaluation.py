@@ -1,6 +1,6 @@
 """What one version is worth, in figures: quality, money, segments, robustness, speed, and against others.
 
-All of it is told of payments that no choice of the training has seen (the holdout), as JSON-ready values.
+All of it is told of events that no choice of the training has seen (the holdout), as JSON-ready values.
 """
 
 import time
@@ -18,8 +18,8 @@ from inference.models.manifest import Thresholds, reached
 from inference.offline.training.metrics_offline import (
     Judged,
     average_precision,
-    precision_at_cards,
-    recall_at_cards,
+    precision_at_keys,
+    recall_at_keys,
     roc_auc,
     summary,
 )
@@ -30,7 +30,7 @@ Predict = Callable[[Floats], Floats]
 
 RESAMPLES = 200
 LATENCY_REPEATS = 200
-CARDS_A_DAY = (25, 50, 100, 200, 400)
+KEYS_A_DAY = (25, 50, 100, 200, 400)
 MISSING_MOST = 5  # of the features that the trees used most, each left out alone
 HOURS_LATER, NIGHT_ENDS_HOUR = 3, 6  # a producer that writes local time
 QUIET_ROWS = 10  # of a key: with no more it is quiet
@@ -39,9 +39,9 @@ DISPARATE_IMPACT_MIN = 0.8  # the four-fifths rule (US EEOC Uniform Guidelines, 
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """The payments that judge: vectors (n, f) in the service's order beside what became of them.
+    """The events that judge: vectors (n, f) in the service's order beside what became of them.
 
-    `review_cost_minor` is what a person's look at one payment costs, minor units of money.
+    `review_cost_minor` is what a person's look at one event costs, minor units of money.
     """
 
     vectors: Floats
@@ -100,18 +100,20 @@ def evaluate(
 def difference(judged: Judged, other: Floats, seed: int) -> dict[str, Any]:
     """Return how much better the judged scores rank than others on the same rows, with a 95 % interval.
 
-    Whole days are drawn again and again (a block bootstrap, Künsch 1989), since payments of a day are alike.
+    Whole days are drawn again and again (a block bootstrap, Künsch 1989), since events of a day are alike.
     """
-    mine, theirs = (average_precision(judged.fraud, score) for score in (judged.score, other))
+    mine, theirs = (average_precision(judged.positive, score) for score in (judged.score, other))
     day = judged.event_ms // DAY_MS
     rows_of = [np.flatnonzero(day == today) for today in np.unique(day)]
     chance = np.random.default_rng(seed)
     gaps = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([rows_of[i] for i in chance.integers(0, len(rows_of), len(rows_of))])
-        fraud = judged.fraud[rows]
-        if fraud.any():
-            gaps.append(average_precision(fraud, judged.score[rows]) - average_precision(fraud, other[rows]))
+        positive = judged.positive[rows]
+        if positive.any():
+            gaps.append(
+                average_precision(positive, judged.score[rows]) - average_precision(positive, other[rows])
+            )
     low, high = np.quantile(gaps, [0.025, 0.975]).tolist() if gaps else (float("nan"), float("nan"))
     return {
         "average_precision": mine, "other_average_precision": theirs, "gain": mine - theirs,
@@ -120,13 +122,13 @@ def difference(judged: Judged, other: Floats, seed: int) -> dict[str, Any]:
 
 
 def capacity(judged: Judged) -> list[dict[str, float]]:
-    """Return precision and recall of a team that calls so many customers a day."""
+    """Return precision and recall of a team that calls so many keys a day."""
     return [
         {
-            "cards_a_day": cards, "precision": precision_at_cards(judged, cards),
-            "recall": recall_at_cards(judged, cards),
+            "keys_a_day": keys, "precision": precision_at_keys(judged, keys),
+            "recall": recall_at_keys(judged, keys),
         }
-        for cards in CARDS_A_DAY
+        for keys in KEYS_A_DAY
     ]  # fmt: skip
 
 
@@ -138,34 +140,34 @@ def money(data: Evaluated) -> list[dict[str, Any]]:
     """
     if data.money is None:
         return []
-    score, fraud = data.judged.score, data.judged.fraud == 1
+    score, positive = data.judged.score, data.judged.positive == 1
     shares = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
     lines = [(float(np.quantile(score, 1 - share)), "") for share in shares]
     lines += [(threshold, name) for name, threshold in data.thresholds.items()]
     rows = []
     for threshold, name in sorted(lines, reverse=True):
         above = reached(score, threshold)
-        caught = float(data.money[above & fraud].sum())
+        caught = float(data.money[above & positive].sum())
         cost = float(above.sum()) * data.review_cost_minor
         rows.append(
             {
                 "threshold": threshold, "name": name, "reviews": int(above.sum()),
-                "frauds": int((above & fraud).sum()), "caught_minor": caught, "cost_minor": cost,
-                "saved_minor": caught - cost, "recall": _share(above, fraud),
-                "precision": _share(fraud, above),
+                "positives": int((above & positive).sum()), "caught_minor": caught, "cost_minor": cost,
+                "saved_minor": caught - cost, "recall": _share(above, positive),
+                "precision": _share(positive, above),
             }
         )  # fmt: skip
     return rows
 
 
 def segments(data: Evaluated) -> list[dict[str, Any]]:
-    """Return figures by segment, with each one's disparate impact: its good payments' chance to pass.
+    """Return figures by segment, with each one's disparate impact: its good events' chance to pass.
 
-    The ratio is the share of good payments let through, over that of the best-treated group of the kind;
+    The ratio is the share of good events let through, over that of the best-treated group of the kind;
     under 0.8 the four-fifths rule calls it adverse.
     """
     flagged = reached(data.judged.score, min(data.thresholds.values()))
-    good = data.judged.fraud == 0
+    good = data.judged.positive == 0
     rows: list[dict[str, Any]] = []
     for kind, groups in _groups(data).items():
         passed = {name: _share(~flagged, member & good) for name, member in groups.items() if member.any()}
@@ -183,7 +185,7 @@ def segments(data: Evaluated) -> list[dict[str, Any]]:
 def robustness(data: Evaluated, predict: Predict, features: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return what becomes of ranking and reviews when inputs are missing or shifted.
 
-    `flagged` is the share of payments at or above the review threshold, which a shift can multiply.
+    `flagged` is the share of events at or above the review threshold, which a shift can multiply.
 
     Args:
         features: each of these is left out alone, beside the groups.
@@ -193,7 +195,7 @@ def robustness(data: Evaluated, predict: Predict, features: Sequence[str] = ()) 
         score = predict(vectors)
         rows.append(
             {
-                "change": name, "average_precision": average_precision(data.judged.fraud, score),
+                "change": name, "average_precision": average_precision(data.judged.positive, score),
                 "flagged": float(reached(score, min(data.thresholds.values())).mean()),
                 "score_moved_mean": float(np.abs(score - data.judged.score).mean()),
                 "finite": bool(np.isfinite(score).all()),
@@ -219,7 +221,8 @@ def latency(predict: Predict, vectors: Floats) -> dict[str, dict[str, float]]:
 def _baselines(judged: Judged, others: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     return {
         name: {
-            "average_precision": average_precision(judged.fraud, score), "auc": roc_auc(judged.fraud, score),
+            "average_precision": average_precision(judged.positive, score),
+            "auc": roc_auc(judged.positive, score),
         }
         for name, score in others.items()
     }  # fmt: skip
@@ -257,11 +260,12 @@ def _activity_column() -> str:
 
 
 def _segment(judged: Judged, member: NDArray[np.bool_], flagged: NDArray[np.bool_]) -> dict[str, float | int]:
-    fraud = judged.fraud == 1
+    positive = judged.positive == 1
     return {
-        "rows": int(member.sum()), "frauds": int((member & fraud).sum()), "flagged": _share(flagged, member),
-        "precision": _share(fraud, member & flagged), "recall": _share(flagged, member & fraud),
-        "average_precision": average_precision(judged.fraud[member], judged.score[member]),
+        "rows": int(member.sum()), "positives": int((member & positive).sum()),
+        "flagged": _share(flagged, member),
+        "precision": _share(positive, member & flagged), "recall": _share(flagged, member & positive),
+        "average_precision": average_precision(judged.positive[member], judged.score[member]),
     }  # fmt: skip
 
 

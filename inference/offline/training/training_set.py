@@ -61,23 +61,23 @@ NEVER_ABSENT = -1
 
 
 class TrainingSet(msgspec.Struct, frozen=True, kw_only=True):
-    """Labelled payments in order of event time; all columns have n rows.
+    """Labelled events in order of event time; all columns have n rows.
 
     `vectors` is (n, f) in the service's order; `label_ms` is when the label became known; `began` says when
     the stream began that they are of.
     """
 
     vectors: Floats
-    fraud: Ints
+    positive: Ints
     event_ms: Ints
     label_ms: Ints
-    customer: NDArray[np.bytes_]
+    key: NDArray[np.bytes_]
     until_ms: int
     data_hash: str
     began: Began = UNKNOWN
 
     def __len__(self) -> int:
-        return len(self.fraud)
+        return len(self.positive)
 
 
 def newest_ms(lake: Lake) -> int:
@@ -134,11 +134,12 @@ def build(lake: Lake, profiles: ProfileHistory, until_ms: int) -> TrainingSet:
     profile = ServedProfiles(lake, profiles).of(served)
     groups = [streamed_values(lake, served, entity) for entity in project.entities]
     vectors = assemble(event, groups, profile)
-    fraud = found["positive"].to_numpy().astype(np.int64)
+    positive = found["positive"].to_numpy().astype(np.int64)
     return TrainingSet(
-        vectors=vectors, fraud=fraud, event_ms=event[scored.time], label_ms=found["known_ms"].to_numpy(),
-        customer=named.record_key(event), until_ms=until_ms,
-        data_hash=_hash(named.ids_of(event), vectors, fraud), began=_began(lake),
+        vectors=vectors, positive=positive, event_ms=event[scored.time],
+        label_ms=found["known_ms"].to_numpy(),
+        key=named.record_key(event), until_ms=until_ms,
+        data_hash=_hash(named.ids_of(event), vectors, positive), began=_began(lake),
     )  # fmt: skip
 
 
@@ -188,10 +189,10 @@ def _named(lake: Lake, named: EventIdentity, source: SourceStream, time: str) ->
     return pa.table({**identity, time: table[source.time], "pos": table[last], **kept})
 
 
-def _hash(ids: NDArray[np.bytes_], vectors: Floats, fraud: Ints) -> str:
+def _hash(ids: NDArray[np.bytes_], vectors: Floats, positive: Ints) -> str:
     """Hash what training reads: ids, vectors and outcomes, in order."""
     sha = hashlib.sha256()
     sha.update(b"\n".join(ids.tolist()))
     sha.update(np.ascontiguousarray(vectors).tobytes())
-    sha.update(np.ascontiguousarray(fraud).tobytes())
+    sha.update(np.ascontiguousarray(positive).tobytes())
     return sha.hexdigest()

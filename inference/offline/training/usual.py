@@ -52,7 +52,7 @@ def usual(data: TrainingSet, begin_ms: int, judged: Mask, score: Floats, refused
 def labelled_alike(data: TrainingSet) -> Mask:
     """Return the rows that are old enough for nearly every label to be there.
 
-    The first labels of a day are not those of a common payment: frauds are known sooner. All rows are
+    The first labels of a day are not those of a common event: positives are known sooner. All rows are
     returned where there would be too few.
     """
     older = data.event_ms <= np.median(data.event_ms)
@@ -63,8 +63,8 @@ def labelled_alike(data: TrainingSet) -> Mask:
 
 def _began(data: TrainingSet) -> Began:
     """Return when the stream began; with its first row here where the lake was not asked."""
-    payments_ms, labels_ms = data.began
+    events_ms, labels_ms = data.began
     return Began(
-        first_ms(data.event_ms) if payments_ms is None else payments_ms,
+        first_ms(data.event_ms) if events_ms is None else events_ms,
         first_ms(data.label_ms) if labels_ms is None else labels_ms,
     )

@@ -311,7 +311,7 @@ def test_matured_frauds_that_it_let_pass_withdraw_a_canary_that_flags_nothing(
 ) -> None:
     registry, one, two = _registry(tmp_path)
     keeper = ReleaseKeeper(tmp_path, "scorer-0", SETTINGS, StillClock())
-    figures = {two: Figures(frauds=frauds, caught=caught), one: Figures(frauds=500, caught=300)}
+    figures = {two: Figures(positives=frauds, caught=caught), one: Figures(positives=500, caught=300)}
     write_report(tmp_path, Report(source="learner", at_ms=1, models=figures))
     keeper.look()
     assert (registry.release().canary is None) is withdrawn

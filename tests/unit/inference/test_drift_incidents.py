@@ -170,7 +170,7 @@ def _fed(began: Began = LONG_AGO, steps: int = 500, cut: int = 0) -> list[DriftE
 def test_amounts_that_double_are_one_incident_of_all_that_moved() -> None:
     events = _fed()
     opened = [event for event in events if event.state == "opened"]
-    assert [event.feature for event in opened] == ["payments"]
+    assert [event.feature for event in opened] == ["events"]
     members = {(e.feature, e.detector) for e in events if e.kind == "alert"}
     moved = {name for name in SERVICE.columns if "amount" in name and not name.startswith("profile")}
     assert {feature for feature, _ in members} >= moved | {"score"}
@@ -186,7 +186,7 @@ def test_incidents_are_the_same_in_a_replay_however_rows_were_batched() -> None:
 
 def test_nothing_is_told_of_windows_that_are_not_full() -> None:
     """The stream is two days old where the rows begin: what reaches back a week or a month is not told of."""
-    young = Began(payments_ms=BEGIN_MS - 2 * DAY_MS, labels_ms=BEGIN_MS + 2 * DAY_MS)
+    young = Began(events_ms=BEGIN_MS - 2 * DAY_MS, labels_ms=BEGIN_MS + 2 * DAY_MS)
     told = {event.feature for event in _fed(young) if event.kind == "alert"}
     assert {"amount_minor", "customer_amount_mean_1h", "customer_amount_max_24h"} <= told
     assert not [name for name in told if "7d" in name or "30d" in name or "labels" in name]
@@ -197,7 +197,7 @@ def test_nothing_is_told_of_windows_that_are_not_full() -> None:
 
 def test_what_was_not_full_is_told_of_once_it_is() -> None:
     """The week's windows were filled on the first day of the rows."""
-    began = Began(payments_ms=BEGIN_MS - 7 * DAY_MS)
+    began = Began(events_ms=BEGIN_MS - 7 * DAY_MS)
     told = {event.feature for event in _fed(began) if event.kind == "alert"}
     assert {"customer_amount_mean_7d", "terminal_amount_mean_7d"} <= told
     assert not [name for name in told if "30d" in name]

@@ -62,7 +62,7 @@ def test_the_policy_that_decided_moves_nothing(decided: Decided, tmp_path: Path,
     mine, declared = _one_policy(decided, tmp_path, version)
     found = mine.run(declared)
     assert (found.moved, found.moves) == (0, [])
-    assert found.payments == len(mine.records) > 100
+    assert found.events == len(mine.records) > 100
     assert found.before == found.after
     assert found.before.decisions == {
         name: Counter(one["decision"] for one in mine.said)[name] for name in ("approve", "review", "decline")
@@ -82,8 +82,8 @@ def test_lower_thresholds_move_whom_they_must(decided: Decided, tmp_path: Path) 
             due[one["decision"], after] += 1
     moved: Counter[tuple[str, str]] = Counter()
     for move in found.moves:
-        moved[move.before, move.after] += move.payments
-        assert move.frauds + move.legitimate + move.unknown == move.payments
+        moved[move.before, move.after] += move.events
+        assert move.positives + move.legitimate + move.unknown == move.events
         assert 0 < len(move.sample) <= 5
     assert moved == due
     assert sum(due.values()) > 20
@@ -120,13 +120,13 @@ def test_money_is_of_known_labels_alone(decided: Decided, tmp_path: Path) -> Non
         one["features"]["values"][0] for one in mine.said
         if one["decision"] == "approve" and known.get(one["event_id"]) == 1
     )  # fmt: skip
-    assert found.before.fraud_approved_minor == lost > 0
+    assert found.before.positive_approved_minor == lost > 0
     unscored = [one for one in mine.said if one.get("score") is None]
     after = sum(
         one["features"]["values"][0] for one in unscored
         if one["decision"] == "approve" and known.get(one["event_id"]) == 1
     )  # fmt: skip
-    assert found.after.fraud_approved_minor == after
+    assert found.after.positive_approved_minor == after
     wrong = [one for one in mine.said if one.get("score") is not None and known.get(one["event_id"]) == 0]
     assert found.after.legitimate_declined == len(wrong)
 
@@ -137,24 +137,24 @@ def test_a_gatekeeper_shows_its_share_its_mistakes_and_its_cost(decided: Decided
     found = mine.run(policy(gatekeeper=gate)).gatekeeper
     scored = [one for one in mine.said if one.get("score") is not None]
     quiet = [one for one in scored if not any(rule["outcome"] == "hit" for rule in one["rules"])]
-    assert found.payments == len(quiet)
+    assert found.events == len(quiet)
     assert found.otherwise == sum(one["decision"] != "approve" for one in quiet)
     proven = mine.run(policy(gatekeeper=gate | {"mode": "proven"}))
-    assert (proven.moved, proven.gatekeeper.payments) == (0, 0)
+    assert (proven.moved, proven.gatekeeper.events) == (0, 0)
 
 
 def test_a_range_of_event_time_is_kept_to(decided: Decided) -> None:
     middle = sorted(one["event_time"] for one in decided.said)[700]
     early, late = (decided.run(policy(), **{name: middle}) for name in ("to_ms", "from_ms"))
-    assert early.payments + late.payments == len(decided.said)
-    assert early.payments == sum(one["event_time"] < middle for one in decided.said)
+    assert early.events + late.events == len(decided.said)
+    assert early.events == sum(one["event_time"] < middle for one in decided.said)
 
 
 def test_a_model_that_is_gone_is_counted_and_left_out(decided: Decided, tmp_path: Path) -> None:
     found = DryRunner(decided.lake, Registry(tmp_path), policy()).run()
     scored = sum("model" in one for one in decided.said)
     assert found.not_comparable == {"model not in the registry": scored}
-    assert found.payments == len(decided.said) - scored
+    assert found.events == len(decided.said) - scored
 
 
 payments = st.lists(
@@ -257,5 +257,5 @@ def test_a_rule_on_a_field_that_no_prediction_records_reads_it_in_the_lake(
     asks = {"severity": "decline", "reason": "So."}
     read = {"here": {"when": "currency == 'EUR'", **asks}, "there": {"when": "currency == 'USD'", **asks}}
     everywhere, nowhere = (mine.run(policy(rules={name: read[name]})) for name in ("here", "there"))
-    assert everywhere.after.decisions["decline"] == everywhere.payments
-    assert nowhere.after.decisions["decline"] == nowhere.before.decisions["decline"] < nowhere.payments
+    assert everywhere.after.decisions["decline"] == everywhere.events
+    assert nowhere.after.decisions["decline"] == nowhere.before.decisions["decline"] < nowhere.events

@@ -112,9 +112,9 @@ def test_a_null_that_training_never_met_is_named(lake: Lake, registry: Registry)
 def test_the_raw_event_is_shown_without_what_is_personal(lake: Lake, registry: Registry) -> None:
     prediction = decided(lake, None)
     found = explain(lake, registry, prediction["prediction_id"])
-    assert found.payment is not None
-    assert found.payment["transaction_id"] == prediction["event_id"]
-    assert found.payment["email"] == "***"
+    assert found.event is not None
+    assert found.event["transaction_id"] == prediction["event_id"]
+    assert found.event["email"] == "***"
     row = served(lake)
     assert found.places["customer_pos"] == row["customer_pos"]
     assert found.places["terminal_pos"] == row["terminal_pos"]

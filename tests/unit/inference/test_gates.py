@@ -88,7 +88,7 @@ def test_labels_may_be_asked_for() -> None:
     ]
 
 
-KNOWN = Figures(scores=5000, labels=60, precision=0.5, frauds=100, caught=60)
+KNOWN = Figures(scores=5000, labels=60, precision=0.5, positives=100, caught=60)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ KNOWN = Figures(scores=5000, labels=60, precision=0.5, frauds=100, caught=60)
     [
         (KNOWN, []),
         (Figures(scores=5000), ["live_precision", "live_recall"]),
-        (Figures(scores=5000, frauds=100, caught=0), ["live_precision", "live_recall"]),
-        (Figures(scores=5000, labels=3, precision=1.0, frauds=100, caught=3), ["live_recall"]),
-        (Figures(scores=5000, labels=60, precision=0.5, frauds=19, caught=19), ["live_recall"]),
+        (Figures(scores=5000, positives=100, caught=0), ["live_precision", "live_recall"]),
+        (Figures(scores=5000, labels=3, precision=1.0, positives=100, caught=3), ["live_recall"]),
+        (Figures(scores=5000, labels=60, precision=0.5, positives=19, caught=19), ["live_recall"]),
     ],
 )
 def test_a_version_that_flags_nothing_passes_no_gate_by_being_unknown(

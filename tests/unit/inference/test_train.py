@@ -51,7 +51,7 @@ def test_equal_data_gives_equal_bytes(data: TrainingSet, trained: Trained) -> No
 
 
 def test_the_pattern_is_learnt_and_judged_on_later_payments(data: TrainingSet, trained: Trained) -> None:
-    chance = average_precision(data.fraud, np.zeros(len(data)))
+    chance = average_precision(data.positive, np.zeros(len(data)))
     assert trained.manifest["metrics"]["average_precision"] > 3 * chance
     assert trained.manifest["data"]["embargo"]
 
@@ -96,19 +96,19 @@ def test_the_last_days_with_early_labels_alone_are_no_part_of_what_is_usual(data
     until_ms = int(event_ms[-1])
     there = label_ms <= until_ms
     some = msgspec.structs.replace(
-        data, vectors=np.zeros((int(there.sum()), data.vectors.shape[1])), fraud=fraud[there],
+        data, vectors=np.zeros((int(there.sum()), data.vectors.shape[1])), positive=fraud[there],
         event_ms=event_ms[there], label_ms=label_ms[there], until_ms=until_ms,
     )  # fmt: skip
     kept = labelled_alike(some)
-    assert some.fraud[~kept].mean() == 1.0
-    assert some.fraud[kept].mean() == pytest.approx(0.05, abs=0.005)
+    assert some.positive[~kept].mean() == 1.0
+    assert some.positive[kept].mean() == pytest.approx(0.05, abs=0.005)
 
 
 def test_a_baseline_leaves_out_what_was_not_full(data: TrainingSet, made: Made) -> None:
     lake_ms = training_set.newest_ms(made.lake)
     young = training_set.build(made.lake, NoProfileHistory(), lake_ms)
-    assert young.began.payments_ms is not None
-    assert young.began.payments_ms <= int(data.event_ms[0]) + 86_400_000
+    assert young.began.events_ms is not None
+    assert young.began.events_ms <= int(data.event_ms[0]) + 86_400_000
     names = {c.name for c in decode(train(young, SETTINGS, Provenance.of()).files[BASELINE_FILE], "").columns}
     last_ms = int(young.event_ms[-1])
     assert "amount_minor" in names

@@ -29,7 +29,7 @@ def test_each_row_is_what_was_served_and_the_latest_label_known(made: Made) -> N
     log = made.lake.read("features").to_pylist()
     served = {row["transaction_id"].encode(): row for row in log if row["transaction_id"].encode() in known}
     wanted = sorted(served.values(), key=lambda row: (row["event_time"], row["transaction_id"]))
-    assert found.fraud.tolist() == [known[row["transaction_id"].encode()] for row in wanted]
+    assert found.positive.tolist() == [known[row["transaction_id"].encode()] for row in wanted]
     assert found.event_ms.tolist() == [row["event_time"] for row in wanted]
     for name in (*CUSTOMER.columns[:3], "terminal_frauds_7d", "amount_minor"):
         column = found.vectors[:, SERVICE.columns.index(name)]
@@ -56,7 +56,8 @@ def test_a_planted_correction_counts_only_once_it_is_known(tmp_path: Path) -> No
     after = training_set.build(Lake(tmp_path), NoProfileHistory(), moment)
     changed = int(first["event_time"][0])
     assert (
-        before.fraud[before.event_ms == changed].tolist() != after.fraud[after.event_ms == changed].tolist()
+        before.positive[before.event_ms == changed].tolist()
+        != after.positive[after.event_ms == changed].tolist()
     )
     assert after.label_ms[after.event_ms == changed].tolist() == [moment]
 
@@ -77,7 +78,7 @@ def test_a_label_that_names_another_customer_or_terminal_trains_nothing(tmp_path
         training_set.build(Lake(tmp_path / name), NoProfileHistory(), moment) for name in ("right", "wrong")
     )
     assert found.event_ms.tolist() == right.event_ms.tolist()
-    assert found.fraud.tolist() == right.fraud.tolist()
+    assert found.positive.tolist() == right.positive.tolist()
     report = verify(Lake(tmp_path / "wrong"), None, epoch=1, rows_min=1_000_000)
     assert (report.label_mismatched, report.mismatches) == (2, 0)
     keys = {"customer": "cx", "terminal": labels["terminal_id"][0].decode()}
@@ -100,7 +101,7 @@ def test_nothing_to_train_on_is_an_error_with_a_code(made: Made) -> None:
 
 def test_validation_never_judges_what_the_trained_rows_knew(made: Made) -> None:
     data = training_set.build(made.lake, NoProfileHistory(), training_set.newest_ms(made.lake))
-    parts = split(data.event_ms, data.label_ms, data.fraud, 0.3, 0.0)
+    parts = split(data.event_ms, data.label_ms, data.positive, 0.3, 0.0)
     assert parts.embargo
     assert data.label_ms[parts.train].max() <= parts.begin_ms < data.event_ms[parts.validation].min()
     assert not (parts.train & parts.validation).any()

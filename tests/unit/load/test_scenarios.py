@@ -39,7 +39,7 @@ def window(
     return Quality(
         quality_id=f"{model}{stage}{day}", kind="matured", at=at_ms, what="x", model=model,
         stage=stage,  # type: ignore[arg-type]  # a word of the contract
-        window_days=7, window_to=at_ms - 7 * DAY_MS, counts={"frauds": frauds, "payments": payments},
+        window_days=7, window_to=at_ms - 7 * DAY_MS, counts={"positives": frauds, "events": payments},
         figures={"average_precision": precision},
     )  # fmt: skip
 
