@@ -35,7 +35,7 @@ class RunningProject:
 
     >>> project = project_at("examples/logins")
     >>> project.name, project.pipeline.chain.names, [source.topic for source in project.pipeline.sources]
-    ('logins', ('account', 'device', 'ip'), ['logins', 'resets', 'takeovers'])
+    ('logins', ('account', 'device', 'ip'), ['logins', 'takeovers', 'resets'])
     """
 
     compiled: CompiledProject

@@ -47,7 +47,7 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
     _tell(as_json, f"reading payments and the labels known by {moment_ms}")
     data = training_set.build(lake, profiles(run, lake), moment_ms)
-    _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
+    _tell(as_json, f"training on {len(data):,} events, {int(data.positive.sum()):,} of them positive")
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
@@ -123,7 +123,7 @@ def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) 
     click.echo(f"{entry.id} ({entry.stage}) in {took_s:.1f} s")
     click.echo(
         f"  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}"
-        f" on {figures['rows']:,} later payments with {figures['frauds']:,} frauds"
+        f" on {figures['rows']:,} later events with {figures['positives']:,} positives"
     )
     against = figures.get("comparison", {}).get("champion")
     if against is not None:

@@ -17,7 +17,7 @@ from feature_repo.generator.payments import Generated
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.state import EntityState
-from features.vector import assemble
+from features.vector import vectors_of
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE
 from inference.release.registry import Change, Registry
 
@@ -65,7 +65,7 @@ def _vectors(made: Generated, rows: int) -> NDArray[np.float64]:
     customer = EntityState(CUSTOMER).apply(events, Kind.SCORED).values
     terminal = EntityState(TERMINAL).apply(events, Kind.SCORED).values
     profile = np.full((rows, len(CUSTOMER_PROFILE.columns)), np.nan)
-    return assemble(events, (customer, terminal), profile)
+    return vectors_of(PROJECT).assemble(events, (customer, terminal), profile)
 
 
 def _golden(vectors: NDArray[np.float64], scores: NDArray[np.float64]) -> bytes:

@@ -9,9 +9,9 @@ import msgspec
 from contracts.connections import KafkaConnection
 from contracts.yaml_file import load as read_yaml
 from features.aggregations import Aggregation
-from features.catalog import DECISIONS, ENTITIES, PROFILE, SERVICE
+from features.catalog import DECISIONS, ENTITIES, PROFILE, PROJECT, SERVICE
 from features.expressions import Tree, Type, text
-from features.vector import EVENT_SCHEMA
+from features.project.schema import schema_of
 from inference.learning.settings import LearnerSettings
 from inference.models.manifest import MANIFEST_FILE, MODEL_FILE, digest
 from inference.offline.lake.lake import Lake
@@ -66,7 +66,7 @@ def declared(epoch: int, project: str, partitions: int) -> Declared:
         columns=list(SERVICE.columns), profile=list(SERVICE.stored[PROFILE.name]),
         event_formulas={one.name: text(one.tree) for one in SERVICE.of_event},
         formulas={one.name: text(one.tree) for one in SERVICE.of_features},
-        event_kinds={name: kind.kind for name, kind in EVENT_SCHEMA.items()},
+        event_kinds={name: kind.kind for name, kind in schema_of(PROJECT.scored_contract).items()},
         rules=rule_texts(policy.rules),
         fallback=policy.fallback, currencies=_currencies(),
         accepted_currencies=["EUR"], learner=learner(),

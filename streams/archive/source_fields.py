@@ -30,7 +30,7 @@ class SourceFields:
 
     >>> from features.project.running import project_at
     >>> fields = SourceFields(project_at("examples/logins").pipeline.by_topic["resets"])
-    >>> fields.columns([b'{"reset_id": "r1", "at": 5}', b"{"])["reset_id"].to_pylist()
+    >>> fields.columns([b'{"reset_id": "r1"}', b"{"])["reset_id"].to_pylist()
     ['r1', None]
     """
 

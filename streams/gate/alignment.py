@@ -99,7 +99,7 @@ class Alignment:
 
     >>> from features.project.running import project_at
     >>> sources = project_at("examples/logins").pipeline.sources
-    >>> alignment = Alignment((sources[0], sources[2]), AlignmentBounds(1000.0, 1 << 20, 1, 10, 1, 1))
+    >>> alignment = Alignment((sources[0], sources[1]), AlignmentBounds(1000.0, 1 << 20, 1, 10, 1, 1))
     >>> alignment.assign(("logins", 0)), alignment.assign(("takeovers", 0))
     (None, None)
     >>> rows = {"pos": np.arange(4), "at": np.array([0, 10, 20, 30])}

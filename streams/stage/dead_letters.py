@@ -49,7 +49,7 @@ class DeadLetterTopic(NamedTuple):
         >>> letter = DeadLetter("E_DUP_CONFLICT", "why", 1, row, "events.account/2", 0, 9, True)
         >>> record = DeadLetterTopic(pipeline, "demo.", "account", 4).record(letter)
         >>> record.topic, record.value
-        ('demo.logins.dlq', b'{"account":{"id":"a1"},"login_id":"t1"}')
+        ('demo.logins.dlq', b'{"account_id":"a1","login_id":"t1"}')
         """
         source = self.pipeline.by_number[letter.kind]
         newest = source.versions[-1]

@@ -23,7 +23,7 @@ from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, PROFILE, PROJ
 from features.definition import DAY_MS, Entity
 from features.feast_format import field_name
 from features.feast_row import RowReaderCodec, RowsRead, RowWriterCodec
-from features.vector import assemble
+from features.vector import vectors_of
 from headrace.commands.materialize import command
 from runtime.run import Run
 from streams.store.feast.materialize import apply, materialize
@@ -197,7 +197,9 @@ def test_the_sdk_derives_what_the_scorer_derives(place: Place, store: FeatureSto
         for i in range(KEYS)
     ]
     found = store.get_online_features(store.get_feature_service(SERVICE.name), rows).to_dict()
-    vectors = assemble(event, (customer, terminal), np.full((KEYS, len(PROFILE.columns)), np.nan))
+    vectors = vectors_of(PROJECT).assemble(
+        event, (customer, terminal), np.full((KEYS, len(PROFILE.columns)), np.nan)
+    )
     for column, name in enumerate(SERVICE.columns):
         if name != "amount_minor":
             assert all(same(*pair) for pair in zip(found[name], vectors[:, column], strict=True)), name

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from contracts.frame import Columns
 from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Sum
 from features.catalog import ENTITIES, PROJECT, SERVICE
-from features.vector import derived_features
+from features.vector import vectors_of
 from inference.models.model import LightGbmModel
 from inference.offline.replay.recorded import repeated
 from inference.policy.decision import OVERRIDE
@@ -260,7 +260,7 @@ def _moved(vector: Floats, candidates: _Candidates) -> Floats:
     vectors = np.repeat(vector[None], len(candidates.value), axis=0)
     vectors[np.arange(len(vectors)), candidates.column] = candidates.value
     named = {name: vectors[:, at] for at, name in enumerate(SERVICE.columns)}
-    derived = derived_features(named)
+    derived = vectors_of(PROJECT).derived_features(named)
     for name in SERVICE.derived:
         vectors[:, SERVICE.columns.index(name)] = derived[name]
     return vectors

@@ -18,8 +18,8 @@ import orjson
 from contracts.errors import StateError
 from contracts.events import Prediction, Reason
 from contracts.frame import Columns, take
-from features.catalog import CHAIN, DEFINITIONS_HASH, EVENT, SERVICE
-from features.vector import assemble
+from features.catalog import CHAIN, DEFINITIONS_HASH, EVENT, PROJECT, SERVICE
+from features.vector import vectors_of
 from inference.models.model import LightGbmModel
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.features import Recomputed, recompute
@@ -140,7 +140,9 @@ class Replay:
     ) -> list[bytes]:
         """Return the records that the scorer would write for these rows."""
         served = served_of(said)
-        vectors = assemble(rows, [rows[link.values] for link in CHAIN.links], rows["profile_values"])
+        vectors = vectors_of(PROJECT).assemble(
+            rows, [rows[link.values] for link in CHAIN.links], rows["profile_values"]
+        )
         outcomes = engine.book.judge(vectors, rows)
         cleared = engine.clears(vectors, outcomes, model)
         scores = None if model is None else scores_but(model, vectors, cleared)

@@ -21,7 +21,7 @@ from contracts.pipeline import SourceStream
 from features.project.durations import duration_ms
 from features.project.running import RunningProject
 from features.project.service import service_of
-from features.vector import assemble
+from features.vector import vectors_of
 from inference.drift.full_windows import LONG_AGO, UNKNOWN, Began, first_ms
 from inference.offline.fold.ordered import column_of
 from inference.offline.fold.rows import PLACE
@@ -133,7 +133,7 @@ def build(lake: Lake, profiles: ProfileHistory, until_ms: int) -> TrainingSet:
     event: Columns = {name: column_of(served[name].combine_chunks()) for name in facts}
     profile = ServedProfiles(lake, profiles).of(served)
     groups = [streamed_values(lake, served, entity) for entity in project.entities]
-    vectors = assemble(event, groups, profile)
+    vectors = vectors_of(project).assemble(event, groups, profile)
     positive = found["positive"].to_numpy().astype(np.int64)
     return TrainingSet(
         vectors=vectors, positive=positive, event_ms=event[scored.time],

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
-from features.vector import assemble
+from features.vector import vectors_of
 from load.chaos.collect import declared
 from load.oracle.bits import same
 from load.oracle.vectors import Vectors
@@ -61,7 +61,7 @@ def test_the_trees_are_the_formulas_by_hand(
     stored: tuple[dict[str, NDArray[np.int64]], list[Floats]],
 ) -> None:
     event, groups = stored
-    vectors = assemble(event, groups[:2], groups[2])
+    vectors = vectors_of(PROJECT).assemble(event, groups[:2], groups[2])
     known = {name: vectors[:, at] for at, name in enumerate(SERVICE.columns)}
     due = _by_hand(event, known)
     assert due.keys() == SERVICE.formulas.keys()
@@ -73,7 +73,7 @@ def test_the_oracle_makes_the_same_vectors(
     stored: tuple[dict[str, NDArray[np.int64]], list[Floats]],
 ) -> None:
     event, groups = stored
-    vectors, oracle = assemble(event, groups[:2], groups[2]), Vectors(declared(1, "p", 1))
+    vectors, oracle = vectors_of(PROJECT).assemble(event, groups[:2], groups[2]), Vectors(declared(1, "p", 1))
     names = [*CUSTOMER.columns, *TERMINAL.columns, *CUSTOMER_PROFILE.columns]
     for row in range(0, ROWS, 5):
         known = dict(zip(names, np.concatenate([group[row] for group in groups]).tolist(), strict=True))

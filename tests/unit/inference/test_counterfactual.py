@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 import pytest
 
-from features.catalog import SERVICE
-from features.vector import derived_features
+from features.catalog import PROJECT, SERVICE
+from features.vector import vectors_of
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.counterfactual import _WHOLE, CHANGES_MAX, MOVABLE, smallest_change
 from inference.offline.replay.explain import explain
@@ -57,7 +57,7 @@ def _changed(vector: np.ndarray, changes: dict[str, float]) -> np.ndarray:
     """Change features and compute the derived ones again."""
     named = {name: np.array([vector[at]]) for at, name in enumerate(SERVICE.columns)}
     named |= {name: np.array([value]) for name, value in changes.items()}
-    named |= derived_features(named)
+    named |= vectors_of(PROJECT).derived_features(named)
     return np.column_stack([named[name] for name in SERVICE.columns])
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
-from features.catalog import CHAIN, CUSTOMER, DEFINITIONS_HASH, PROFILE, SERVICE, TERMINAL
-from features.vector import assemble
+from features.catalog import CHAIN, CUSTOMER, DEFINITIONS_HASH, PROFILE, PROJECT, SERVICE, TERMINAL
+from features.vector import vectors_of
 from headrace.commands.explain import lines
 from inference.models.provenance import Provenance
 from inference.offline.lake.lake import Lake
@@ -57,7 +57,9 @@ def decided(lake: Lake, model: Entry | None, text_sha256: str = "") -> dict[str,
     row = served(lake)
     event = {name: np.array([row[name]]) for name in ("amount_minor", "event_time")}
     stored = [np.array([[row[name] for name in names]]) for names in (CUSTOMER.columns, TERMINAL.columns)]
-    vector = assemble(event, stored, np.full((1, len(PROFILE.columns)), np.nan))[0].tolist()
+    vector = (
+        vectors_of(PROJECT).assemble(event, stored, np.full((1, len(PROFILE.columns)), np.nan))[0].tolist()
+    )
     prediction = {
         "prediction_id": "1-2-3", "event_id": row["transaction_id"],
         "keys": {"customer": row["customer_id"], "terminal": row["terminal_id"]}, "scored_at": 1,
