@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
+from features.vector import vectors_of
 from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
 from inference.policy.rules import Outcome, RuleBook, declared_rules
@@ -145,7 +146,7 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 
 
 def _by_trees(batch: VectorBatch) -> dict[str, Floats]:
-    return vectors_of(PROJECT).event_features(batch.event) | MAKER.derived_features(batch.named)
+    return vectors_of(PROJECT).event_features(batch.event) | vectors_of(PROJECT).derived_features(batch.named)
 
 
 def _bytes(found: Mapping[str, Floats] | NDArray[np.uint8]) -> list[bytes]:
