@@ -107,7 +107,7 @@ def counted(good: tuple[int, int], frauds: tuple[int, int] = (0, 0)) -> dict[str
 
 
 @pytest.mark.parametrize(
-    ("good", "positives", "code"),
+    ("good", "frauds", "code"),
     [((25, 500), (0, 0), "Q_FALSE_POSITIVES"), ((0, 0), (40, 400), "Q_FALSE_NEGATIVES")],
 )
 def test_an_error_rate_is_told_although_the_others_have_none(
