@@ -41,7 +41,7 @@ def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject = PRO
     >>> logins = project_at("examples/logins")
     >>> declared = read_policy(logins.policy_file, logins).policy
     >>> [rule.id for rule in declared_rules(declared.rules, logins)]
-    ['guessing', 'stuffing']
+    ['guessing', 'stuffing', 'new_password_elsewhere']
     """
     return tuple(rule_of(name, terms, project) for name, terms in rules.items() if terms.enabled)
 
