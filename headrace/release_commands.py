@@ -38,9 +38,9 @@ def promote(
 
     \b
     Examples:
-      headrace models promote positive/0002-1a2b3c4d --to shadow
-      headrace models promote positive/0002-1a2b3c4d --to canary --share 5
-      headrace models promote positive/0002-1a2b3c4d --force --why "the old one is known to be broken"
+      headrace models promote risk/0002-1a2b3c4d --to shadow
+      headrace models promote risk/0002-1a2b3c4d --to canary --share 5
+      headrace models promote risk/0002-1a2b3c4d --force --why "the old one is known to be broken"
     """
     if force and not why:
         raise ModelError("E_GATE_FORCE", "gates are passed by without a reason", version_id, "give --why")
@@ -123,14 +123,15 @@ def registry(*, follow: bool = True) -> Any:
 
 def promoter() -> Any:
     """Return what promotes the run's versions through their gates."""
+    from features.project.running import project_of_process
     from inference.release.live_evidence import FolderEvidence
     from inference.release.promotion import Promoter
     from inference.release.settings import ReleaseGateSettings
     from runtime.environment import current_run, settings_of
 
-    run = current_run()
-    evidence = FolderEvidence(run.models)
-    return Promoter(registry(), settings_of(ReleaseGateSettings), evidence, _comparison(run))
+    run, project = current_run(), project_of_process()
+    evidence, gates = FolderEvidence(run.models), settings_of(ReleaseGateSettings)
+    return Promoter(project, registry(), gates, evidence, _comparison(run, project))
 
 
 def change(why: str) -> Any:
@@ -168,13 +169,13 @@ def _tell(findings: list[Any]) -> None:
         click.echo(escaped(f"  {word}  {finding}{f' ({finding.code})' if finding.code else ''}"), err=True)
 
 
-def _comparison(run: Any) -> Any:
+def _comparison(run: Any, project: Any) -> Any:
     """Return how two versions are compared on the lake's events, None where the lake has none."""
     from headrace.training_data import profiles
     from inference.offline.lake.lake import Lake
     from inference.offline.training import compare, training_set
 
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, project)
     if not lake.has("features") or not lake.has("label_log"):
         return None
 

@@ -119,10 +119,14 @@ class RunningProject:
         return decisions_of(self.compiled)
 
     @property
+    def policy_path(self) -> Path:
+        """Where its policy would be, whether or not it brings one."""
+        return self.folder / FILE
+
+    @property
     def policy_file(self) -> Path | None:
         """The policy that it brings; None where it has none."""
-        path = self.folder / FILE
-        return path if path.exists() else None
+        return self.policy_path if self.policy_path.exists() else None
 
     @property
     def watched(self) -> tuple[str, ...]:

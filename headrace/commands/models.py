@@ -12,7 +12,7 @@ EXAMPLE = """
 \b
 Examples:
   headrace models list
-  headrace models promote positive/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
+  headrace models promote risk/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
   headrace models rollback --why "declines too many"
 """
 
@@ -76,7 +76,7 @@ def show(version_id: str, as_json: bool) -> None:
 def reproduce(version_id: str, as_json: bool) -> None:
     """Train VERSION_ID again from what its manifest says; the bytes must be equal, or the exit code says so.
 
-    Example: headrace models reproduce positive/0002-1a2b3c4d
+    Example: headrace models reproduce risk/0002-1a2b3c4d
     """
     from headrace.training_data import profiles
     from inference.models.provenance import Provenance
@@ -105,8 +105,9 @@ def reproduce(version_id: str, as_json: bool) -> None:
 def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) -> None:
     """Compare two versions on labelled events younger than both trainings.
 
-    Example: headrace models compare positive/0002-1a2b3c4d champion
+    Example: headrace models compare risk/0002-1a2b3c4d champion
     """
+    from features.project.running import project_of_process
     from headrace.training_data import profiles
     from inference.offline.lake.lake import Lake
     from inference.offline.training import compare as comparing
@@ -114,9 +115,9 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
     from inference.release.promotion import side
     from runtime.environment import current_run
 
-    run, models = current_run(), registry()
-    lake = Lake(run.lake)
-    sides = [side(models, models.find(name)) for name in (version_id, other_id)]
+    run, models, project = current_run(), registry(), project_of_process()
+    lake = Lake(run.lake, project)
+    sides = [side(models, models.find(name), project) for name in (version_id, other_id)]
     data = training_set.build(lake, profiles(run, lake), training_set.newest_ms(lake))
     found = comparing.compare(data, sides[0], sides[1], from_ms)
     if as_json:

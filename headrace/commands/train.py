@@ -87,16 +87,18 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]
 def _champion(registry: Any) -> Any:
     """Return the champion to compare with, None where there is none for these features."""
     from contracts.errors import ModelError
-    from features.catalog import DEFINITIONS_HASH, SERVICE
+    from features.project.running import project_of_process
     from inference.models.manifest import read_champion
     from inference.offline.training.train import Rival
     from inference.release.champion import Definitions, load_champion
 
-    pointer = read_champion(registry.models)
+    pointer, project = read_champion(registry.models), project_of_process()
     if pointer is None:
         return None
     try:
-        model = load_champion(registry.models, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns))
+        service, decisions = project.service, project.decisions.names
+        ours = Definitions(project.definitions_hash, service.columns, {}, service, decisions)
+        model = load_champion(registry.models, pointer, ours)
     except ModelError as error:
         click.echo(f"not compared with the champion: {error}", err=True)
         return None

@@ -114,6 +114,7 @@ def _shown(run: Any, port: int | None) -> Any:
 def _reader(run: Any) -> Any:
     """Return a patient reader of the run's Redis, None when no server is known."""
     from contracts.errors import ConfigError
+    from features.project.running import project_of_process
     from inference.reading.online_reader import RedisFeatureReader
     from inference.reading.settings import ReaderSettings
     from runtime.environment import redis_connection
@@ -123,7 +124,7 @@ def _reader(run: Any) -> Any:
     except ConfigError:
         return None
     patient = ReaderSettings(connect_timeout_ms=1000.0, reply_timeout_ms=5000.0)
-    return RedisFeatureReader(redis, run.project, patient)
+    return RedisFeatureReader(project_of_process(), redis, run.project, patient)
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

@@ -6,14 +6,13 @@ newest member not long before; else it opens one. So does the practice of those 
 what is shared and by time, tell the group, and keep it open until it has been quiet for a while.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from contracts.events import Drift, DriftMember
 from inference.drift.events import ALL, DriftEvent, Place
-from inference.drift.full_windows import sources_of
 
 OUTCOMES = frozenset({"score", "decision", "refused", "error"})  # what follows from features
 _NAMED = ("labels", "events", "profile")  # the first of these names what comes of several
@@ -30,22 +29,28 @@ _WHAT_TO_DO = {
     " (`headrace models compare`)",
 }
 
+SourcesOf = Callable[[str], frozenset[str]]
+
+
+def _of_nothing(_feature: str) -> frozenset[str]:
+    return frozenset()
+
 
 class Incident:
     """One that is open: its members by (detector, feature), and which of them are over their limit."""
 
-    def __init__(self, number: str, source: str, alert: DriftEvent, at_ms: int) -> None:
-        self.id, self.source, self.sources = number, source, sources_of(alert.feature)
+    def __init__(self, number: str, source: str, sources: frozenset[str], at_ms: int) -> None:
+        self.id, self.source, self.sources = number, source, sources
         self.at_ms = self.newest_ms = at_ms
         self.members: dict[tuple[str, str], DriftMember] = {}
         self.over: set[tuple[str, str]] = set()
 
-    def take(self, alert: DriftEvent, at_ms: int) -> None:
-        """Take an alert in as a member, or as what a member says now."""
+    def take(self, alert: DriftEvent, sources: frozenset[str], at_ms: int) -> None:
+        """Take an alert in as a member, or as what a member says now; `sources` are its feature's."""
         key = (alert.detector, alert.feature)
         if key not in self.members:
             self.newest_ms = at_ms
-            self.sources |= sources_of(alert.feature)
+            self.sources |= sources
         self.members[key] = DriftMember(
             feature=alert.feature, detector=alert.detector, what=alert.what, at=alert.at, since=alert.since,
             statistic=alert.statistic, limit=alert.limit, from_mean=alert.from_mean, to_mean=alert.to_mean,
@@ -59,10 +64,11 @@ class Incidents:
     Args:
         within_ms: an alert joins what had its newest member so long before, at most; an incident closes when
             no member has been over its limit for as long.
+        sources_of: of what a feature is made (`Reaches.sources_of`).
     """
 
-    def __init__(self, place: Place, within_ms: int) -> None:
-        self._place, self._within_ms = place, within_ms
+    def __init__(self, place: Place, within_ms: int, sources_of: SourcesOf = _of_nothing) -> None:
+        self._place, self._within_ms, self._sources_of = place, within_ms, sources_of
         self._open: list[Incident] = []
         self._quiet_ms: dict[str, int] = {}  # since when no member of an open incident is over its limit
 
@@ -83,23 +89,24 @@ class Incidents:
         if found is None:
             found = self._opened(alert, at_ms)
             told.append(self._record(found, "opened", alert, at_ms))
-        found.take(alert, at_ms)
+        found.take(alert, self._sources_of(alert.feature), at_ms)
         self._quiet_ms.pop(found.id, None)
         return [*told, msgspec.structs.replace(alert, incident=found.id)]
 
     def _related(self, alert: DriftEvent, at_ms: int) -> Incident | None:
         """Return the newest open incident with a source in common; an outcome may follow from any."""
         near = [one for one in reversed(self._open) if at_ms - one.newest_ms <= self._within_ms]
-        sources = sources_of(alert.feature)
+        sources = self._sources_of(alert.feature)
         shared = [one for one in near if one.sources & sources or not (one.sources and sources)]
         return min(shared, key=lambda one: "events" not in one.sources, default=None)
 
     def _opened(self, alert: DriftEvent, at_ms: int) -> Incident:
-        source = source_of(alert)
+        sources = self._sources_of(alert.feature)
+        source = source_of(alert, sources)
         moment = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
         number = f"{source}/{self._place.model[-48:]}/{self._place.partition}/{moment}"
         taken = sum(one.id.startswith(number) for one in self._open)
-        incident = Incident(f"{number}/{taken + 1}" if taken else number, source, alert, at_ms)
+        incident = Incident(f"{number}/{taken + 1}" if taken else number, source, sources, at_ms)
         self._open.append(incident)
         return incident
 
@@ -124,7 +131,7 @@ class Incidents:
 
     def _record(self, one: Incident, state: str, first: DriftEvent | None, at_ms: int) -> DriftEvent:
         if first is not None:
-            one.take(first, at_ms)
+            one.take(first, self._sources_of(first.feature), at_ms)
         members = list(one.members.values())
         since = [member.since for member in members if isinstance(member.since, int)]
         return Drift(
@@ -135,14 +142,13 @@ class Incidents:
         )  # fmt: skip
 
 
-def source_of(alert: DriftEvent) -> str:
-    """Return the one word for where an alert comes from.
+def source_of(alert: DriftEvent, sources: frozenset[str]) -> str:
+    """Return the one word for where an alert comes from, whose feature is made of these sources.
 
     >>> from inference.drift.events import cleared
-    >>> source_of(cleared(Place(0, ""), "score", "score", "psi", 0))
+    >>> source_of(cleared(Place(0, ""), "score", "score", "psi", 0), frozenset())
     'outcome'
     """
-    sources = sources_of(alert.feature)
     if alert.what == "error":
         return "error"
     if sources:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import PROJECT
 from inference.drift.baseline import Baseline
 from inference.drift.events import DriftEvent, Place, restarted
-from inference.drift.full_windows import LONG_AGO, Began
+from inference.drift.full_windows import LONG_AGO, Began, Reaches
 from inference.drift.partition_watch import PartitionWatch
 from inference.drift.settings import DriftSettings, words
 
@@ -28,24 +27,27 @@ class DriftWatch:
 
     Args:
         columns: the names of the vectors' columns.
+        reaches: how much event time each of them needs.
         watched: those whose mean is watched where the settings name none.
 
     Raises:
         ConfigError: E_CONFIG_DRIFT, a feature is to be watched that is no column.
 
-    >>> watch = DriftWatch(("amount", "account_count_24h"), watched=("amount",))
+    >>> from features.project.running import project_at
+    >>> reaches = Reaches(project_at("examples/logins"))
+    >>> watch = DriftWatch(("amount", "account_count_24h"), reaches, watched=("amount",))
     >>> [event.kind for event in watch.restart([0], "taken over")]
     ['restart']
     """
 
     def __init__(
-        self, columns: Sequence[str], settings: DriftSettings | None = None,
-        watched: Sequence[str] = PROJECT.watched,
+        self, columns: Sequence[str], reaches: Reaches, settings: DriftSettings | None = None,
+        watched: Sequence[str] = (),
     ) -> None:  # fmt: skip
         settings = settings or DriftSettings()
         if not settings.watched:
             settings = msgspec.structs.replace(settings, watched=",".join(watched))
-        self._columns, self._settings = tuple(columns), settings
+        self._columns, self._reaches, self._settings = tuple(columns), reaches, settings
         unknown = [name for name in words(self._settings.watched) if name not in self._columns]
         if unknown:
             raise ConfigError(
@@ -120,6 +122,7 @@ class DriftWatch:
     def _begin(self, partition: int, why: str) -> DriftEvent:
         place = Place(partition, self._model)
         watch = self._of[partition] = PartitionWatch(
-            self._columns, self._settings, place, self._baseline, self._began.get(partition, LONG_AGO)
-        )
+            self._columns, self._settings, self._reaches, place, self._baseline,
+            self._began.get(partition, LONG_AGO),
+        )  # fmt: skip
         return restarted(place, why, watch.against)

@@ -13,7 +13,8 @@ import structlog
 
 from contracts.errors import ModelError
 from contracts.events import Quality
-from contracts.frame import Columns, Kind, length, take
+from contracts.frame import Columns, length, take
+from features.project.running import RunningProject
 from inference.learning import fairness, figures, records, triggers
 from inference.learning.figures import Scored
 from inference.learning.ledger import Ledger
@@ -21,10 +22,9 @@ from inference.learning.ports import ErrorWatch, Models, Outcome
 from inference.learning.records import Span
 from inference.learning.rows import (
     NO_SERIES,
+    LogRows,
     SeriesNumbers,
     Words,
-    event_columns,
-    label_columns,
     read_predictions,
 )
 from inference.learning.settings import LearnerSettings
@@ -61,10 +61,14 @@ class LearnerCore:
     """One run's learner.
 
     Args:
+        project: whose decisions are judged.
         watch_of: makes the detectors of one model's errors, by `name/version`.
     """
 
-    def __init__(self, settings: LearnerSettings, models: Models, watch_of: WatchOf) -> None:
+    def __init__(
+        self, project: RunningProject, settings: LearnerSettings, models: Models, watch_of: WatchOf
+    ) -> None:
+        self.project, self.log_rows = project, LogRows(project)
         self._settings, self._models, self._watch_of = settings, models, watch_of
         self.ledger = Ledger(settings.horizon_ms)
         self.series = SeriesNumbers()
@@ -77,7 +81,7 @@ class LearnerCore:
 
     def take_predictions(self, values: Sequence[bytes]) -> int:
         """Take records of `predictions` in; return the newest event time, 0 without any."""
-        read = read_predictions(values, self.series)
+        read = read_predictions(values, self.series, self.project)
         self.refused += read.refused
         kept = self._sampled(read.predictions["key"])
         if kept is None:
@@ -93,11 +97,13 @@ class LearnerCore:
         """Take accepted rows of `features.log` in; return the newest event or label time, 0 without any."""
         if not length(rows):
             return 0
-        if kind == Kind.LABEL:
-            labels = label_columns(rows, partition)
+        if self.log_rows.is_label(kind):
+            labels = self.log_rows.labels(rows, kind, partition)
             self.ledger.add_labels(self._sample(labels))
             return _newest(labels["label_ms"])
-        events = event_columns(rows, self.words)
+        if not self.log_rows.is_event(kind):
+            return 0
+        events = self.log_rows.events(rows, self.words)
         self.ledger.events.add(self._sample(events))
         return _newest(events["event_ms"])
 
@@ -225,23 +231,23 @@ class LearnerCore:
     def _matured(self, span: Span, rows: Columns, shadows: dict[int, Any]) -> list[Quality]:
         told = []
         every = _scored(rows, rows["score"], rows["decision"])
-        settings = self._settings
+        settings, decisions = self._settings, self.project.decisions
         cost, least = settings.review_cost_minor, settings.stratum_labels_min
-        told.append(records.matured(span, None, figures.tell(every, None, cost, least)))
+        told.append(records.matured(span, None, figures.tell(every, None, cost, least, decisions)))
         for number in self._by_name(rows["series"]):
             series, mine = self.series.known[number], rows["series"] == number
             part = take(rows, mine)
             scored = _scored(part, part["score"], part["decision"])
             limits = self._models.thresholds(series.model)
-            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least)))
+            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least, decisions)))
         for number, scores in [(n, shadows[n]) for n in self._by_name(list(shadows))]:
             series, mine = self.series.known[number], np.isfinite(scores)
             limits = self._models.thresholds(series.model)
             if not mine.any() or limits is None:
                 continue  # without thresholds nothing says what it would have decided
             part, score = take(rows, mine), scores[mine]
-            scored = _scored(part, score, figures.verdicts(score, limits))
-            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least)))
+            scored = _scored(part, score, figures.verdicts(score, limits, decisions))
+            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least, decisions)))
         return told
 
     def _window(self, told: Sequence[Quality], span: Span) -> triggers.Window | None:

@@ -12,13 +12,14 @@ of being seen). They are without bias as far as labels are missing at random *wi
 estimated, and neither is the whole then.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.events import CalibrationBin
-from features.catalog import DECISIONS
+from features.project.decisions import Decisions
 from inference.learning.ledger import UNKNOWN
 from inference.models.manifest import Thresholds, bands
 from inference.offline.training.metrics_offline import average_precision, brier, roc_auc
@@ -51,52 +52,58 @@ class Told(NamedTuple):
     calibration: list[CalibrationBin]
 
 
-def verdicts(score: Floats, thresholds: Thresholds) -> Ints:
+def verdicts(score: Floats, thresholds: Thresholds, decisions: Decisions) -> Ints:
     """Return what thresholds alone decide of scores (n,).
 
-    >>> verdicts(np.array([0.1, 0.6, 0.95]), Thresholds(review=0.5, decline=0.9)).tolist()
+    >>> from features.project.running import project_at
+    >>> decisions = project_at("examples/logins").decisions
+    >>> verdicts(np.array([0.1, 0.6, 0.95]), Thresholds(challenge=0.5, deny=0.9), decisions).tolist()
     [0, 1, 2]
     """
-    return bands(score, thresholds.limits(DECISIONS.names)).astype(np.int64)
+    return bands(score, thresholds.limits(decisions.names)).astype(np.int64)
 
 
 def tell(
-    rows: Scored, thresholds: Thresholds | None, review_cost_minor: int, stratum_labels_min: int
-) -> Told:
+    rows: Scored, thresholds: Thresholds | None, review_cost_minor: int, stratum_labels_min: int,
+    decisions: Decisions,
+) -> Told:  # fmt: skip
     """Return the counts and figures of n events.
 
     Args:
         thresholds: the series' own; without them there are no figures `..._by_score`.
         review_cost_minor: what a person's look costs.
         stratum_labels_min: so many labels of a decision are needed to speak for its events.
+        decisions: the project's.
 
+    >>> from features.project.running import project_at
+    >>> decisions = project_at("examples/logins").decisions
     >>> rows = Scored(np.array([0.9, 0.2, 0.8]), np.array([1, 0, -1]), *[np.array([2, 0, 2])] * 2,
     ...     np.array([500, 100, 50]))
-    >>> told = tell(rows, Thresholds(review=0.5, decline=0.7), 10, stratum_labels_min=1)
+    >>> told = tell(rows, Thresholds(challenge=0.5, deny=0.7), 10, 1, decisions)
     >>> told.counts["caught_minor"], told.figures["precision"], told.figures["coverage"]
     (500, 1.0, 0.6666666666666666)
     """
     known = rows.positive != UNKNOWN
-    counts = _counts(rows, known)
-    figures = _ratios(counts)
-    counts |= money(rows, known, review_cost_minor)
+    counts = _counts(rows, known, decisions.names)
+    figures = _ratios(counts, decisions.names)
+    counts |= money(rows, known, review_cost_minor, decisions)
     positive, score = rows.positive[known], rows.score[known]
     usable = np.isfinite(score)
     positive, score = positive[usable], score[usable]
     if thresholds is not None and len(score):
-        figures |= _by_score(positive, verdicts(score, thresholds) > MILDEST)
+        figures |= _by_score(positive, verdicts(score, thresholds, decisions) > MILDEST)
     bins = calibration(positive, score)
     figures |= {
         "average_precision": average_precision(positive, score), "auc": roc_auc(positive, score),
         "brier": brier(positive, score), "ece": expected_calibration_error(bins),
     }  # fmt: skip
-    weight = weights(rows, known, stratum_labels_min)
+    weight = weights(rows, known, stratum_labels_min, len(decisions.names))
     if weight is not None:
         figures |= _estimates(rows, known, weight)
     return Told(counts, {name: value for name, value in figures.items() if np.isfinite(value)}, bins)
 
 
-def money(rows: Scored, known: Mask, review_cost_minor: int) -> dict[str, int]:
+def money(rows: Scored, known: Mask, review_cost_minor: int, decisions: Decisions) -> dict[str, int]:
     """Return sums of minor units over labelled events, by this series' verdict.
 
     `caught_minor` is positives that were reviewed or declined, `missed_minor` positives that passed,
@@ -106,12 +113,12 @@ def money(rows: Scored, known: Mask, review_cost_minor: int) -> dict[str, int]:
     priced = known & (rows.amount_minor != UNKNOWN)
     positive, flagged = priced & (rows.positive == 1), rows.verdict > MILDEST
     caught = int(rows.amount_minor[positive & flagged].sum())
-    cost = int(np.isin(rows.verdict, DECISIONS.queued).sum()) * review_cost_minor
+    cost = int(np.isin(rows.verdict, decisions.queued).sum()) * review_cost_minor
     return {
         "caught_minor": caught,
         "missed_minor": int(rows.amount_minor[positive & ~flagged].sum()),
         "blocked_good_minor": int(
-            rows.amount_minor[priced & (rows.positive == 0) & np.isin(rows.verdict, DECISIONS.stopping)].sum()
+            rows.amount_minor[priced & (rows.positive == 0) & np.isin(rows.verdict, decisions.stopping)].sum()
         ),
         "review_cost_minor": cost,
         "saved_minor": caught - cost,
@@ -143,15 +150,15 @@ def expected_calibration_error(bins: list[CalibrationBin]) -> float:
     return sum(each.rows * abs(each.score_mean - each.positive_share) for each in bins) / rows
 
 
-def weights(rows: Scored, known: Mask, labels_min: int) -> Floats | None:
+def weights(rows: Scored, known: Mask, labels_min: int, decisions: int) -> Floats | None:
     """Return how many events each labelled one stands for, shape (labelled,); None when that is unknown.
 
     >>> rows = Scored(*[np.zeros(3)] * 2, *[np.array([0, 0, 2])] * 2, np.zeros(3, np.int64))
-    >>> weights(rows, np.array([True, False, True]), 1).tolist()
+    >>> weights(rows, np.array([True, False, True]), 1, 3).tolist()
     [2.0, 1.0]
     """
     weight = np.zeros(len(known))
-    for decision in range(len(DECISIONS.names)):
+    for decision in range(decisions):
         mine = rows.decision == decision
         seen = int((mine & known).sum())
         if mine.any() and seen < min(labels_min, int(mine.sum())):
@@ -176,14 +183,14 @@ def weighted_average_precision(positive: Ints, score: Floats, weight: Floats) ->
     return float(np.sum(found[ends] / seen[ends] * gained))
 
 
-def _counts(rows: Scored, known: Mask) -> dict[str, int]:
+def _counts(rows: Scored, known: Mask, decisions: Sequence[str]) -> dict[str, int]:
     flagged, positive, good = rows.verdict > MILDEST, rows.positive == 1, rows.positive == 0
     counts = {
         "events": len(known), "labelled": int(known.sum()), "positives": int(positive.sum()),
         "true_positives": int((flagged & positive).sum()), "false_positives": int((flagged & good).sum()),
         "false_negatives": int((~flagged & positive).sum()), "true_negatives": int((~flagged & good).sum()),
     }  # fmt: skip
-    for code, name in enumerate(DECISIONS.names):
+    for code, name in enumerate(decisions):
         mine = rows.decision == code
         counts |= {
             f"{name}_events": int(mine.sum()), f"{name}_labelled": int((mine & known).sum()),
@@ -192,7 +199,7 @@ def _counts(rows: Scored, known: Mask) -> dict[str, int]:
     return counts
 
 
-def _ratios(counts: dict[str, int]) -> dict[str, float]:
+def _ratios(counts: dict[str, int], decisions: Sequence[str]) -> dict[str, float]:
     tp, fp = counts["true_positives"], counts["false_positives"]
     fn, tn = counts["false_negatives"], counts["true_negatives"]
     found = {
@@ -200,7 +207,7 @@ def _ratios(counts: dict[str, int]) -> dict[str, float]:
         "false_positive_rate": _ratio(fp, fp + tn), "false_negative_rate": _ratio(fn, fn + tp),
         "coverage": _ratio(counts["labelled"], counts["events"]),
     }  # fmt: skip
-    for name in DECISIONS.names:
+    for name in decisions:
         found[f"coverage_{name}"] = _ratio(counts[f"{name}_labelled"], counts[f"{name}_events"])
     return found
 

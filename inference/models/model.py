@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
-from features.catalog import SERVICE
-from features.project.service import Service
+from features.project.service import NO_SERVICE, Service
 from inference.drift.baseline import Baseline
 from inference.models.bare_lightgbm import lightgbm
 from inference.models.calibration import Calibration
@@ -64,7 +63,7 @@ class LightGbmModel:
     def __init__(
         self, text: str, manifest: Manifest, stage: str = "champion",
         calibration: Calibration | None = None, columns: Sequence[int] | None = None,
-        baseline: Baseline | None = None, service: Service = SERVICE,
+        baseline: Baseline | None = None, service: Service = NO_SERVICE,
     ) -> None:  # fmt: skip
         self._columns = None if columns is None else np.array(columns, np.intp)
         try:

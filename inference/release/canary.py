@@ -13,7 +13,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS
 from features.project.decisions import Decisions
 from inference.models.manifest import Limits, bands
 from inference.release.arms import Arms
@@ -105,7 +104,7 @@ def flagged_ratio(champion: Mask, canary: Mask) -> tuple[float, float]:
 class Window:
     """The canary's last decisions: its score (NaN where it failed) beside the champion's, and both bands."""
 
-    def __init__(self, rows: int, decisions: Decisions = DECISIONS) -> None:
+    def __init__(self, rows: int, decisions: Decisions) -> None:
         self._stopping, self._queued = decisions.stopping, decisions.queued
         self._pairs = np.empty((rows, 2))
         self._bands = np.empty((rows, 2), np.uint8)
@@ -186,9 +185,7 @@ class _Step:
 class CanaryGuard:
     """Watches one canary at a time; what it saw begins anew with another canary, champion or process."""
 
-    def __init__(
-        self, settings: CanarySettings, keeper: CanaryKeeper, decisions: Decisions = DECISIONS
-    ) -> None:
+    def __init__(self, settings: CanarySettings, keeper: CanaryKeeper, decisions: Decisions) -> None:
         self._settings, self._keeper, self._decisions = settings, keeper, decisions
         self._watched: tuple[str, int, str] | None = None
         self._withdrawn: set[tuple[str, int]] = set()

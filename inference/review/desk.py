@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from contracts.events import ReviewCase
 from contracts.frame import Columns
 from contracts.keys import NULL
-from features.catalog import PROJECT
 from features.definition import DAY_MS
 from features.project.running import RunningProject
 from inference.policy.decision import DECIDED_BY
@@ -51,7 +50,7 @@ class ReviewDesk:
         project: whose events are decided.
     """
 
-    def __init__(self, epoch: int, partitions: int, project: RunningProject = PROJECT) -> None:
+    def __init__(self, epoch: int, partitions: int, project: RunningProject) -> None:
         self._epoch, self._partitions = epoch, partitions
         self._event, self._decisions, self._money = project.event, project.decisions, project.money
         self._shard = project.pipeline.chain.last.partition

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.vector import vectors_of
-from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
 from inference.policy.rules import Outcome, RuleBook, declared_rules
 from load.bench.checks import Pair, paired
@@ -53,7 +52,11 @@ def main() -> None:
 def measured(rows: int, pairs: int) -> dict[str, Pair]:
     """Return what features and rules cost over batches of so many rows; `with_us` is a row by the trees."""
     batch = batch_of(rows)
-    book = RuleBook(declared_rules(read_policy(DEFAULT).policy.rules), SERVICE.columns)
+    book = RuleBook(
+        declared_rules(read_policy(PROJECT.policy_path, PROJECT).policy.rules, PROJECT),
+        SERVICE.columns,
+        PROJECT,
+    )
     sides: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "features": (lambda: _by_trees(batch), lambda: features_by_hand(batch)),
         "rules": (lambda: book.judge(batch.vectors, {}), lambda: rules_by_hand(batch.vectors)),

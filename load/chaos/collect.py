@@ -15,7 +15,6 @@ from features.project.schema import schema_of
 from inference.learning.settings import LearnerSettings
 from inference.models.manifest import MANIFEST_FILE, MODEL_FILE, digest
 from inference.offline.lake.lake import Lake
-from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
 from inference.policy.rule import RuleTerms
 from inference.policy.rules import declared_rules
@@ -60,7 +59,7 @@ def collect(stack: ChaosStack, seen: list[tuple[int, int, bytes]], answers: list
 
 def declared(epoch: int, project: str, partitions: int) -> Declared:
     """Return what this code declares, as plain data."""
-    policy = read_policy(DEFAULT).policy
+    policy = read_policy(PROJECT.policy_path, PROJECT).policy
     return Declared(
         epoch=epoch, project=project, partitions=partitions, entities=[plain(entity) for entity in ENTITIES],
         columns=list(SERVICE.columns), profile=list(SERVICE.stored[PROFILE.name]),
@@ -76,7 +75,8 @@ def declared(epoch: int, project: str, partitions: int) -> Declared:
 def rule_texts(rules: Mapping[str, RuleTerms]) -> list[RuleText]:
     """Return the rules that are asked, with their figures in their conditions."""
     return [
-        RuleText(one.id, DECISIONS.names[one.severity], text(one.condition)) for one in declared_rules(rules)
+        RuleText(one.id, DECISIONS.names[one.severity], text(one.condition))
+        for one in declared_rules(rules, PROJECT)
     ]
 
 

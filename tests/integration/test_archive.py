@@ -18,7 +18,7 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, position
 from contracts.lanes import LaneWriter
-from features.catalog import PIPELINE
+from features.catalog import PIPELINE, PROJECT
 from inference.offline.lake.lake import Lake
 from inference.review.log import ReviewLog
 from runtime.run import Run
@@ -171,6 +171,6 @@ def test_a_batch_that_cannot_be_unpacked_holds_nobody_up(run: Run, kafka: KafkaC
     for dataset, first in (("transactions_set_aside", 2), ("verdicts_set_aside", 0)):
         rows = lake.read(dataset).to_pylist()
         assert [(row["code"], row["offset"], row["value"]) for row in rows] == [("E_UNREADABLE", first, None)]
-    assert ReviewLog(kafka, run.topic_prefix).cases() == {}
+    assert ReviewLog(kafka, run.topic_prefix, PROJECT).cases() == {}
     letters = list(DeadLetters(kafka, run.topic_prefix, PIPELINE).letters(("transactions",)))
     assert [(letter.code, letter.origin.offset) for letter in letters] == [("E_DECODE_JSON", 5)]

@@ -10,7 +10,7 @@ from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import PROFILE
+from features.definition import BatchView
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -19,8 +19,8 @@ Ints = NDArray[np.int64]
 class ProfileHistory(Protocol):
     """Where a training set gets batch features from."""
 
-    def as_of(self, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
-        """Return (n, kp) values of `PROFILE.columns`, each the newest known at its moment."""
+    def as_of(self, view: BatchView, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
+        """Return (n, kp) values of the view's columns, each the newest known at its moment."""
 
 
 class FeastProfileHistory:
@@ -43,9 +43,8 @@ class FeastProfileHistory:
             )  # fmt: skip
         self._store = store
 
-    def as_of(self, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
-        """Return (n, kp) values of `PROFILE.columns`; null is NaN."""
-        view = PROFILE
+    def as_of(self, view: BatchView, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
+        """Return (n, kp) values of the view's columns; null is NaN."""
         asked = pd.DataFrame(
             {
                 view.join_key: ids,
@@ -68,6 +67,6 @@ class FeastProfileHistory:
 class NoProfileHistory:
     """Stands for a lake without snapshots: every batch feature is null, as it was when served."""
 
-    def as_of(self, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
+    def as_of(self, view: BatchView, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
         """Return (n, kp) nulls."""
-        return np.full((len(event_ms), len(PROFILE.columns)), np.nan)
+        return np.full((len(event_ms), len(view.columns)), np.nan)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.pipeline import SCORED
-from features.catalog import ENTITIES, PROJECT, SERVICE
 from features.definition import DAY_MS
+from features.project.running import RunningProject
 from inference.models.manifest import Thresholds, reached
 from inference.offline.training.metrics_offline import (
     Judged,
@@ -41,9 +41,11 @@ DISPARATE_IMPACT_MIN = 0.8  # the four-fifths rule (US EEOC Uniform Guidelines, 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The events that judge: vectors (n, f) in the service's order beside what became of them.
 
-    `review_cost_minor` is what a person's look at one event costs, minor units of money.
+    `review_cost_minor` is what a person's look at one event costs, minor units of money; `project` is whose
+    events they are.
     """
 
+    project: RunningProject
     vectors: Floats
     judged: Judged
     thresholds: Thresholds
@@ -52,23 +54,21 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def money(self) -> Floats | None:
         """What each event is worth, minor units, shape (n,); None where the model is not told of any."""
-        name = money_column()
+        name = money_column(self.project)
         return self.column(name) if name else None
 
     def has(self, *names: str) -> bool:
         """Return whether all of these are columns of the vectors."""
-        return set(names) <= set(SERVICE.columns)
+        return set(names) <= set(self.project.service.columns)
 
     def column(self, name: str) -> Floats:
         """Return one column of the vectors, shape (n,)."""
-        return np.asarray(self.vectors[:, SERVICE.columns.index(name)])
+        return np.asarray(self.vectors[:, self.project.service.columns.index(name)])
 
 
-def money_column() -> str:
+def money_column(project: RunningProject) -> str:
     """Return the column of what an event is worth, "" where the project declares none or keeps it apart."""
-    declared = PROJECT.compiled.declared
-    name = declared.money if declared else ""
-    return name if name in SERVICE.columns else ""
+    return project.money if project.money in project.service.columns else ""
 
 
 def evaluate(
@@ -191,7 +191,7 @@ def robustness(data: Evaluated, predict: Predict, features: Sequence[str] = ()) 
         features: each of these is left out alone, beside the groups.
     """
     rows = []
-    for name, vectors in _changes(data.vectors, features):
+    for name, vectors in _changes(data.vectors, features, data.project):
         score = predict(vectors)
         rows.append(
             {
@@ -240,21 +240,21 @@ def _groups(data: Evaluated) -> dict[str, dict[str, NDArray[np.bool_]]]:
         low, high = np.quantile(data.money, [0.25, 0.75])
         small, large = data.money <= low, data.money >= high
         found["amount"] = {"small": small, "middle": ~small & ~large, "large": large}
-    activity = _activity_column()
+    activity = _activity_column(data.project)
     if activity:
         quiet = ~(data.column(activity) > QUIET_ROWS)
-        found[ENTITIES[0].name] = {"quiet": quiet, "active": ~quiet}
+        found[data.project.entities[0].name] = {"quiet": quiet, "active": ~quiet}
     return found
 
 
-def _activity_column() -> str:
+def _activity_column(project: RunningProject) -> str:
     """Return the column that counts the first entity's events over the longest time, "" without one."""
     counts = [
         (feature.window.length_ms, feature.name)
-        for view in ENTITIES[0].views
+        for view in project.entities[0].views
         for feature in view.features
         if feature.aggregation.name == "count" and feature.in_tiles and feature.window and view.rows == SCORED
-        if feature.name in SERVICE.columns
+        if feature.name in project.service.columns
     ]
     return max(counts, default=(0, ""))[1]
 
@@ -274,39 +274,42 @@ def _most(importance: Mapping[str, float]) -> list[str]:
     return [name for name, gain in used[:MISSING_MOST] if gain > 0]
 
 
-def _changes(vectors: Floats, features: Sequence[str]) -> Iterator[tuple[str, Floats]]:
+def _changes(
+    vectors: Floats, features: Sequence[str], project: RunningProject
+) -> Iterator[tuple[str, Floats]]:
     """Yield the vectors as a failure or a slip of a producer would leave them."""
-    for group, columns in SERVICE.groups.items():
-        yield f"without_{group}", _without(vectors, columns)
+    service = project.service
+    at = {name: number for number, name in enumerate(service.columns)}
+    for group, columns in service.groups.items():
+        yield f"without_{group}", _without(vectors, [at[name] for name in columns])
     for name in features:
-        yield f"without_{name}", _without(vectors, (name,))
-    worth = money_column()
+        yield f"without_{name}", _without(vectors, [at[name]])
+    worth = money_column(project)
     for name, factor in SHIFTS.items() if worth else ():
-        yield name, _times(vectors, [worth], factor)
-    counts = [name for name in SERVICE.columns if "_count_" in name]
+        yield name, _times(vectors, [at[worth]], factor)
+    counts = [at[name] for name in service.columns if "_count_" in name]
     yield "counts_doubled", _times(vectors, counts, 2.0)
-    if "hour_of_day" in SERVICE.columns:
-        yield f"clocks_{HOURS_LATER}_hours_late", _later(vectors)
+    if "hour_of_day" in at:
+        yield f"clocks_{HOURS_LATER}_hours_late", _later(vectors, at)
 
 
-def _later(vectors: Floats) -> Floats:
-    later = vectors.copy()
-    hour = SERVICE.columns.index("hour_of_day")
+def _later(vectors: Floats, at: Mapping[str, int]) -> Floats:
+    later, hour = vectors.copy(), at["hour_of_day"]
     later[:, hour] = (vectors[:, hour] + HOURS_LATER) % 24
-    if "is_night" in SERVICE.columns:
-        later[:, SERVICE.columns.index("is_night")] = later[:, hour] < NIGHT_ENDS_HOUR
+    if "is_night" in at:
+        later[:, at["is_night"]] = later[:, hour] < NIGHT_ENDS_HOUR
     return later
 
 
-def _times(vectors: Floats, columns: Sequence[str], factor: float) -> Floats:
+def _times(vectors: Floats, columns: Sequence[int], factor: float) -> Floats:
     changed = vectors.copy()
-    changed[:, [SERVICE.columns.index(name) for name in columns]] *= factor
+    changed[:, columns] *= factor
     return changed
 
 
-def _without(vectors: Floats, columns: Sequence[str]) -> Floats:
+def _without(vectors: Floats, columns: Sequence[int]) -> Floats:
     changed = vectors.copy()
-    changed[:, [SERVICE.columns.index(name) for name in columns]] = np.nan
+    changed[:, columns] = np.nan
     return changed
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS, DEFINITIONS_HASH, PROJECT, SERVICE
+from features.project.decisions import Decisions
 from features.service_meaning import service_meaning
 from inference.models import calibration
 from inference.models.bare_lightgbm import lightgbm
@@ -106,7 +106,8 @@ def train(
         report["comparison"]["champion"] = _against(data, parts, fitted, judge, champion)
     shipped = _fit(data, np.ones(len(data), np.bool_), fitted)
     text = shipped.model_to_string()
-    title = f"Evaluation, data {data.data_hash[:8]}, definitions {DEFINITIONS_HASH}"
+    project, service = data.project, data.project.service
+    title = f"Evaluation, data {data.data_hash[:8]}, definitions {project.definitions_hash}"
     return Trained(
         files={
             MODEL_FILE: text.encode(),
@@ -117,11 +118,11 @@ def train(
             REPORT_PAGE_FILE: page(title, report).encode(),
         },
         manifest={
-            "definitions_hash": DEFINITIONS_HASH,
-            "service": SERVICE.name,
-            "features": list(SERVICE.columns),
-            "categories": {name: list(values) for name, values in SERVICE.categories.items()},
-            "feature_hashes": service_meaning(PROJECT).features,
+            "definitions_hash": project.definitions_hash,
+            "service": service.name,
+            "features": list(service.columns),
+            "categories": {name: list(values) for name, values in service.categories.items()},
+            "feature_hashes": service_meaning(project).features,
             "features_never_null": _never_null(data),
             "thresholds": dict(fitted.thresholds),
             "metrics": _headline(report),
@@ -135,13 +136,17 @@ def train(
     )
 
 
-def thresholds(positive: NDArray[np.int64], score: Floats, settings: TrainSettings) -> Thresholds:
+def thresholds(
+    positive: NDArray[np.int64], score: Floats, settings: TrainSettings, decisions: Decisions
+) -> Thresholds:
     """Return where each decision begins: those that stop by precision, milder ones within people's capacity.
 
     Of equal scores all are decided alike.
 
+    >>> from features.project.running import project_at
+    >>> decisions = project_at("examples/logins").decisions
     >>> positive, score = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.8, 0.9])
-    >>> found = thresholds(positive, score, TrainSettings(review_share=0.34))
+    >>> found = thresholds(positive, score, TrainSettings(review_share=0.34), decisions)
     >>> tuple(found.values())
     (0.3, 0.8)
     """
@@ -155,9 +160,9 @@ def thresholds(positive: NDArray[np.int64], score: Floats, settings: TrainSettin
     capacity = int((len(score) - declined) * settings.review_share)
     within = ends[(above > declined) & (above - declined <= capacity)]
     review = from_score(score[order[within[-1]]]) if len(within) else decline
-    severe = next((name for name in DECISIONS.severer if name in DECISIONS.stops), DECISIONS.names[-1])
-    begins = DECISIONS.code(severe)
-    named = enumerate(DECISIONS.names)
+    severe = next((name for name in decisions.severer if name in decisions.stops), decisions.names[-1])
+    begins = decisions.code(severe)
+    named = enumerate(decisions.names)
     return Thresholds(
         {name: decline if code >= begins else min(review, decline) for code, name in named if code}
     )
@@ -183,7 +188,7 @@ def _choose(
     positive = data.positive[parts.validation]
     raw = _predict(booster, data.vectors[parts.validation])
     line = calibration.fit(positive, raw)
-    limits = thresholds(positive, line.apply(raw), settings)
+    limits = thresholds(positive, line.apply(raw), settings, data.project.decisions)
     return Fitted(parameters, rounds, line, limits, tried)
 
 
@@ -205,9 +210,9 @@ def _report(
     judged = Judged(
         positive=positive, score=predict(vectors), event_ms=data.event_ms[rows], key=data.key[rows]
     )
-    gain = dict(zip(SERVICE.columns, judge.feature_importance("gain").tolist(), strict=True))
+    gain = dict(zip(data.project.service.columns, judge.feature_importance("gain").tolist(), strict=True))
     told = Evaluated(
-        vectors=vectors, judged=judged, thresholds=fitted.thresholds,
+        project=data.project, vectors=vectors, judged=judged, thresholds=fitted.thresholds,
         review_cost_minor=settings.review_cost_minor,
     )  # fmt: skip
     report = evaluate(told, predict, others, gain, settings.seed)
@@ -279,10 +284,11 @@ def _served(grown: lightgbm.Booster) -> lightgbm.Booster:
 
 
 def _dataset(data: TrainingSet, which: Mask, parameters: dict[str, Any]) -> lightgbm.Dataset:
-    names = list(SERVICE.columns)
+    service = data.project.service
+    names = list(service.columns)
     return lightgbm.Dataset(
         data.vectors[which], data.positive[which], feature_name=names, params=parameters,
-        categorical_feature=[names.index(name) for name in SERVICE.categories] or "auto",
+        categorical_feature=[names.index(name) for name in service.categories] or "auto",
     )  # fmt: skip
 
 
@@ -305,7 +311,7 @@ def _golden(booster: lightgbm.Booster, data: TrainingSet, seed: int, text_sha256
 
 def _never_null(data: TrainingSet) -> list[str]:
     """Return the features of which training met no null: at one in service the trees follow the majority."""
-    columns = zip(SERVICE.columns, data.vectors.T, strict=True)
+    columns = zip(data.project.service.columns, data.vectors.T, strict=True)
     return [name for name, values in columns if not np.isnan(values).any()]
 
 

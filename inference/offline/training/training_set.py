@@ -64,9 +64,10 @@ class TrainingSet(msgspec.Struct, frozen=True, kw_only=True):
     """Labelled events in order of event time; all columns have n rows.
 
     `vectors` is (n, f) in the service's order; `label_ms` is when the label became known; `began` says when
-    the stream began that they are of.
+    the stream began that they are of; `project` is whose events they are.
     """
 
+    project: RunningProject
     vectors: Floats
     positive: Ints
     event_ms: Ints
@@ -136,7 +137,7 @@ def build(lake: Lake, profiles: ProfileHistory, until_ms: int) -> TrainingSet:
     vectors = vectors_of(project).assemble(event, groups, profile)
     positive = found["positive"].to_numpy().astype(np.int64)
     return TrainingSet(
-        vectors=vectors, positive=positive, event_ms=event[scored.time],
+        project=project, vectors=vectors, positive=positive, event_ms=event[scored.time],
         label_ms=found["known_ms"].to_numpy(),
         key=named.record_key(event), until_ms=until_ms,
         data_hash=_hash(named.ids_of(event), vectors, positive), began=_began(lake),

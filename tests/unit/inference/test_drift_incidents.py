@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from contracts.events import Drift
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import Baseline, measure
 from inference.drift.error_drift import ErrorDrift
 from inference.drift.events import DriftEvent, Place, cleared
-from inference.drift.full_windows import LONG_AGO, Began
+from inference.drift.full_windows import LONG_AGO, Began, reaches_of
 from inference.drift.incidents import Incidents
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
@@ -154,7 +154,7 @@ EVERY = DriftSettings(sample_every=1, chunk_rows=64, rows_min=400, look_rows=128
 @cache
 def _fed(began: Began = LONG_AGO, steps: int = 500, cut: int = 0) -> list[DriftEvent]:
     """Return what is told of three days as usual and three of doubled amounts; `cut` begins anew there."""
-    watch = DriftWatch(SERVICE.columns, EVERY)
+    watch = DriftWatch(SERVICE.columns, reaches_of(PROJECT), EVERY)
     parts = _rows(3 * 1440, 2, BEGIN_MS), _rows(3 * 1440, 3, BEGIN_MS + 3 * DAY_MS, 3.0)
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     watch.began_at(0, began)
@@ -204,7 +204,7 @@ def test_what_was_not_full_is_told_of_once_it_is() -> None:
 
 
 def test_without_a_model_nothing_is_told_whatever_moves() -> None:
-    watch = DriftWatch(SERVICE.columns, EVERY)
+    watch = DriftWatch(SERVICE.columns, reaches_of(PROJECT), EVERY)
     events = watch.restart([0], "taken over")
     for n, factor in enumerate((1.0, 9.0, 0.1)):
         rows = _rows(3 * 1440, n, BEGIN_MS + 3 * n * DAY_MS, factor)

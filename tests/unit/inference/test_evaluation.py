@@ -57,6 +57,7 @@ def _evaluated() -> Evaluated:
     vectors[:, _column("is_night")] = [row[5] for row in ROWS]
     vectors[:, _column("customer_count_30d")] = [20, 5, 5, 20, 20, 5, 5, 20]
     return Evaluated(
+        project=PROJECT,
         vectors=vectors,
         judged=JUDGED,
         thresholds=Thresholds(review=0.65, decline=0.85),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns
-from features.catalog import CUSTOMER_PROFILE, SERVICE
+from features.catalog import CUSTOMER_PROFILE, PROJECT, SERVICE
 from inference.models.manifest import Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model
 from inference.models.trees import Box
@@ -54,8 +54,10 @@ class Bench:
 
     def __init__(self, model: Model | None = None, **parts: object) -> None:
         self.reader, self.declared = MemoryReader(), policy(**parts)
-        server = FeatureServer(self.reader, Breaker(250.0), EPOCH, cache_rows=100)
-        self.core = ScorerCore(server, OneModel(model), StillClock(), EPOCH, FixedPolicy(self.declared))
+        server = FeatureServer(PROJECT, self.reader, Breaker(250.0), EPOCH, cache_rows=100)
+        self.core = ScorerCore(
+            PROJECT, server, OneModel(model), StillClock(), EPOCH, FixedPolicy(self.declared)
+        )
         self.rules = self.declared.policy.rules
 
     def score(self, rows: Columns) -> list[Prediction]:
@@ -87,7 +89,7 @@ def test_the_default_decides_as_rules_thresholds_and_fallback_alone_do(
     rows = _rows()
     predictions = Bench(used).score(rows)
     vectors = np.array([[np.nan if v is None else v for v in one.features.values] for one in predictions])
-    book = RuleBook(declared_rules(policy().policy.rules), SERVICE.columns)
+    book = RuleBook(declared_rules(policy().policy.rules, PROJECT), SERVICE.columns, PROJECT)
     scores = None if used is None else used.predict(vectors)
     if scores is not None:
         scores = np.where((scores >= 0) & (scores <= 1), scores, np.nan)

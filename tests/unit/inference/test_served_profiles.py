@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.meaning import Meaning
 from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE
-from features.definition import definitions_hash
+from features.definition import BatchView, definitions_hash
 from features.service_meaning import service_meaning
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.served_profiles import ServedProfiles
@@ -24,7 +24,9 @@ WIDTH = len(CUSTOMER_PROFILE.columns)
 class Joined:
     """Stands for the snapshots: every value is 9."""
 
-    def as_of(self, customer_ids: NDArray[np.object_], event_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    def as_of(
+        self, view: BatchView, ids: NDArray[np.object_], event_ms: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         return np.full((len(event_ms), WIDTH), 9.0)
 
 

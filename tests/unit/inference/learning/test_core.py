@@ -11,6 +11,7 @@ import pytest
 
 from contracts.events import Quality
 from contracts.frame import Kind, strings
+from features.catalog import PROJECT
 from inference.learning.core import LearnerCore
 from inference.learning.rows import SeriesNumbers, read_predictions
 from inference.learning.settings import RetrainSettings
@@ -437,8 +438,8 @@ def test_a_prediction_out_of_its_bounds_leaves_its_neighbours_alone(said: dict[s
     good: dict[str, Any] = {"event_id": "t1", "event_time": 5, "decision": "approve", "score": 0.5}
     good |= {"keys": {"customer": "c1", "terminal": "m1"}, "source": {"partition": 0, "offset": 1}}
     values = [json.dumps(one).encode() for one in (good, good | said, good)]
-    alone = read_predictions(values[:1], SeriesNumbers()).predictions
-    read = read_predictions(values, SeriesNumbers())
+    alone = read_predictions(values[:1], SeriesNumbers(), PROJECT).predictions
+    read = read_predictions(values, SeriesNumbers(), PROJECT)
     assert read.refused == 1
     assert {name: column.tolist() for name, column in read.predictions.items()} == {
         name: column.tolist() * 2 for name, column in alone.items()
