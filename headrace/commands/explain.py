@@ -28,6 +28,7 @@ def command(prediction_or_event_id: str, as_json: bool) -> None:
     """
     import msgspec
 
+    from features.project.running import project_of_process
     from inference.offline.lake.known_losses import words
     from inference.offline.lake.lake import Lake
     from inference.offline.replay.explain import explain
@@ -35,13 +36,14 @@ def command(prediction_or_event_id: str, as_json: bool) -> None:
     from runtime.environment import current_run
 
     run = current_run()
-    found = msgspec.to_builtins(explain(Lake(run.lake), Registry(run.models), prediction_or_event_id))
+    lake = Lake(run.lake, project_of_process())
+    found = msgspec.to_builtins(explain(lake, Registry(run.models), prediction_or_event_id))
     if as_json:
-        found["holes"] = words(Lake(run.lake))
+        found["holes"] = words(lake)
         say_json(found)
     else:
         say(*lines(found))
-        say(*(f"HOLE in what the run read: {hole}" for hole in words(Lake(run.lake))))
+        say(*(f"HOLE in what the run read: {hole}" for hole in words(lake)))
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -78,6 +78,7 @@ def reproduce(version_id: str, as_json: bool) -> None:
 
     Example: headrace models reproduce risk/0002-1a2b3c4d
     """
+    from features.project.running import project_of_process
     from headrace.training_data import profiles
     from inference.models.provenance import Provenance
     from inference.offline.lake.lake import Lake
@@ -85,7 +86,7 @@ def reproduce(version_id: str, as_json: bool) -> None:
     from runtime.environment import current_run
 
     run, models = current_run(), registry()
-    entry, lake = models.find(version_id), Lake(run.lake)
+    entry, lake = models.find(version_id), Lake(run.lake, project_of_process())
     found = train_again(entry.id, models.manifest(entry), lake, profiles(run, lake), Provenance.of())
     if as_json:
         show_json(found)

@@ -29,6 +29,7 @@ def command(ids: tuple[str, ...], count: int | None, seed: int, as_json: bool) -
     import msgspec
     import orjson
 
+    from features.project.running import project_of_process
     from inference.offline.lake.known_losses import words
     from inference.offline.lake.lake import Lake
     from inference.offline.lake.sample import draw
@@ -40,7 +41,7 @@ def command(ids: tuple[str, ...], count: int | None, seed: int, as_json: bool) -
     if bool(ids) == (count is not None):
         raise click.UsageError("name predictions, or draw some by --all")
     run = current_run()
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, project_of_process())
     records = [row["value"] for sought in ids for row in predictions_of(lake, sought)]
     if count is not None:
         records = draw(lake, "predictions", count, seed)

@@ -65,6 +65,7 @@ def show(case_or_event_id: str, from_lake: bool, as_json: bool) -> None:
     import msgspec
 
     from contracts.errors import StateError
+    from features.project.running import project_of_process
     from headrace.commands.explain import lines
     from inference.offline.lake.lake import Lake
     from inference.offline.replay.explain import explain
@@ -78,7 +79,7 @@ def show(case_or_event_id: str, from_lake: bool, as_json: bool) -> None:
     run = current_run()
     try:
         explained = msgspec.to_builtins(
-            explain(Lake(run.lake), Registry(run.models), case.opened.case_id)
+            explain(Lake(run.lake, project_of_process()), Registry(run.models), case.opened.case_id)
         )  # fmt: skip
         why = ""
     except StateError as error:  # seconds old: the lake has not heard of it

@@ -31,6 +31,7 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
     no server needs to run.
     """
+    from features.project.running import project_of_process
     from headrace.release_commands import registry as models
     from headrace.training_data import profiles
     from inference.models.provenance import Provenance
@@ -42,7 +43,7 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     from runtime.environment import current_run, settings_of
 
     run = current_run()
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, project_of_process())
     began = time.monotonic()
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
     _tell(as_json, f"reading payments and the labels known by {moment_ms}")

@@ -74,12 +74,13 @@ def _verified(run: Any, rows: int, json_file: Path | None, show: Any) -> Any:
     import msgspec
     import orjson
 
+    from features.project.running import project_of_process
     from inference.offline.lake.lake import FixedLake
     from inference.offline.verify.verify import verify
 
     reader = _reader(run)
     try:
-        report = verify(FixedLake(run.lake), reader, run.epoch, rows)
+        report = verify(FixedLake(run.lake, project_of_process()), reader, run.epoch, rows)
     finally:
         if reader is not None:
             reader.close()

@@ -121,7 +121,7 @@ def lake(folder: Path) -> dict[str, list[tuple[int, int]]]:
     """Return the places of the rows of each dataset that is judged, as the lake's readers see them."""
     found: dict[str, list[tuple[int, int]]] = {}
     for dataset, columns in LAKE.items():
-        table = Lake(folder).read(dataset, columns)
+        table = Lake(folder, PROJECT).read(dataset, columns)
         found[dataset] = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
     return found
 

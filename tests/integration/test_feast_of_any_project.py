@@ -11,6 +11,7 @@ import pytest
 from feast import FeatureStore
 
 from contracts.keys import key_of
+from features.catalog import PROJECT
 from features.feast_key import key_format
 from features.feast_row import RowWriterCodec
 from features.feast_tiles import Tiles, TilesView
@@ -124,8 +125,8 @@ def test_a_service_computes_what_the_model_derives(place: Place) -> None:
 
 
 def test_keys_that_are_numbers_are_found_by_the_sdk(place: Place, sales: RunningProject) -> None:
-    store = open_store(place.run, sales)  # a project without a file of Feast's: ours is taken
-    apply(store, place.run, sales)
+    store = open_store(place.run, sales, PROJECT)  # a project without a file of Feast's: ours is taken
+    apply(store, place.run, sales, PROJECT)
     written(place, sales, "till", key_of({"till": np.array([7, 12])}, ("till",)).tolist(), store)
     (first, *_) = sales.entities[1].columns
     asked = [{"till": 12}, {"till": 7}, {"till": 70}]
@@ -138,7 +139,7 @@ def test_keys_that_are_numbers_are_found_by_the_sdk(place: Place, sales: Running
 
 def materialize_is_nothing(place: Place, project: RunningProject) -> bool:
     """A project without batch views has nothing to materialise, whatever the lake holds."""
-    done = materialize(place.run, end_ms=0, project=project)
+    done = materialize(place.run, project, end_ms=0)
     return (done.snapshots, done.online_rows) == ({}, {})
 
 

@@ -148,7 +148,7 @@ def decided_lake(folder: Path, registry: Registry) -> tuple[Lake, list[bytes]]:
     """Return a lake with 1,500 payments decided under everything that can differ between batches."""
     payments, labels = events(count=1500)
     make_lake(folder, payments, labels)
-    lake = Lake(folder)
+    lake = Lake(folder, PROJECT)
     decider = Decider(lake, registry)
     times = decider.rows["event_time"]
     day_ms = int(np.median(times)) // DAY_MS * DAY_MS

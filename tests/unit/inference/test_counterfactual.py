@@ -63,7 +63,7 @@ def _changed(vector: np.ndarray, changes: dict[str, float]) -> np.ndarray:
 
 def _decision(decided: Decided, one: dict[str, Any], vectors: np.ndarray) -> list[str]:
     """Decide without the engine: the severer of rules and thresholds."""
-    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]), PROJECT)
+    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"], PROJECT), PROJECT)
     book = RuleBook(engine.rules, SERVICE.columns, PROJECT)
     severity = book.severity(book.judge(vectors, {}))
     model = decided.models.of(one).model
@@ -98,7 +98,7 @@ def test_a_change_that_is_told_flips_the_decision(decided: Decided) -> None:
 
 def _gaps(decided: Decided, one: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
     """Yield a value in every gap between a feature's thresholds, and what share of them lies between."""
-    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]), PROJECT)
+    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"], PROJECT), PROJECT)
     model = decided.models.of(one).model
     vector = values_of([one])[0]
     for name in moving_of(PROJECT).columns:
@@ -142,7 +142,7 @@ def test_no_single_change_that_crosses_less_flips_the_decision(decided: Decided)
 
 def test_it_is_the_same_again_and_time_stays(decided: Decided) -> None:
     one = decided.some(3)[4]
-    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]), PROJECT)
+    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"], PROJECT), PROJECT)
     model = decided.models.of(one).model
     given = engine, rows_of([one], PROJECT), values_of([one])[0], served_of([one], PROJECT), model
     assert smallest_change(*given) == smallest_change(*given)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import StateError
+from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.dry_run import DryRun, DryRunner
 from inference.policy.policy import DeclaredPolicy, ReviewTerms
@@ -50,11 +51,13 @@ def _one_policy(decided: Decided, folder: Path, version: str) -> tuple[Decided, 
     records = [
         r for r, one in zip(decided.records, decided.said, strict=True) if one["policy"]["version"] == version
     ]
-    write_predictions(Lake(folder), records)
+    write_predictions(Lake(folder, PROJECT), records)
     for dataset in ("label_log",):
         (folder / dataset).symlink_to(decided.lake.folder / dataset)
     sha256 = orjson.loads(records[0])["policy"]["sha256"]
-    return Decided(Lake(folder), decided.registry, records), find(decided.registry.models, sha256)
+    return Decided(Lake(folder, PROJECT), decided.registry, records), find(
+        decided.registry.models, sha256, PROJECT
+    )
 
 
 @pytest.mark.parametrize("version", ["1", "2", "3"])
@@ -219,7 +222,7 @@ def test_a_hundred_payments_not_yet_labelled_do_not_decline_what_was_reviewed() 
 
 
 def test_three_labels_advise_nothing(decided: Decided, tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = Lake(tmp_path, PROJECT)
     write_predictions(lake, decided.records)
     scored = [one for one in decided.said if "score" in one]
     folder = tmp_path / "label_log" / "partition=0"
@@ -244,9 +247,9 @@ def test_thresholds_come_of_the_lakes_scores_and_labels(decided: Decided, tmp_pa
     assert 0 <= chosen.review <= chosen.decline <= 1
     assert chosen.reviews_a_day <= policy().policy.review.cases_a_day
     assert chosen.cost_minor < chosen.cost_of_approving_all_minor
-    write_predictions(Lake(tmp_path), decided.records)
+    write_predictions(Lake(tmp_path, PROJECT), decided.records)
     with pytest.raises(StateError, match="E_THRESHOLDS_EMPTY"):
-        of_lake(Lake(tmp_path))
+        of_lake(Lake(tmp_path, PROJECT))
 
 
 def test_a_rule_on_a_field_that_no_prediction_records_reads_it_in_the_lake(

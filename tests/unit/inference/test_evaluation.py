@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.models.manifest import Thresholds
 from inference.offline.training import evaluation
 from inference.offline.training.evaluation import (

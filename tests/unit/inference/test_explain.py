@@ -44,7 +44,7 @@ def registry(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def lake(tmp_path: Path) -> Lake:
     payments, labels = events(count=1000)
     make_lake(tmp_path, payments, labels)
-    return Lake(tmp_path)
+    return Lake(tmp_path, PROJECT)
 
 
 def served(lake: Lake) -> dict[str, Any]:

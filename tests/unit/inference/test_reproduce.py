@@ -92,7 +92,8 @@ def test_versions_are_compared_on_payments_younger_than_both(tmp_path: Path, dat
     known = data.label_ms <= middle
     early = TrainingSet(
         project=data.project, vectors=data.vectors[known], positive=data.positive[known],
-        event_ms=data.event_ms[known], label_ms=data.label_ms[known], key=data.key[known], until_ms=middle, data_hash="early",
+        event_ms=data.event_ms[known], label_ms=data.label_ms[known], key=data.key[known],
+        until_ms=middle, data_hash="early",
     )  # fmt: skip
     sides = [
         side(tmp_path, early, TrainSettings(max_bin=255, rounds_max=rounds, rounds_patience=15))

@@ -56,7 +56,7 @@ def payments(*offsets: int) -> pa.Table:
 
 def test_what_was_served_wins_over_what_snapshots_say_since(tmp_path: Path) -> None:
     predictions(tmp_path, (5, 2.5, DEFINITIONS_HASH), (6, None, DEFINITIONS_HASH))
-    found = ServedProfiles(Lake(tmp_path), Joined()).of(payments(6, 5, 7))
+    found = ServedProfiles(Lake(tmp_path, PROJECT), Joined()).of(payments(6, 5, 7))
     np.testing.assert_array_equal(found[:, 0], [np.nan, 2.5, 9.0])
     np.testing.assert_array_equal(found[:, 1], [np.nan, np.nan, 9.0])
 
@@ -66,7 +66,7 @@ def test_a_column_that_meant_something_else_then_is_joined_anew(tmp_path: Path) 
     changed = {**now.features, CUSTOMER_PROFILE.columns[0]: "0" * 16}
     note(tmp_path, Meaning(entity="service", hash="00000000000000aa", features=changed))
     predictions(tmp_path, (5, 2.5, "00000000000000aa"))
-    found = ServedProfiles(Lake(tmp_path), Joined()).of(payments(5))
+    found = ServedProfiles(Lake(tmp_path, PROJECT), Joined()).of(payments(5))
     np.testing.assert_array_equal(found[0], [9.0] + [np.nan] * (WIDTH - 1))
 
 
