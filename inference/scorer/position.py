@@ -32,7 +32,7 @@ class Position(NamedTuple):
 
     `joined` are the lanes met since the log's beginning, or a part of it, was found to be gone: the first
     record of any other then says where the lane goes on. None where nothing is gone, or all lanes were met.
-    `began` says when the partition's payments and labels began.
+    `began` says when the partition's events and labels began.
     """
 
     offset: int

@@ -63,7 +63,7 @@ def as_row(source: dict[str, Any]) -> dict[str, Any]:
     """Return a raw record's fields as the windows take them: texts as bytes, fraud as 1.
 
     >>> as_row({"customer_id": "c1", "label": "fraud"})
-    {'customer_id': b'c1', 'label': b'fraud', 'positive': 1}
+    {'customer_id': b'c1', 'label': 'fraud', 'positive': 1}
     """
     row = {name: (value or "").encode() if name in TEXTS else value for name, value in source.items()}
     if "label" in row:

@@ -6,7 +6,6 @@ from confluent_kafka.cimpl import NewTopic
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError
-from contracts.topics import TOPICS
 from headrace import topics_admin
 from runtime.run import Run
 from tests.waiting import until
@@ -39,4 +38,3 @@ def test_every_difference_is_named(kafka: KafkaConnection) -> None:
 def test_the_main_run_is_never_deleted(kafka: KafkaConnection) -> None:
     with pytest.raises(ValueError, match="main"):
         topics_admin.delete(kafka, "")
-    assert TOPICS
