@@ -21,6 +21,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from contracts.errors import ClusterError, ConfigError, HeadraceError, StateError
+from features.project.running import project_of_process
 from headrace import guarding, topics_admin
 from headrace.deployment import Up
 from headrace.health_watch import health_words
@@ -300,7 +301,6 @@ def _waiting_workers(run: Run) -> list[str]:
 
 def _model() -> str:
     """Put the champion through what the scorer puts it through."""
-    from features.project.running import project_of_process
     from inference.models.manifest import read_champion
     from inference.release.champion import definitions_of, load_champion
 

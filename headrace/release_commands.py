@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from contracts.errors import ModelError
+from features.project.running import project_of_process
 from headrace.printing import escaped, say, say_json
 
 WHY = click.option("--why", default="", help="Reason, kept in the audit.")
@@ -123,7 +124,6 @@ def registry(*, follow: bool = True) -> Any:
 
 def promoter() -> Any:
     """Return what promotes the run's versions through their gates."""
-    from features.project.running import project_of_process
     from inference.release.live_evidence import FolderEvidence
     from inference.release.promotion import Promoter
     from inference.release.settings import ReleaseGateSettings

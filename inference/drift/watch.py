@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
+from features.project.running import RunningProject
 from inference.drift.baseline import Baseline
 from inference.drift.events import DriftEvent, Place, restarted
-from inference.drift.full_windows import LONG_AGO, Began, Reaches
+from inference.drift.full_windows import LONG_AGO, Began, reaches_of
 from inference.drift.partition_watch import PartitionWatch
 from inference.drift.settings import DriftSettings, words
 
@@ -27,27 +28,25 @@ class DriftWatch:
 
     Args:
         columns: the names of the vectors' columns.
-        reaches: how much event time each of them needs.
-        watched: those whose mean is watched where the settings name none.
+        project: whose events they are of; it says what is watched where the settings name nothing.
 
     Raises:
         ConfigError: E_CONFIG_DRIFT, a feature is to be watched that is no column.
 
     >>> from features.project.running import project_at
-    >>> reaches = Reaches(project_at("examples/logins"))
-    >>> watch = DriftWatch(("amount", "account_count_24h"), reaches, watched=("amount",))
+    >>> logins = project_at("examples/logins")
+    >>> watch = DriftWatch(logins.service.columns, logins)
     >>> [event.kind for event in watch.restart([0], "taken over")]
     ['restart']
     """
 
     def __init__(
-        self, columns: Sequence[str], reaches: Reaches, settings: DriftSettings | None = None,
-        watched: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+        self, columns: Sequence[str], project: RunningProject, settings: DriftSettings | None = None
+    ) -> None:
         settings = settings or DriftSettings()
         if not settings.watched:
-            settings = msgspec.structs.replace(settings, watched=",".join(watched))
-        self._columns, self._reaches, self._settings = tuple(columns), reaches, settings
+            settings = msgspec.structs.replace(settings, watched=",".join(project.watched))
+        self._columns, self._settings, self._reaches = tuple(columns), settings, reaches_of(project)
         unknown = [name for name in words(self._settings.watched) if name not in self._columns]
         if unknown:
             raise ConfigError(

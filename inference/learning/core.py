@@ -22,7 +22,7 @@ from inference.learning.ports import ErrorWatch, Models, Outcome
 from inference.learning.records import Span
 from inference.learning.rows import (
     NO_SERIES,
-    LogRows,
+    KeptRows,
     SeriesNumbers,
     Words,
     read_predictions,
@@ -68,7 +68,7 @@ class LearnerCore:
     def __init__(
         self, project: RunningProject, settings: LearnerSettings, models: Models, watch_of: WatchOf
     ) -> None:
-        self.project, self.log_rows = project, LogRows(project)
+        self.project, self.kept_rows = project, KeptRows(project)
         self._settings, self._models, self._watch_of = settings, models, watch_of
         self.ledger = Ledger(settings.horizon_ms)
         self.series = SeriesNumbers()
@@ -97,13 +97,13 @@ class LearnerCore:
         """Take accepted rows of `features.log` in; return the newest event or label time, 0 without any."""
         if not length(rows):
             return 0
-        if self.log_rows.is_label(kind):
-            labels = self.log_rows.labels(rows, kind, partition)
+        if self.kept_rows.is_label(kind):
+            labels = self.kept_rows.labels(rows, kind, partition)
             self.ledger.add_labels(self._sample(labels))
             return _newest(labels["label_ms"])
-        if not self.log_rows.is_event(kind):
+        if not self.kept_rows.is_event(kind):
             return 0
-        events = self.log_rows.events(rows, self.words)
+        events = self.kept_rows.events(rows, self.words)
         self.ledger.events.add(self._sample(events))
         return _newest(events["event_ms"])
 

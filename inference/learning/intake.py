@@ -36,7 +36,7 @@ class Intake:
     ) -> None:
         self._core, self._metrics, self._prefix = core, metrics, prefix
         self._passer, self._passed = passer, list[Passed]()
-        self._frames = FrameReader(FEATURES_LOG.name, core.project.pipeline, core.log_rows.needed, ends)
+        self._frames = FrameReader(FEATURES_LOG.name, core.project.pipeline, core.kept_rows.needed, ends)
         self.offsets: Offsets = {}
         self.lanes: dict[int, Lanes] = {}
         self.limits: dict[Place, int] = {}

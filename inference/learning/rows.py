@@ -169,7 +169,7 @@ class Words:
         return np.array(numbers, np.int16)[which]
 
 
-class LogRows:
+class KeptRows:
     """What the learner keeps of a project's rows of features.log; amounts are -1 where it has no money."""
 
     def __init__(self, project: RunningProject) -> None:

@@ -13,7 +13,6 @@ from contracts.frame import Columns, length
 from features.project.running import RunningProject
 from features.vector import VectorMaker
 from inference.drift.events import DriftEvent
-from inference.drift.full_windows import reaches_of
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
 from inference.models.model import baseline_of
@@ -90,7 +89,7 @@ class ScorerCore:
         self._vectors = VectorMaker(project)
         self._policies, self._epoch, self._guard = policies, epoch, guard
         self._take_up(policies.current())
-        self.drift = DriftWatch(project.service.columns, reaches_of(project), drift, project.watched)
+        self.drift = DriftWatch(project.service.columns, project, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
         self._engine = PolicyEngine(declared, self.project)

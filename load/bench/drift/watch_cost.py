@@ -6,7 +6,6 @@ import numpy as np
 
 from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import measure, with_columns
-from inference.drift.full_windows import reaches_of
 from inference.drift.season import CALENDAR
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
@@ -35,7 +34,7 @@ def watch_cost(settings: DriftSettings | None = None) -> dict[str, float]:
     for batch in BATCHES:
         took = []
         for _ in range(REPEATS):
-            watch = DriftWatch(SERVICE.columns, reaches_of(PROJECT), settings)
+            watch = DriftWatch(SERVICE.columns, PROJECT, settings)
             watch.model_is("bench/1", usual)
             watch.restart([0], "bench")
             began_s = time.process_time()

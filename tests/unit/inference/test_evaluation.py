@@ -182,7 +182,7 @@ def test_a_report_has_all_its_parts_and_a_page_that_needs_nothing_else(
     assert "&lt;1&gt;" in text
     assert "http" not in text.replace("http-equiv", "")
     for title in (
-        "Customers called a day",
+        "Keys called a day",
         "Calibration",
         "Money",
         "Segments",

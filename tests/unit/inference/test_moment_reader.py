@@ -237,4 +237,5 @@ def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Gi
 
 
 def _rows(pending: Columns) -> Columns:
-    return pending_rows({**pending, "appended_ms": pending["event_time"]})
+    rows = {**pending, "appended_ms": pending["event_time"]}
+    return pending_rows(rows, PROJECT.pipeline.chain)

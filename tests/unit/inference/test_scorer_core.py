@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from contracts.events import Prediction
 from contracts.frame import Columns, concat, length, take
 from features.catalog import CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
-from inference.drift.full_windows import reaches_of
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
 from inference.models.manifest import Manifest, Thresholds
@@ -291,7 +290,7 @@ def test_drift_of_inputs_scores_and_decisions_comes_with_the_batch(model: LightG
         window_ms=5 * 3_600_000, pane_ms=3_600_000,
     )  # fmt: skip
     bench = Bench(model)
-    bench.core.drift = DriftWatch(SERVICE.columns, reaches_of(PROJECT), settings)
+    bench.core.drift = DriftWatch(SERVICE.columns, PROJECT, settings)
     told = []
     for batch in range(30):
         rows = _quiet(feature_rows(100, seed=batch, first_offset=100 * batch))
