@@ -189,8 +189,8 @@ def read_policy(path: Path, project: RunningProject) -> DeclaredPolicy:
 
     >>> from features.project.running import project_at
     >>> logins = project_at("examples/logins")
-    >>> read_policy(logins.policy_path, logins).policy.thresholds
-    'model'
+    >>> read_policy(logins.policy_path, logins).policy.fallback
+    'challenge'
     """
     if path == project.policy_path and project.policy_file is None:
         return NO_POLICY

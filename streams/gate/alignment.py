@@ -106,7 +106,7 @@ class Alignment:
     >>> alignment.put(("logins", 0), rows, now_ms=0.0)
     >>> alignment.release(now_ms=0.0).pieces  # labels may be about to come
     []
-    >>> alignment.put(("takeovers", 0), {"pos": np.arange(2), "label_time": np.array([15, 15])}, now_ms=1.0)
+    >>> alignment.put(("takeovers", 0), {"pos": np.arange(2), "known_at": np.array([15, 15])}, now_ms=1.0)
     >>> alignment.ended(("logins", 0)), alignment.ended(("takeovers", 0))
     (None, None)
     >>> [(piece.place[0], piece.rows["pos"].tolist()) for piece in alignment.release(now_ms=1.0).pieces]

@@ -44,7 +44,7 @@ def test_an_incident_opens_gets_members_and_closes_once_it_has_been_quiet() -> N
     first = incidents.grouped([_alert("amount_minor", 0)], 0)
     assert _kinds(first) == ["opened", "alert"]
     opened = first[0]
-    assert (opened.feature, opened.detector, opened.what) == ("payments", "all", "all")
+    assert (opened.feature, opened.detector, opened.what) == ("events", "all", "all")
     assert opened.members is not msgspec.UNSET
     assert opened.members is not None
     (member,) = opened.members

@@ -218,6 +218,7 @@ def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Gi
     )  # fmt: skip
     models = OneModel(LightGbmModel(trained_text(), manifest))
     core = ScorerCore(
+        PROJECT,
         PendingServer(PROJECT, given.reader),
         models,
         StillClock(),

@@ -334,7 +334,7 @@ def test_an_exception_in_a_handler_answers_500_and_ends_the_incarnation(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, body = HANDLERS[path]
-    monkeypatch.setattr(f"inference.serve.http.{name}", lambda *_: 1 // 0)
+    monkeypatch.setattr(f"inference.serve.request.Requests.{name}", lambda *_: 1 // 0)
     with serving() as api:
         status, told = api.ask(path, body)
         assert (status, told["error"]["code"]) == (500, "E_SERVE_INTERNAL")

@@ -43,7 +43,7 @@ class _Core:
     """As much of the core as is asked before rows are scored."""
 
     def __init__(self) -> None:
-        self.drift = _Drift()
+        self.drift, self.project = _Drift(), PROJECT
 
 
 def _scorer(lake: Path | None = None) -> Scorer:

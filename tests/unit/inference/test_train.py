@@ -156,7 +156,7 @@ def test_a_champion_that_has_learnt_everything_is_not_compared_with(data: Traini
     report = train(data, SETTINGS, Provenance.of(), Rival("fraud/1", memory, int(data.label_ms.max())))
     found = report.manifest["metrics"]["comparison"]["champion"]
     assert (found["rows"], found["gain"], found["code"]) == (0, None, "E_MODEL_COMPARE")
-    assert "0 frauds among 0 labelled payments that neither has learnt" in found["why"]
+    assert "0 positives among 0 labelled events that neither has learnt" in found["why"]
     assert "cannot be compared" in report.files["report.html"].decode()
 
 
