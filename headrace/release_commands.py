@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from contracts.errors import ModelError
-from features.project.running import project_of_process
 from headrace.printing import escaped, say, say_json
 
 WHY = click.option("--why", default="", help="Reason, kept in the audit.")
@@ -124,14 +123,15 @@ def registry(*, follow: bool = True) -> Any:
 
 def promoter() -> Any:
     """Return what promotes the run's versions through their gates."""
+    from headrace.training_data import lake_of
     from inference.release.live_evidence import FolderEvidence
     from inference.release.promotion import Promoter
     from inference.release.settings import ReleaseGateSettings
     from runtime.environment import current_run, settings_of
 
-    run, project = current_run(), project_of_process()
-    evidence, gates = FolderEvidence(run.models), settings_of(ReleaseGateSettings)
-    return Promoter(project, registry(), gates, evidence, _comparison(run, project))
+    run, gates = current_run(), settings_of(ReleaseGateSettings)
+    evidence, lake = FolderEvidence(run.models), lake_of(run)
+    return Promoter(lake.project, registry(), gates, evidence, _comparison(run, lake))
 
 
 def change(why: str) -> Any:
@@ -169,13 +169,11 @@ def _tell(findings: list[Any]) -> None:
         click.echo(escaped(f"  {word}  {finding}{f' ({finding.code})' if finding.code else ''}"), err=True)
 
 
-def _comparison(run: Any, project: Any) -> Any:
+def _comparison(run: Any, lake: Any) -> Any:
     """Return how two versions are compared on the lake's events, None where the lake has none."""
     from headrace.training_data import profiles
-    from inference.offline.lake.lake import Lake
     from inference.offline.training import compare, training_set
 
-    lake = Lake(run.lake, project)
     if not lake.has("features") or not lake.has("label_log"):
         return None
 

@@ -21,7 +21,7 @@ METRICS = {
     "streams.gate.metrics": ("GateMetrics", ()),
     "streams.stage.metrics": ("StageMetrics", ("customer",)),
     "streams.archive.metrics": ("ArchiveMetrics", ()),
-    "inference.scorer.metrics": ("ScorerMetrics", ()),
+    "inference.scorer.metrics": ("ScorerMetrics", (PROJECT,)),
 }
 
 

@@ -38,4 +38,6 @@ class DyingProducer:
 if __name__ == "__main__":
     scorer_worker.make_producer = DyingProducer  # type: ignore[attr-defined,assignment]
     settings = environment.settings_of(ScorerSettings, rows_max=100)
-    scorer_worker.ScorerWorker(settings, ScorerMetrics(CollectorRegistry(), PROJECT)).run(lambda: False)
+    scorer_worker.ScorerWorker(PROJECT, settings, ScorerMetrics(CollectorRegistry(), PROJECT)).run(
+        lambda: False
+    )
