@@ -19,7 +19,7 @@ from headrace.traffic.pacing import at_rate
 from headrace.traffic.producer import RecordProducer
 from headrace.traffic.replay import Replay
 from headrace.traffic.result_reader import ResultReader
-from headrace.traffic.sending import replay_topics
+from headrace.traffic.sending import outgoing
 
 STALL_SECONDS = 90.0
 TOO_LITTLE_TO_LEARN = ("E_TRAIN_POSITIVES", "E_LAKE_EMPTY")
@@ -37,13 +37,12 @@ class Driver:
         self._plan, self._given, self._stack = plan, given, stack
         self._view, self._progress = view, progress
         self._observed = Observed.of(given.ids)
-        self._facts = Facts(parts(given.payments.moment_ms, plan))
+        self._facts = Facts(parts(given.moment_ms, plan))
         self._facts.run = str(stack.run.home)
         prefix = stack.run.topic_prefix
         self._producer = RecordProducer(stack.kafka)
-        self._replay = Replay(
-            self._producer, replay_topics(prefix), given.payments, given.labels, self._through
-        )
+        lead, *others = (outgoing(form, records, prefix) for form, records in given.records.items())
+        self._replay = Replay(self._producer, lead, others, self._through)
         self._reader = ResultReader(stack.kafka, prefix, self._observed)
         self._moved: tuple[int, float] = (-1, time.monotonic())
 
@@ -99,7 +98,7 @@ class Driver:
     def _live(self) -> None:
         at, row, rate = self._facts.parts, self._facts.parts.live, self._plan.paced_rate
         self._view.phase("live", f"live: {at.faults - at.live:,} payments as fast as they are digested")
-        for stop in [*refreshes(self._given.payments.moment_ms, at.live, at.faults), at.faults]:
+        for stop in [*refreshes(self._given.moment_ms, at.live, at.faults), at.faults]:
             with self._timed("live", stop - row):
                 self._replay.rush(row, stop, SLICE_EVENTS, IN_FLIGHT_MAX)
                 self._await_through(stop)
@@ -142,10 +141,10 @@ class Driver:
 
     def _through(self) -> int:
         """Return how many leading payments are done, and end the demo when that has stood still too long."""
-        self._progress.sent = self._replay.payments_sent
+        self._progress.sent = self._replay.lead_sent
         through, now_s = self._observed.through(), time.monotonic()
         seen = through + len(self._observed.dead_letters)
-        if seen != self._moved[0] or through >= self._replay.payments_sent:
+        if seen != self._moved[0] or through >= self._replay.lead_sent:
             self._moved = (seen, now_s)
         if now_s - self._moved[1] > STALL_SECONDS:
             what = f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through"
@@ -164,7 +163,7 @@ class Driver:
     def _await_lake(self) -> None:
         """Wait until features of all payments so far and all labels so far are in files."""
         letters = [letter.topic for letter in self._observed.dead_letters.values()]
-        labels = self._replay.labels_sent - letters.count("labels")
+        labels = self._replay.sent["labels"] - letters.count("labels")
         predicted = int((self._observed.outcomes.count > 0).sum())
         _wait(
             lambda: (
@@ -181,7 +180,7 @@ class Driver:
         self._reader.stop()
         self._producer.close()
         facts, given, observed = self._facts, self._given, self._observed
-        facts.payments_sent, facts.labels_sent = self._replay.payments_sent, self._replay.labels_sent
+        facts.payments_sent, facts.labels_sent = self._replay.lead_sent, self._replay.sent["labels"]
         if given.malformed is not None:
             facts.malformed = given.malformed.expected
         truth = truth_by_slot(observed, given.label_ids, given.label_fraud)

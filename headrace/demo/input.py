@@ -11,23 +11,32 @@ from contracts.errors import ConfigError
 from contracts.frame import strings
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
+from features.catalog import PIPELINE
 from headrace.demo.plan import DemoPlan
-from headrace.traffic.input_files import Records, TableRecords, open_labels, open_transactions, read_table
+from headrace.traffic.form import Form, forms_of
+from headrace.traffic.input_files import Records, TableRecords, open_records, read_table
 from headrace.traffic.malformed import MalformedMix
+
+FORMS = forms_of(PIPELINE)
+PAYMENTS, LABELS = FORMS["transactions"], FORMS["labels"]
 
 
 @dataclass(slots=True)
 class DemoInput:
     """Records to send; per row the customer and time; per label its payment and whether it says fraud."""
 
-    payments: Records
-    labels: Records | None
+    records: dict[Form, Records]
     malformed: MalformedMix | None
     ids: list[str]
     customer: NDArray[np.bytes_]
     event_ms: NDArray[np.int64]
     label_ids: list[str]
     label_fraud: NDArray[np.bool_]
+
+    @property
+    def moment_ms(self) -> NDArray[np.int64]:
+        """Return when each leading record is delivered."""
+        return next(iter(self.records.values())).moment_ms
 
 
 def load_input(plan: DemoPlan) -> DemoInput:
@@ -46,8 +55,7 @@ def load_input(plan: DemoPlan) -> DemoInput:
     ratio = plan.faults.malformed_ratio
     malformed = MalformedMix(payments, ratio, plan.seed) if ratio else None
     return DemoInput(
-        payments=malformed or payments,
-        labels=labels,
+        records={PAYMENTS: malformed or payments} | ({LABELS: labels} if labels is not None else {}),
         malformed=malformed,
         ids=ids,
         customer=strings(payment_table["customer_id"].to_pylist()),
@@ -62,8 +70,8 @@ def _generated(plan: DemoPlan) -> tuple[Records, Records, pa.Table, pa.Table]:
     named = workload(plan.workload)
     made = generate(named if plan.events is None else replace(named, events=plan.events))
     return (
-        TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms),
-        TableRecords(made.labels, "transaction_id", "label_time"),
+        TableRecords(made.transactions, PAYMENTS, made.deliver_ms),
+        TableRecords(made.labels, LABELS),
         made.transactions,
         made.labels,
     )
@@ -79,15 +87,15 @@ def _given(plan: DemoPlan) -> tuple[Records, Records | None, pa.Table, pa.Table 
         raise ConfigError(
             "E_DEMO_INPUT", "the demo reads Parquet", str(path), "send NDJSON with `headrace produce`"
         )
-    payments = open_transactions(path, plan.events)
-    table = read_table(path, "customer_id", "event_time").slice(0, len(payments.moment_ms))
+    payments = open_records(path, PAYMENTS, plan.events)
+    table = read_table(path, PAYMENTS).first(len(payments.moment_ms)).table
     if plan.labels_file is None:
         return payments, None, table, None
-    labels = read_table(plan.labels_file, "transaction_id", "label_time")
+    labels = read_table(plan.labels_file, LABELS).table
     if "label" not in labels.column_names:
         raise ConfigError("E_INPUT_FIELDS", "label is missing", str(plan.labels_file), "say fraud or genuine")
     labels = labels.take(pc.sort_indices(labels, [("label_time", "ascending")]))
-    return payments, open_labels(plan.labels_file), table, labels
+    return payments, open_records(plan.labels_file, LABELS), table, labels
 
 
 def _is_fraud(labels: pa.Table | None) -> NDArray[np.bool_]:

@@ -7,26 +7,27 @@ newest event time up to it. Columns that are written in another way but can only
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from headrace.traffic.columns import as_contract
+from headrace.traffic.columns import Documents, as_contract, moments_of
+from headrace.traffic.form import Form, text_of
 
 DAY_MS = 86_400_000
+LINES = (".ndjson", ".jsonl", ".json")
 Record = tuple[bytes | None, bytes | None]  # key and value
 
 
 class Records(Protocol):
-    """Records of one topic in delivery order; `moment_ms` (n,) never decreases."""
+    """Records of one source in delivery order; `moment_ms` (n,) never decreases."""
 
     moment_ms: NDArray[np.int64]
 
@@ -34,63 +35,71 @@ class Records(Protocol):
         """Return records [start, stop) as (key, value)."""
 
     def ids(self) -> list[str]:
-        """Return each record's transaction_id, "" where it has none."""
+        """Return the id of each record's event, "" where it has none."""
 
 
 class TableRecords:
     """Rows of an Arrow table as JSON records.
 
-    >>> table = pa.table({"transaction_id": ["t1"], "customer_id": ["c1"], "event_time": [5]})
-    >>> TableRecords(table, "customer_id", "event_time").slice(0, 1)
-    [(b'c1', b'{"transaction_id":"t1","customer_id":"c1","event_time":5}')]
+    >>> from features.project.running import project_at
+    >>> from headrace.traffic.form import forms_of
+    >>> resets = forms_of(project_at("examples/logins").pipeline)["resets"]
+    >>> row = {"reset_id": "r1", "at": "2026-01-01T00:00:00Z", "account_id": "a1", "method": "sms"}
+    >>> TableRecords(pa.Table.from_pylist([row]), resets).slice(0, 1)[0][0]
+    b'a1'
     """
 
     def __init__(
-        self, table: pa.Table, key: str, time: str, moment_ms: NDArray[np.int64] | None = None
+        self, table: pa.Table | Documents, form: Form, moment_ms: NDArray[np.int64] | None = None
     ) -> None:
-        missing = {key, time, "transaction_id"} - set(table.column_names)
+        self._form = form
+        self._rows = table if isinstance(table, Documents) else as_contract(table, form)
+        columns = self._rows.table
+        missing = {field.name for field in form.needed} - set(columns.column_names)
         if missing:
             raise ConfigError(
-                "E_INPUT_FIELDS", f"columns {sorted(missing)} are missing", f"{table.column_names}",
+                "E_INPUT_FIELDS", f"columns {sorted(missing)} are missing", f"{columns.column_names}",
                 "name the columns as the contract does (contracts/*.yaml)",
             )  # fmt: skip
-        self._table, self._key = as_contract(table), key
-        self.moment_ms = _running_max(_times(self._table[time])) if moment_ms is None else moment_ms
+        self.moment_ms = _running_max(moments_of(self._rows, form)) if moment_ms is None else moment_ms
 
     def slice(self, start: int, stop: int) -> list[Record]:
         """Return rows [start, stop); a null field is left out of the JSON."""
-        part = self._table.slice(start, stop - start)
-        columns = [column.to_pylist() for column in part.columns]
-        names = part.column_names
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        if any(column.null_count for column in part.columns):
-            rows = [{name: value for name, value in row.items() if value is not None} for row in rows]
-        keys = columns[names.index(self._key)]
-        return [(_text(key), orjson.dumps(row)) for key, row in zip(keys, rows, strict=True)]
+        rows, key_of = self._rows.rows(start, stop), self._form.key_of
+        return [(key_of(row), orjson.dumps(row)) for row in rows]
 
     def ids(self) -> list[str]:
-        """Return the column `transaction_id`."""
-        return [str(value or "") for value in self._table["transaction_id"].to_pylist()]
+        """Return the columns of the id."""
+        columns = [self._rows.table[field.name].to_pylist() for field in self._form.ids]
+        texts = [[(text_of(value) or b"").decode() for value in column] for column in columns]
+        if len(texts) == 1:
+            return texts[0]
+        return ["/".join(parts) if any(parts) else "" for parts in zip(*texts, strict=True)] or [""] * len(
+            self
+        )
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.moment_ms)
 
 
 class LineRecords:
     """Lines of an NDJSON file as records.
 
-    A line without a key of its own (no JSON object, or the field is missing) is sent as it is, under its
-    number (`line-17`): without any the gate would refuse it for that, and not for what is wrong with it.
+    A line without the key that its contract asks for (no JSON object, or the field is missing) is sent as it
+    is, under its number (`line-17`): without any the gate would refuse it for that, and not for what is wrong
+    with it.
     """
 
-    def __init__(self, lines: Sequence[bytes], key: str, time: str) -> None:
+    def __init__(self, lines: Sequence[bytes], form: Form) -> None:
         numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
         self._lines = [line for _, line in numbered]
-        read = [_parse(line) for line in self._lines]
+        parsed = [_parse(line) for line in self._lines]
         self._keys = [
-            _text((row or {}).get(key)) or b"line-%d" % number
-            for (number, _), row in zip(numbered, read, strict=True)
+            form.key_of(row) or b"line-%d" % number for (number, _), row in zip(numbered, parsed, strict=True)
         ]
-        parsed = [row or {} for row in read]
-        self._ids = [(_text(row.get("transaction_id")) or b"").decode() for row in parsed]
-        self.moment_ms = _running_max(np.array([_moment(row.get(time)) for row in parsed], np.int64))
+        self._ids = [form.id_of(row) for row in parsed]
+        self.moment_ms = _running_max(np.array([form.moment_of(row) for row in parsed], np.int64))
 
     def slice(self, start: int, stop: int) -> list[Record]:
         """Return lines [start, stop)."""
@@ -101,38 +110,33 @@ class LineRecords:
         return self._ids
 
 
-def open_transactions(path: Path, limit: int | None = None) -> Records:
-    """Open a file of payments, in its own order.
+def open_records(path: Path, form: Form, limit: int | None = None) -> Records:
+    """Open a file of a source's records, in its own order; labels in Parquet are sorted by their time.
 
     Raises:
-        ConfigError: E_INPUT_FORMAT, E_INPUT_FIELDS, or E_INPUT_ORDER (the file is not ordered by time).
+        ConfigError: E_INPUT_FILE, E_INPUT_DAMAGED, E_INPUT_FORMAT, E_INPUT_FIELDS, E_INPUT_TYPE, or
+            E_INPUT_ORDER (the file is not ordered by time).
     """
-    return _open(path, "customer_id", "event_time", limit)
-
-
-def open_labels(path: Path, limit: int | None = None) -> Records:
-    """Open a file of labels, sorted here by label_time where it is Parquet."""
-    return _open(path, "transaction_id", "label_time", limit)
-
-
-def _open(path: Path, key: str, time: str, limit: int | None) -> Records:
     if not path.is_file():
         raise ConfigError("E_INPUT_FILE", "no such file", str(path), "give a Parquet or NDJSON file")
     if path.suffix == ".parquet":
-        table = read_table(path, key, time)
-        if time == "label_time":
-            table = table.take(pa.array(np.argsort(_times(table[time]), kind="stable")))
-        table = table if limit is None else table.slice(0, limit)
-        _refuse_disorder(_times(table[time]), path)
-        return TableRecords(table, key, time)
-    if path.suffix in (".ndjson", ".jsonl", ".json"):
+        return _table_records(read_table(path, form), form, path, limit)
+    if path.suffix in LINES:
         lines = path.read_bytes().splitlines()
-        return LineRecords(lines[:limit], key, time)
+        return LineRecords(lines[:limit], form)
     raise ConfigError("E_INPUT_FORMAT", "not a Parquet or NDJSON file", str(path), "convert it to Parquet")
 
 
-def read_table(path: Path, key: str, time: str) -> pa.Table:
-    """Read a Parquet file whose rows can be sent: with a key of text and a time in epoch ms.
+def _table_records(rows: Documents, form: Form, path: Path, limit: int | None) -> TableRecords:
+    if form.source.is_labels:
+        rows = rows.take(np.argsort(moments_of(rows, form), kind="stable"))
+    rows = rows if limit is None else rows.first(limit)
+    _refuse_disorder(moments_of(rows, form), form, path)
+    return TableRecords(rows, form)
+
+
+def read_table(path: Path, form: Form) -> Documents:
+    """Read a Parquet file whose rows can be sent: with a key and an id of text, and a time.
 
     Raises:
         ConfigError: E_INPUT_FILE, E_INPUT_DAMAGED, E_INPUT_FIELDS or E_INPUT_TYPE.
@@ -142,38 +146,26 @@ def read_table(path: Path, key: str, time: str) -> pa.Table:
     try:
         table = pq.read_table(path)
         table.validate(full=True)  # text that is not UTF-8 would else come to light where it is sent
-        table = as_contract(table)
+        rows = as_contract(table, form)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name may be no text
         raise ConfigError(
             "E_INPUT_DAMAGED", f"it cannot be read as Parquet: {error}", str(path), "write the file again"
         ) from error
+    columns = rows.table
     wrong = [
-        f"{name} is {table[name].type if name in table.column_names else 'missing'}, not {kind}"
-        for name, kind, right in (
-            (key, "text", _is_text),
-            ("transaction_id", "text", _is_text),
-            (time, "whole numbers", _is_time),
-        )
-        if name not in table.column_names or not right(table[name])
+        f"{field.name} is {'empty' if field.name in columns.column_names else 'missing'}"
+        for field in form.needed
+        if field.name not in columns.column_names or pa.types.is_null(columns[field.name].type)
     ]
     if wrong:
         raise ConfigError(
-            "E_INPUT_FIELDS", "; ".join(dict.fromkeys(wrong)), str(path),
+            "E_INPUT_FIELDS", "; ".join(wrong), str(path),
             "name and type the columns as the contract does (contracts/*.yaml)",
         )  # fmt: skip
-    return table
+    return rows
 
 
-def _is_text(column: pa.ChunkedArray) -> bool:
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_time(column: pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_integer(column.type))
-
-
-def _refuse_disorder(times: NDArray[np.int64], path: Path) -> None:
+def _refuse_disorder(times: NDArray[np.int64], form: Form, path: Path) -> None:
     """A file sorted by, say, customer would make nearly every record late: refuse it with the remedy."""
     if not len(times):
         return
@@ -181,34 +173,18 @@ def _refuse_disorder(times: NDArray[np.int64], path: Path) -> None:
     if behind > 0.05:
         raise ConfigError(
             "E_INPUT_ORDER", f"{behind:.0%} of the rows lie more than a day behind an earlier row",
-            str(path), "sort the file by event_time",
+            str(path), f"sort the file by {form.time.name}",
         )  # fmt: skip
-
-
-def _times(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return event times, epoch ms; a row without one has that of the row before it."""
-    known = pc.fill_null_forward(column.combine_chunks()).fill_null(0)
-    return np.asarray(known.cast(pa.int64()).to_numpy(zero_copy_only=False))
 
 
 def _running_max(times: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.maximum.accumulate(times) if len(times) else times
 
 
-def _parse(line: bytes) -> dict[str, object] | None:
-    """Return the line's object; None when it is none: the gate says what is wrong with it."""
+def _parse(line: bytes) -> Mapping[str, Any]:
+    """Return the line's object; an empty one when it is none: the gate says what is wrong with it."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def _text(value: object) -> bytes | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return value.encode("utf-8", "replace") if isinstance(value, str) else None
-
-
-def _moment(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 62 else 0
+        return {}
+    return row if isinstance(row, dict) else {}

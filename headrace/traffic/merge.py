@@ -1,51 +1,36 @@
-"""When labels go out: behind the payments that came before them in event time, never sooner.
+"""When the records of other sources go out beside the leading ones: in their time, never sooner.
 
-A label that overtakes payments would tell their features what nobody knew then. So payments go in slices, and
-the labels of a slice go behind it.
+A label that overtakes the records before it would tell their features what nobody knew then; context that
+comes too late would be missing from the features of those after it. So the leading records go in steps; what
+falls due with a step goes out with it: labels behind it, context between its records.
 """
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Payments [start, stop), after which labels [labels_start, labels_stop) have fallen due."""
+def due(lead_ms: NDArray[np.int64], other_ms: NDArray[np.int64], start: int, stop: int) -> tuple[int, int]:
+    """Return which records of another source fall due with the leading records [start, stop), by their last.
 
-    start: int
-    stop: int
-    labels_start: int
-    labels_stop: int
-
-
-def slices(
-    moment_ms: NDArray[np.int64],
-    label_ms: NDArray[np.int64],
-    size: int,
-    start: int = 0,
-    stop: int | None = None,
-) -> Iterator[Slice]:
-    """Cut payments into slices of `size` with the labels that fall due with each.
-
-    A label belongs to the first slice whose last payment is at or after its label_time: sent after that
-    slice, it cannot be early. Labels due before `start` belong to slices before; labels after the last
-    payment to none.
+    Those due before `start` went with what was sent before. Those after the last leading record go nowhere:
+    nothing says yet that their time has come.
 
     Args:
-        moment_ms: shape (n,), delivery moments of the payments, ascending.
-        label_ms: shape (m,), label times, ascending.
+        lead_ms: shape (n,), delivery moments of the leading records, ascending.
+        other_ms: shape (m,), moments of the others, ascending.
 
-    >>> cut = slices(np.array([10, 20, 30, 40]), np.array([5, 20, 25, 99]), 2)
-    >>> [(s.start, s.stop, s.labels_start, s.labels_stop) for s in cut]
-    [(0, 2, 0, 2), (2, 4, 2, 3)]
+    >>> lead_ms, label_ms = np.array([10, 20, 30, 40]), np.array([5, 20, 25, 99])
+    >>> due(lead_ms, label_ms, 0, 2), due(lead_ms, label_ms, 2, 4)
+    ((0, 2), (2, 3))
     """
-    stop = len(moment_ms) if stop is None else stop
-    due = 0 if start == 0 else int(np.searchsorted(label_ms, moment_ms[start - 1], side="right"))
-    for low in range(start, stop, size):
-        high = min(low + size, stop)
-        until = int(np.searchsorted(label_ms, moment_ms[high - 1], side="right"))
-        yield Slice(low, high, due, until)
-        due = until
+    first = 0 if start == 0 else int(np.searchsorted(other_ms, lead_ms[start - 1], side="right"))
+    return first, int(np.searchsorted(other_ms, lead_ms[stop - 1], side="right"))
+
+
+def places(lead_ms: NDArray[np.int64], other_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return before which leading record each of the others goes: the first that is not earlier, or n.
+
+    >>> places(np.array([10, 20, 30]), np.array([5, 20, 21, 31])).tolist()
+    [0, 1, 2, 3]
+    """
+    return np.searchsorted(lead_ms, other_ms, side="left")

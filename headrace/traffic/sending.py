@@ -1,8 +1,8 @@
-"""A file of payments, and of labels, to the topics of a run: what `headrace produce` does."""
+"""Files of any of a project's sources to the topics of a run: what `headrace produce` does."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,16 +10,19 @@ from confluent_kafka import KafkaException
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError
+from contracts.pipeline import Pipeline, SourceStream
 from contracts.raw import RawBatch
 from contracts.verdict import refused_of
-from features.catalog import PIPELINE
-from headrace.traffic.input_files import Record, open_labels, open_transactions
+from headrace.traffic.form import Form
+from headrace.traffic.input_files import Record, Records, open_records
 from headrace.traffic.pacing import at_rate, at_speed
 from headrace.traffic.producer import RecordProducer
-from headrace.traffic.replay import Replay, ReplayTopics
+from headrace.traffic.replay import OutgoingRecords, Replay
 from runtime.kafka_clients import new_admin
 
 SLICE_EVENTS = 5_000
+JUDGED_TOGETHER = 1_000
+_Stamped = tuple[int, bytes | None, bytes | None]  # log time in ms, key, value
 ANSWER_S = 4.0
 NEWS_S = 5.0
 SILENCE_S = 3.0  # without an acknowledgement that is waited for: then somebody should know
@@ -36,27 +39,35 @@ class Pace:
 
 
 class Sending:
-    """One file, and its labels, on their way; `counts` says at any moment what became of them.
+    """Files on their way, one a source; `counts` says at any moment what became of them.
 
-    Each label goes right behind the payments before it. Labels that fall due after the last one are not sent:
-    nothing says yet that their time has come.
+    The scored source leads where it is sent, else the first that is named. What the others have goes out in
+    its time: a label right behind the leading records before it, context between them. What falls due after
+    the last leading record is not sent: nothing says yet that its time has come.
 
     Args:
+        files: by the form of their records.
         report: is told of what the operator should know while it goes on, at most every few seconds.
     """
 
     def __init__(
-        self, kafka: KafkaConnection, topic_prefix: str, payments_file: Path, labels_file: Path | None,
-        pace: Pace, report: Callable[[str], None] = lambda _text: None,
+        self, kafka: KafkaConnection, topic_prefix: str, files: Mapping[Form, Path], pace: Pace,
+        report: Callable[[str], None] = lambda _text: None,
     ) -> None:  # fmt: skip
         self._pace = pace
-        payments = open_transactions(payments_file, pace.limit)
-        labels = open_labels(labels_file) if labels_file is not None else None
-        self._moment_ms = payments.moment_ms
+        lead = next((form for form in files if form.source.is_scored), next(iter(files)))
+        ordered = [lead, *(form for form in files if form is not lead)]
+        going = [
+            outgoing(
+                form, open_records(files[form], form, pace.limit if form is lead else None), topic_prefix
+            )
+            for form in ordered
+        ]
+        self._moment_ms = going[0].records.moment_ms
         self._news = _News(report)
-        topics = replay_topics(topic_prefix)
-        self._producer = ValidatingProducer(kafka, topics, self._look)
-        self._replay = Replay(self._producer, topics, payments, labels)
+        sources = {one.topic: form.source for one, form in zip(going, ordered, strict=True)}
+        self._producer = ValidatingProducer(kafka, sources, self._look)
+        self._replay = Replay(self._producer, going[0], going[1:])
         self._began_s = time.monotonic()
 
     def run(self) -> dict[str, float]:
@@ -82,12 +93,16 @@ class Sending:
         return self._producer.refused
 
     @property
+    def sent(self) -> Counter[str]:
+        """Return how many records were sent, by the source's name."""
+        return self._replay.sent
+
+    @property
     def counts(self) -> dict[str, float]:
-        """Return `transactions`, `labels`, `acknowledged` of both, `seconds` and `events_per_second`."""
+        """Return records sent by source, `acknowledged` of all, `seconds` and `events_per_second`."""
         seconds = time.monotonic() - self._began_s
         return {
-            "transactions": self._replay.payments_sent,
-            "labels": self._replay.labels_sent,
+            **self.sent,
             "acknowledged": self._producer.acknowledged,
             "seconds": round(seconds, 3),
             "events_per_second": round(self._producer.acknowledged / seconds, 1),
@@ -121,18 +136,33 @@ class ValidatingProducer(RecordProducer):
     """
 
     def __init__(
-        self, kafka: KafkaConnection, topics: ReplayTopics, on_look: Callable[[float], None]
+        self, kafka: KafkaConnection, sources: Mapping[str, SourceStream], on_look: Callable[[float], None]
     ) -> None:
         super().__init__(kafka, on_look=on_look)
-        self._input_of = {topics.transactions: PIPELINE.scored, topics.labels: PIPELINE.labels[0]}
-        self.refused: Counter[tuple[str, str]] = Counter()
+        self._sources = sources
+        self._refused: Counter[tuple[str, str]] = Counter()
+        self._waiting = {topic: list[_Stamped]() for topic in sources}
+
+    @property
+    def refused(self) -> Counter[tuple[str, str]]:
+        """Return how many records sent so far the gate will refuse, by (input topic, code)."""
+        for topic in self._waiting:
+            self._judge(topic)
+        return self._refused
 
     def send(self, topic: str, records: Sequence[Record]) -> None:
-        """Count what will be refused, then send; raises as `RecordProducer.send`."""
-        source, now_ms = self._input_of[topic], int(time.time() * 1000)
-        batch = RawBatch.of((0, row, now_ms, key, value, None) for row, (key, value) in enumerate(records))
-        self.refused.update((source.topic, refused.code) for refused in refused_of(source, batch))
+        """Note what is to be judged, then send; raises as `RecordProducer.send`."""
+        now_ms, waiting = int(time.time() * 1000), self._waiting[topic]
+        waiting += [(now_ms, key, value) for key, value in records]
+        if len(waiting) >= JUDGED_TOGETHER:
+            self._judge(topic)
         super().send(topic, records)
+
+    def _judge(self, topic: str) -> None:
+        waiting, source = self._waiting[topic], self._sources[topic]
+        batch = RawBatch.of((0, row, *stamped, None) for row, stamped in enumerate(waiting))
+        self._refused.update((source.topic, refused.code) for refused in refused_of(source, batch))
+        waiting.clear()
 
 
 @dataclass(slots=True)
@@ -155,8 +185,8 @@ class _News:
             self.report(text)
 
 
-def refuse_unreachable(kafka: KafkaConnection, topic_prefix: str) -> None:
-    """Refuse to begin where Kafka does not answer or the topics are not there.
+def refuse_unreachable(kafka: KafkaConnection, topic_prefix: str, pipeline: Pipeline) -> None:
+    """Refuse to begin where Kafka does not answer or the sources' topics are not there.
 
     Raises:
         ClusterError: E_KAFKA_UNREACHABLE, E_TOPIC_MISSING.
@@ -169,8 +199,8 @@ def refuse_unreachable(kafka: KafkaConnection, topic_prefix: str) -> None:
             "E_KAFKA_UNREACHABLE", f"Kafka does not answer: {error.args[0].str()}", kafka.bootstrap_servers,
             "run `headrace up`, or check the address and the credentials",
         ) from error  # fmt: skip
-    wanted = replay_topics(topic_prefix)
-    missing = [name for name in (wanted.transactions, wanted.labels) if name not in topics]
+    wanted = [source.records.full_name(topic_prefix) for source in pipeline.sources]
+    missing = [name for name in wanted if name not in topics]
     if missing:
         raise ClusterError(
             "E_TOPIC_MISSING", f"topics {', '.join(missing)} are not there", kafka.bootstrap_servers,
@@ -178,16 +208,16 @@ def refuse_unreachable(kafka: KafkaConnection, topic_prefix: str) -> None:
         )  # fmt: skip
 
 
-def send_file(
-    kafka: KafkaConnection, topic_prefix: str, payments_file: Path, labels_file: Path | None, pace: Pace
+def send_files(
+    kafka: KafkaConnection, topic_prefix: str, files: Mapping[Form, Path], pace: Pace
 ) -> dict[str, float]:
     """Send the files; return the counts as `Sending` does."""
-    return Sending(kafka, topic_prefix, payments_file, labels_file, pace).run()
+    return Sending(kafka, topic_prefix, files, pace).run()
 
 
-def replay_topics(topic_prefix: str) -> ReplayTopics:
-    """Return the full names of the producers' topics."""
-    return ReplayTopics(
-        transactions=PIPELINE.scored.records.full_name(topic_prefix),
-        labels=PIPELINE.labels[0].records.full_name(topic_prefix),
-    )
+def outgoing(form: Form, records: Records, topic_prefix: str) -> OutgoingRecords:
+    """Return a source's records on their way to its topic."""
+    return OutgoingRecords(
+        name=form.name, topic=form.source.records.full_name(topic_prefix), records=records,
+        is_labels=form.source.is_labels,
+    )  # fmt: skip

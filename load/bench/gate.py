@@ -7,11 +7,12 @@ from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
 from features.catalog import CHAIN
 from headrace.servers import Servers
-from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.input_files import Record
 from headrace.traffic.producer import RecordProducer
 from load.bench.measure import TreeMeter
 from load.bench.outcome import Outcome
 from load.bench.stack import BenchStack
+from load.payment_records import payments_of
 
 WARM_UP_EVENTS = 50_000
 EVENTS = 600_000
@@ -22,7 +23,7 @@ def run(root: Path, servers: Servers) -> Outcome:
     """Measure the gate's process from a warm start until it has committed the last record."""
     plan = replace(workload("w1"), events=WARM_UP_EVENTS + EVENTS)
     made = generate(plan)
-    records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+    records = payments_of(made)
     ready = [records.slice(i, i + SLICE_EVENTS) for i in range(0, plan.events, SLICE_EVENTS)]
     warm = WARM_UP_EVENTS // SLICE_EVENTS + 1
     with BenchStack(root, servers, "gate") as stack:

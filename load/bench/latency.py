@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from feature_repo.generate import workload
 from feature_repo.generator.payments import Generated, generate
 from headrace.servers import Servers
-from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.input_files import Record
 from headrace.traffic.latency import latencies_ms, percentiles_ms
 from headrace.traffic.pacing import Pacer, at_rate
 from headrace.traffic.producer import RecordProducer
@@ -29,6 +29,7 @@ from load.bench.scoring import WORKERS
 from load.bench.stack import BenchStack
 from load.bench.steps import Steps
 from load.bench.subscriber import Subscriber
+from load.payment_records import payments_of
 
 Floats = NDArray[np.float64]
 RATE = 2_000.0
@@ -171,5 +172,5 @@ def payments(events: int) -> Generated:
 
 def records_of(made: Generated) -> list[Record]:
     """Return the payments as a producer sends them, in order of delivery."""
-    records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+    records = payments_of(made)
     return records.slice(0, made.transactions.num_rows)

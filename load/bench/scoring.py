@@ -13,12 +13,13 @@ import msgspec
 from feature_repo.generate import workload
 from feature_repo.generator.payments import Generated, generate
 from headrace.servers import Servers
-from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.input_files import Record
 from headrace.traffic.producer import RecordProducer
 from load.bench.measure import Figures, TreeMeter
 from load.bench.outcome import Outcome
 from load.bench.quick_model import promote_quick_model
 from load.bench.stack import BenchStack
+from load.payment_records import payments_of
 from load.peers import plain
 from load.peers.progress import TopicCount
 
@@ -96,7 +97,7 @@ def payments(events: int) -> Generated:
 
 def ready(made: Generated) -> list[list[Record]]:
     """Return the records to send, in slices."""
-    records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+    records = payments_of(made)
     count = made.transactions.num_rows
     return [records.slice(i, min(i + SLICE_EVENTS, count)) for i in range(0, count, SLICE_EVENTS)]
 
@@ -112,7 +113,7 @@ def send(stack: BenchStack, parts: list[list[Record]]) -> None:
 
 def _plain(stack: BenchStack, made: Generated) -> dict[str, Figures]:
     """Run the plain pipeline on the same payments' beginning, in a database of its own."""
-    records = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+    records = payments_of(made)
     folder = stack.run.home / f"plain-{time.time_ns()}"
     redis = msgspec.structs.replace(stack.redis, db=PLAIN_DATABASE)
     return plain.run(stack.kafka, redis, folder, records, PLAIN_EVENTS)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from feature_repo.generator.payments import Generated, generate
-from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.input_files import Record
 from headrace.traffic.malformed import malformed_record
 from load.chaos.plan import ChaosPlan
+from load.payment_records import labels_of, payments_of
 
 ANCIENT_MS = 45 * 86_400_000
 AGAIN_RECORDS_MAX = 2_000  # how far behind its first a second delivery may come
@@ -57,8 +58,8 @@ class Input(NamedTuple):
 def make_input(plan: ChaosPlan) -> Input:
     """Return the records of a plan."""
     made = generate(plan.payments())
-    payments = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
-    labels = TableRecords(made.labels, "transaction_id", "label_time")
+    payments = payments_of(made)
+    labels = labels_of(made)
     keyed = [(int(at), 0, i) for i, at in enumerate(payments.moment_ms)]
     keyed += [(int(at), 1, i) for i, at in enumerate(labels.moment_ms)]
     keyed.sort()

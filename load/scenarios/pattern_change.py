@@ -22,13 +22,13 @@ from feature_repo.generator.payments import Generated, generate
 from feature_repo.generator.plan import DAY_MS, MINUTE_MS, FraudPlan, LabelPlan, PaymentPlan
 from headrace.demo.stack import DemoStack
 from headrace.supervisor import LEARNER
-from headrace.traffic.input_files import TableRecords
 from headrace.traffic.observed import Observed
 from headrace.traffic.producer import RecordProducer
 from headrace.traffic.replay import Replay
 from headrace.traffic.result_reader import ResultReader
-from headrace.traffic.sending import replay_topics
+from headrace.traffic.sending import outgoing
 from inference.release.settings import ReleaseGateSettings
+from load.payment_records import FORMS, labels_of, payments_of
 from load.scenarios.person import Person
 from load.scenarios.plot import Line, Mark, draw
 from load.scenarios.registry_releases import RegistryReleases
@@ -102,11 +102,13 @@ class _Stage:
     def __init__(self, scenario: PatternChange, made: Generated, stack: DemoStack) -> None:
         self._scenario, self._made, self._stack = scenario, made, stack
         prefix = stack.run.topic_prefix
-        payments = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+        payments = payments_of(made)
         self._observed = Observed.of(payments.ids())
         self._producer = RecordProducer(stack.kafka)
-        labels = TableRecords(made.labels, "transaction_id", "label_time")
-        self._replay = Replay(self._producer, replay_topics(prefix), payments, labels, self._observed.through)
+        labels = labels_of(made)
+        lead = outgoing(FORMS["transactions"], payments, prefix)
+        others = [outgoing(FORMS["labels"], labels, prefix)]
+        self._replay = Replay(self._producer, lead, others, self._observed.through)
         self._reader = ResultReader(stack.kafka, prefix, self._observed)
         self._told = Told(stack.kafka, prefix)
         self._heard: set[str] = set()

@@ -28,7 +28,6 @@ REMAINDER = frozenset(
     {
         "features/catalog.py",
         "headrace/commands/demo.py",
-        "headrace/commands/produce.py",
         "headrace/commands/train.py",
         "headrace/demo/__init__.py",
         "headrace/demo/closing.py",
@@ -40,13 +39,9 @@ REMAINDER = frozenset(
         "headrace/demo/quality.py",
         "headrace/demo/summary.py",
         "headrace/demo/view.py",
-        "headrace/traffic/columns.py",
         "headrace/traffic/input_files.py",
         "headrace/traffic/malformed.py",
-        "headrace/traffic/merge.py",
         "headrace/traffic/observed.py",
-        "headrace/traffic/replay.py",
-        "headrace/traffic/sending.py",
     }
 )
 

@@ -39,7 +39,8 @@ from features.feast_tiles import TilesView
 from features.finalise import Finaliser
 from features.state import EntityState
 from headrace.traffic import input_files as source
-from headrace.traffic.input_files import LineRecords, open_transactions
+from headrace.traffic.form import forms_of
+from headrace.traffic.input_files import LineRecords, open_records
 from inference.learning.core import LearnerCore
 from inference.learning.rows import SeriesNumbers, read_predictions
 from inference.models.manifest import Manifest
@@ -511,7 +512,7 @@ class Lines(Decoder):
     def check(self, data: bytes) -> str:
         lines = data.splitlines()
         try:
-            records = LineRecords(lines, "customer_id", "event_time")
+            records = LineRecords(lines, forms_of(PIPELINE)["transactions"])
             made = records.slice(0, len(lines))
         except HeadraceError as error:
             return error.code
@@ -535,7 +536,7 @@ class ParquetRows(Decoder):
     def check(self, data: bytes) -> str:
         self.path.write_bytes(data)
         try:
-            records = open_transactions(self.path)
+            records = open_records(self.path, forms_of(PIPELINE)["transactions"])
             records.slice(0, 10)
         except HeadraceError as error:
             return error.code

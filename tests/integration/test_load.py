@@ -13,13 +13,15 @@ from contracts.topics import PREDICTIONS
 from feature_repo.generator.payments import generate
 from feature_repo.generator.plan import PaymentPlan
 from features.catalog import PIPELINE
+from headrace.traffic.form import forms_of
 from headrace.traffic.observed import Observed
 from headrace.traffic.result_reader import ResultReader
-from headrace.traffic.sending import Pace, send_file
+from headrace.traffic.sending import Pace, send_files
 from load.peers.progress import TopicCount
 from runtime.run import Run
 
 pytestmark = pytest.mark.integration
+FORMS = forms_of(PIPELINE)
 PLAN = PaymentPlan(seed=5, events=3_000, customers=100, terminals=40, days=30.0)
 
 
@@ -36,11 +38,10 @@ def test_files_are_sent_once_with_the_labels_that_fell_due(
     kafka: KafkaConnection, run: Run, tmp_path: Path
 ) -> None:
     made = generate(PLAN)
-    pq.write_table(made.transactions, tmp_path / "payments.parquet")
+    pq.write_table(made.transactions, tmp_path / "transactions.parquet")
     pq.write_table(made.labels, tmp_path / "labels.parquet")
-    counts = send_file(
-        kafka, run.topic_prefix, tmp_path / "payments.parquet", tmp_path / "labels.parquet", Pace()
-    )
+    files = {FORMS[name]: tmp_path / f"{name}.parquet" for name in ("transactions", "labels")}
+    counts = send_files(kafka, run.topic_prefix, files, Pace())
     payments = made.transactions.num_rows
     due = sum(1 for ms in made.labels["label_time"].to_pylist() if ms <= made.deliver_ms[-1])
     assert (
@@ -58,7 +59,8 @@ def test_files_are_sent_once_with_the_labels_that_fell_due(
 def test_a_rate_is_kept(kafka: KafkaConnection, run: Run, tmp_path: Path) -> None:
     made = generate(PLAN)
     pq.write_table(made.transactions.slice(0, 400), tmp_path / "payments.parquet")
-    counts = send_file(kafka, run.topic_prefix, tmp_path / "payments.parquet", None, Pace(rate=200.0))
+    files = {FORMS["transactions"]: tmp_path / "payments.parquet"}
+    counts = send_files(kafka, run.topic_prefix, files, Pace(rate=200.0))
     assert 1.9 < counts["seconds"] < 6.0
 
 

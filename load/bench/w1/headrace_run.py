@@ -16,11 +16,12 @@ from contracts.frame import decode
 from contracts.lanes import Lanes, accept
 from feature_repo.generate import workload
 from feature_repo.generator.payments import Generated, generate
-from headrace.traffic.input_files import Record, TableRecords
+from headrace.traffic.input_files import Record
 from headrace.traffic.producer import RecordProducer
 from load.bench.measure import Figures, TreeMeter
 from load.bench.stack import BenchStack, Places
 from load.bench.w1.backlog import Backlog
+from load.payment_records import payments_of
 
 WARM_UP_EVENTS = 50_000
 CHECKPOINTS_S = 1.2  # the last checkpoint of the warm-up is written before the meter starts
@@ -38,7 +39,7 @@ class Work(msgspec.Struct, frozen=True):
     def of(cls, events: int, **changes: int) -> "Work":
         """Return the workload's first payments; `changes` are of its plan."""
         made = generate(replace(workload("w1"), events=WARM_UP_EVENTS + events, **changes))  # type: ignore[arg-type]
-        table = TableRecords(made.transactions, "customer_id", "event_time", made.deliver_ms)
+        table = payments_of(made)
         return cls(made, table.slice(0, made.transactions.num_rows))
 
     @property

@@ -14,8 +14,10 @@ from contracts.errors import ConfigError
 from contracts.raw import RawBatch
 from contracts.verdict import judge
 from features.catalog import PIPELINE
-from headrace.traffic.input_files import open_transactions
+from headrace.traffic.form import forms_of
+from headrace.traffic.input_files import open_records
 
+PAYMENTS = forms_of(PIPELINE)["transactions"]
 AT_MS = 1_700_000_000_000
 MOMENTS = [dt.datetime(2023, 11, 14, 22, 13, 20 + i) for i in range(5)]
 
@@ -29,7 +31,7 @@ def opened(tmp_path: Path, **columns: Any) -> Any:
     }  # fmt: skip
     path = tmp_path / "payments.parquet"
     pq.write_table(pa.table(plain | columns), path)
-    return open_transactions(path)
+    return open_records(path, PAYMENTS)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_a_row_without_a_time_goes_with_the_row_before_it(tmp_path: Path) -> Non
 def test_a_broken_line_is_refused_for_what_is_wrong_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lines.ndjson"
     path.write_bytes(b'{"transaction_id":"t1"\n[1]\n{"customer_id":7}\n{"transaction_id":"t2"}\n\xff\xfe\n')
-    records = open_transactions(path).slice(0, 5)
+    records = open_records(path, PAYMENTS).slice(0, 5)
     batch = RawBatch.of((0, at, AT_MS, key, value, None) for at, (key, value) in enumerate(records))
     codes = [row.code for row in judge(PIPELINE.scored, batch).bad]
     assert codes[:2] == ["E_DECODE_JSON", "E_DECODE_NOT_OBJECT"]

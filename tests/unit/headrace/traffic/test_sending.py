@@ -9,13 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ConfigError
-from headrace.traffic.input_files import LineRecords, Record, TableRecords, open_transactions
+from features.catalog import PIPELINE
+from headrace.traffic.form import forms_of
+from headrace.traffic.input_files import LineRecords, Record, TableRecords, open_records
 from headrace.traffic.malformed import MALFORMED, MalformedMix
-from headrace.traffic.merge import slices
+from headrace.traffic.merge import due
 from headrace.traffic.pacing import Pacer, at_rate
-from headrace.traffic.replay import Replay, ReplayTopics
+from headrace.traffic.replay import OutgoingRecords, Replay
 
-TOPICS = ReplayTopics(transactions="transactions", labels="labels")
+PAYMENTS = forms_of(PIPELINE)["transactions"]
+
+
+def going(name: str, records: "Moments") -> OutgoingRecords:
+    return OutgoingRecords(name=name, topic=name, records=records, is_labels=name == "labels")
 
 
 class RecordingProducer:
@@ -58,7 +64,8 @@ def test_a_label_goes_right_behind_the_payments_before_it(
     payments, labels = Moments(sorted(payment_ms)), Moments(sorted(label_ms))
     producer = RecordingProducer()
     with mock.patch("headrace.traffic.replay.STEP_EVENTS", step):
-        replay = Replay(producer, TOPICS, payments, labels)  # type: ignore[arg-type]
+        others = [going("labels", labels)]
+        replay = Replay(producer, going("transactions", payments), others)  # type: ignore[arg-type]
         replay.rush(0, len(payment_ms), slice_events=size, in_flight_max=None)
     payments_before = 0
     for topic, (_, value) in producer.log:
@@ -79,15 +86,16 @@ def test_a_replay_waits_for_what_is_under_way() -> None:
         looks.append(_sent(producer, "transactions"))
         return max(0, looks[-1] - 4 + len(looks) % 3)
 
-    Replay(producer, TOPICS, Moments(list(range(40))), None, through).rush(0, 40, 2, 5)  # type: ignore[arg-type]
+    lead = going("transactions", Moments(list(range(40))))
+    Replay(producer, lead, (), through).rush(0, 40, 2, 5)  # type: ignore[arg-type]
     assert _sent(producer, "transactions") == 40
     assert len(looks) > 20
 
 
-def test_slices_hand_on_every_due_label_once_across_calls() -> None:
+def test_every_due_label_is_handed_on_once_across_calls() -> None:
     moment_ms, label_ms = np.arange(0, 100, 10), np.arange(0, 120, 7)
-    cut = [*slices(moment_ms, label_ms, 3, 0, 5), *slices(moment_ms, label_ms, 2, 5, 10)]
-    ranges = [range(part.labels_start, part.labels_stop) for part in cut]
+    cuts = [(0, 3), (3, 5), (5, 7), (7, 9), (9, 10)]
+    ranges = [range(*due(moment_ms, label_ms, start, stop)) for start, stop in cuts]
     assert [i for r in ranges for i in r] == list(range(int(np.searchsorted(label_ms, 90, side="right"))))
 
 
@@ -128,7 +136,7 @@ def test_no_event_leaves_before_it_is_due() -> None:
 
 def test_lines_go_out_as_they_are_and_keep_the_time_of_their_neighbours() -> None:
     lines = [b'{"transaction_id":"t1","customer_id":"c1","event_time":5}', b"{broken", b"", b'["x"]']
-    records = LineRecords(lines, "customer_id", "event_time")
+    records = LineRecords(lines, PAYMENTS)
     assert records.slice(0, 3) == [(b"c1", lines[0]), (b"line-2", lines[1]), (b"line-4", lines[3])]
     assert records.moment_ms.tolist() == [5, 5, 5]
     assert records.ids() == ["t1", "", ""]
@@ -143,7 +151,7 @@ def test_null_fields_are_left_out() -> None:
             "ip": pa.array([None], pa.string()),
         }
     )
-    assert b"ip" not in (TableRecords(table, "customer_id", "event_time").slice(0, 1)[0][1] or b"")
+    assert b"ip" not in (TableRecords(table, PAYMENTS).slice(0, 1)[0][1] or b"")
 
 
 def test_a_file_in_no_order_of_time_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -158,7 +166,7 @@ def test_a_file_in_no_order_of_time_is_refused(tmp_path) -> None:  # type: ignor
     )
     pq.write_table(table, tmp_path / "mixed.parquet")
     with pytest.raises(ConfigError, match="E_INPUT_ORDER"):
-        open_transactions(tmp_path / "mixed.parquet")
+        open_records(tmp_path / "mixed.parquet", PAYMENTS)
 
 
 def test_malformed_records_come_in_the_share_asked_for_and_leave_good_ones_alone() -> None:
@@ -171,7 +179,7 @@ def test_malformed_records_come_in_the_share_asked_for_and_leave_good_ones_alone
             "amount_minor": [5] * 5_000,
         }
     )
-    good = TableRecords(table, "customer_id", "event_time")
+    good = TableRecords(table, PAYMENTS)
     mix = MalformedMix(good, 0.05, seed=1)
     out = [record for start in range(0, 5_000, 500) for record in mix.slice(start, start + 500)]
     malformed = sum(mix.expected.values())
