@@ -501,7 +501,7 @@ def test_applying_from_python_and_from_the_command_line_declare_the_same(
         return {item.name: item for item in items}
 
     from_command = registered()
-    apply(open_store(place.run, PROJECT), place.run)
+    apply(open_store(place.run, PROJECT), place.run, PROJECT)
     assert registered() == from_command
     assert SERVICE.name in from_command
     place.feast("apply")

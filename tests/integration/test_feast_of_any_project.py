@@ -125,8 +125,8 @@ def test_a_service_computes_what_the_model_derives(place: Place) -> None:
 
 
 def test_keys_that_are_numbers_are_found_by_the_sdk(place: Place, sales: RunningProject) -> None:
-    store = open_store(place.run, sales, PROJECT)  # a project without a file of Feast's: ours is taken
-    apply(store, place.run, sales, PROJECT)
+    store = open_store(place.run, sales)  # a project without a file of Feast's: ours is taken
+    apply(store, place.run, sales)
     written(place, sales, "till", key_of({"till": np.array([7, 12])}, ("till",)).tolist(), store)
     (first, *_) = sales.entities[1].columns
     asked = [{"till": 12}, {"till": 7}, {"till": 70}]

@@ -255,7 +255,7 @@ def _store(run: Run, servers: RealServers, rows: dict[str, np.ndarray], which: s
         while answer.count(b"\r\n") < 4:
             answer += line.recv(4096)
     assert answer.split(b"\r\n")[-2] == b":20", answer
-    reader = RedisFeatureReader(redis, run.project, ReaderSettings())
+    reader = RedisFeatureReader(PROJECT, redis, run.project, ReaderSettings())
     _, stored = reader.read(rows["customer_id"][:0], rows["terminal_id"][:1])
     reader.close()
     assert stored.present.all()
