@@ -11,7 +11,6 @@ import pytest
 from feast import FeatureStore
 
 from contracts.keys import key_of
-from features.catalog import PROJECT
 from features.feast_key import key_format
 from features.feast_row import RowWriterCodec
 from features.feast_tiles import Tiles, TilesView
