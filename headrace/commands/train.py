@@ -16,6 +16,7 @@ Examples:
   headrace train --until 1526860800000 --json
   headrace train --promote
   headrace train --search 5
+  headrace train --event-alone
 """
 
 
@@ -24,8 +25,13 @@ Examples:
 @click.option("--name", default="fraud", show_default=True, help="Name of the model.")
 @click.option("--promote", is_flag=True, help="Make it champion: where there is one, if its gates hold.")
 @click.option("--search", "trials", type=click.IntRange(0, 7), default=0, help="Try as many nearby settings.")
+@click.option(
+    "--event-alone", is_flag=True, help="Train once more without window features, and tell what they gain."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
-def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json: bool) -> None:
+def command(
+    until_ms: int | None, name: str, promote: bool, trials: int, event_alone: bool, as_json: bool
+) -> None:
     """Train on the payments whose label was known at the training moment.
 
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
@@ -51,7 +57,7 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
-        trained = train(data, settings, Provenance.of(), _champion(registry), tell)
+        trained = train(data, settings, Provenance.of(), _champion(registry), tell, event_alone=event_alone)
     change = Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why="headrace train")
     entry = registry.add(name, trained.files, trained.manifest, change)
     if promote:
@@ -125,6 +131,9 @@ def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) 
         f"  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}"
         f" on {figures['rows']:,} later payments with {figures['frauds']:,} frauds"
     )
+    alone = figures.get("comparison", {}).get("event_alone")
+    if alone is not None:
+        click.echo(f"  {_without_windows(alone)}")
     against = figures.get("comparison", {}).get("champion")
     if against is not None:
         click.echo(f"  {_compared(against)}")
@@ -132,6 +141,14 @@ def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) 
         click.echo("  the history is shorter than the label delay: these figures have no embargo")
     if entry.stage != "champion":
         click.echo(f"  next: headrace models promote {entry.id}")
+
+
+def _without_windows(alone: dict[str, Any]) -> str:
+    low, high = alone["gain_95_percent"]
+    return (
+        f"without window features {alone['other_average_precision']:.4f}: they gain {alone['gain']:+.4f}"
+        f" average precision (95 %: {low:+.4f} to {high:+.4f}), same rows, same split"
+    )
 
 
 def _compared(against: dict[str, Any]) -> str:

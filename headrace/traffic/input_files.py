@@ -82,6 +82,32 @@ class TableRecords:
         return len(self.moment_ms)
 
 
+class DocumentRecords:
+    """JSON documents as records.
+
+    >>> from features.catalog import PIPELINE
+    >>> from headrace.traffic.form import forms_of
+    >>> rows = [{"transaction_id": "t1", "customer_id": "c1", "event_time": 5}]
+    >>> DocumentRecords(rows, forms_of(PIPELINE)["transactions"]).ids()
+    ['t1']
+    """
+
+    def __init__(
+        self, rows: Sequence[Mapping[str, Any]], form: Form, moment_ms: NDArray[np.int64] | None = None
+    ) -> None:
+        self._rows, self._form = rows, form
+        times = np.array([form.moment_of(row) for row in rows], np.int64) if moment_ms is None else moment_ms
+        self.moment_ms = _running_max(times)
+
+    def slice(self, start: int, stop: int) -> list[Record]:
+        """Return documents [start, stop)."""
+        return [(self._form.key_of(row), orjson.dumps(row)) for row in self._rows[start:stop]]
+
+    def ids(self) -> list[str]:
+        """Return the ids that the documents say."""
+        return [self._form.id_of(row) for row in self._rows]
+
+
 class LineRecords:
     """Lines of an NDJSON file as records.
 

@@ -11,16 +11,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from contracts.connections import KafkaConnection
 from contracts.topics import DRIFT, PREDICTIONS
-from features.catalog import EVENT, PIPELINE
+from features.catalog import PIPELINE
+from headrace.traffic.form import forms_of
 from headrace.traffic.observed import Observed, SeenDeadLetter, SeenDrift, SeenPrediction
 from runtime.kafka_clients import new_consumer
 from runtime.kafka_errors import meaning_of
 from runtime.kafka_metadata import partitions_of
 
 WATCHED = (PREDICTIONS, *(source.dead_letters for source in PIPELINE.sources), DRIFT)
-
-
-_Id = msgspec.defstruct("_Id", [(name, str, "") for name in EVENT.fields])
+FORM = forms_of(PIPELINE)[PIPELINE.scored.name]
 
 
 class ResultReader(threading.Thread):
@@ -32,7 +31,6 @@ class ResultReader(threading.Thread):
         self._stopping = threading.Event()
         self._decode = msgspec.json.Decoder(SeenPrediction).decode
         self._decode_drift = msgspec.json.Decoder(SeenDrift).decode
-        self._decode_id = msgspec.json.Decoder(_Id).decode
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -92,14 +90,19 @@ class ResultReader(threading.Thread):
         topic = about.get("topic", "").removeprefix(self._prefix)
         origin = (topic, int(about.get("partition", -1)), int(about.get("offset", -1)))
         key, value = message.key(), message.value()
-        letter = SeenDeadLetter(topic, about.get("code", ""), key, value, self._id_of(value))
+        letter = SeenDeadLetter(topic, about.get("code", ""), key, value, _id_of(value, origin))
         self._observed.add_dead_letter(origin, letter)
 
-    def _id_of(self, value: bytes | None) -> str:
-        try:
-            return "/".join(msgspec.structs.astuple(self._decode_id(value or b"")))
-        except (msgspec.DecodeError, UnicodeDecodeError):  # a refused record need not be readable
-            return ""
+
+def _id_of(value: bytes | None, origin: tuple[str, int, int]) -> str:
+    """Return the id of a refused record's event; without a declared one its place is its id."""
+    if not FORM.ids:
+        return f"{origin[1]}-{origin[2]}"
+    try:
+        document = msgspec.json.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a refused record need not be readable
+        return ""
+    return FORM.id_of(document) if isinstance(document, dict) else ""
 
 
 def _raise_unless_passing(error: KafkaError) -> None:
