@@ -33,6 +33,7 @@ test-mlflow: $(MLFLOW)/.ready  ## the registry's tests on MLflow, whose client i
 
 test-long: $(READY)  ## the long ones: faults, rebalances, the whole handbook data, MLflow
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+	$(if $(ARGS),,$(BIN)/pytest -q -m 'not integration' --hypothesis-profile explore tests/properties)
 	$(if $(ARGS),,$(MAKE) test-mlflow)
 
 check: $(READY)  ## lint, format, types and import directions

@@ -139,9 +139,9 @@ class ContractField(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 
     @property
     def is_never_null(self) -> bool:
-        """Whether a column of it always holds a value; the empty text is null."""
+        """Whether a record always has a value of it; the empty text is null."""
         filled = "" not in self.enum if self.enum else self.bounds[0] >= 1
-        return self.required and (self.column != "text" or filled)
+        return self.required and (self.type != "string" or filled)
 
 
 def _usual_bounds(field: ContractField) -> tuple[int, int]:

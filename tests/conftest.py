@@ -19,8 +19,12 @@ from tests.real_servers import DATABASES, RealServers, real_servers
 
 _databases = itertools.count(1)
 
-# How fast examples are made says how busy the machine is, and nothing of the code.
-settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast examples are made says how busy the machine is, and nothing of the code. The same examples at every
+# run say whether a change broke something; the long run draws new ones, to find what was always broken.
+settings.register_profile(
+    "headrace", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("headrace"), derandomize=False)
 settings.load_profile("headrace")
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from features.state import EntityState
+from features.vector import VectorMaker
 from inference.policy import engine
-from inference.scorer import core
 from tests.goldens import handbook, kept, tables
 from tests.goldens.__main__ import main
 from tests.goldens.adapter import Batching
@@ -124,8 +124,8 @@ def test_one_bit_that_the_service_computes_otherwise_fails_the_check(
     """A feature, an element of a vector and a decision change in the service, each at another payment."""
     apply = Once(EntityState.apply, change_feature, lambda made: len(made.values))
     monkeypatch.setattr(EntityState, "apply", lambda *given: apply(*given))
-    assemble = Once(core.assemble, change_vector, len)
-    monkeypatch.setattr(core, "assemble", assemble)
+    assemble = Once(VectorMaker.assemble, change_vector, len)
+    monkeypatch.setattr(VectorMaker, "assemble", lambda *given: assemble(*given))
     decide = Once(engine.decide, change_decision, lambda made: len(made.decision))
     monkeypatch.setattr(engine, "decide", decide)
     assert main(["check"]) == 1

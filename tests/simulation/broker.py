@@ -73,6 +73,11 @@ class Broker:
         return self.groups[name]
 
     # transactions
+    def rows_of(self, txn: Txn) -> int:
+        """Return how many records with a key of more than one byte (a row, no marker) a transaction has."""
+        logs = (self.logs[place] for place in txn.touched)
+        return sum(record.txn is txn and len(record.key or b"") > 1 for log in logs for record in log)
+
     def init(self, id_: str) -> int:
         """Fence every producer of the id, end what it left open, and return the new epoch."""
         self._end(id_, "aborted")

@@ -22,6 +22,7 @@ WALL_START_MS = 1_872_800_000_000  # years after the events: what is published i
 CLOCK_ROWS = 4  # after which a partition's clock looks: a run has few rows
 STEPS_MAX = 12_000
 STALL_MS = 20_000.0
+QUIET_STEPS_MIN, QUIET_STEPS_MAX = 150, 900  # of a storm, after the last record is published
 
 
 class Outcome(NamedTuple):
@@ -77,6 +78,7 @@ class Simulation:
         self.published = 0
         self.slots = {role: rng.choice((1, 2)) for role in ROLES}
         self.aim: Aim | None = None
+        self.frozen: dict[str, tuple[str, int]] = {}  # aimed at: role and epoch, by transactional id
         self.silences = random.Random(f"silences {seed}")  # draws that move none of the run's others
         self.plant: Plant
         self.live: dict[tuple[str, int], Worker] = {}
@@ -150,10 +152,18 @@ class Simulation:
 
     # phases
     def _storm(self) -> None:
-        """Publish while faults strike, until both have come to an end."""
+        """Publish while faults strike, until all went through, or would take too long.
+
+        What is published first waits for take-overs and for the gate's alignment: a storm that ended with the
+        last record would be over before the stages fold a row.
+        """
         world, rng = self.world, self.world.rng
         quiet = 0
-        while self.to_publish or quiet < 150:
+        while (
+            self.to_publish
+            or quiet < QUIET_STEPS_MIN
+            or (quiet < QUIET_STEPS_MAX and not settled(self.plant))
+        ):
             if self.to_publish and rng.random() < 0.04:
                 self._publish(self.to_publish.pop(0))
             if self.faults.strikes(self.faults.weather.step, "step"):
@@ -213,17 +223,62 @@ class Simulation:
     def _strike_aimed(self, aim: Aim) -> None:
         """Strike where it hurts one rule most: the same faults, only likelier there and then."""
         if aim is Aim.STORE:
-            if self.world.now_ms > self.store.down_until_ms and self.faults.strikes(0.02, "aimed"):
-                self._store_down(crashes=True)
+            self._strike_store()
+            return
+        if aim is Aim.CHECKPOINT:
+            self._strike_checkpoint()
             return
         for txn in list(self.broker.open.values()):
             worker = self.live.get((txn.by.role, txn.by.slot))
-            hit = worker is txn.by and (txn.offsets if aim is Aim.SCORER else worker.role != "scorer")
+            hit = worker is txn.by and txn.offsets
             if worker is not None and hit and not worker.zombie and self.faults.strikes(0.2, "aimed"):
                 self._zombie(worker)
-                if aim is Aim.CHECKPOINT:  # and then its successor, whose checkpoints follow its last ones
-                    for_ms = self.world.rng.uniform(20, 80)
-                    self.world.after(for_ms, lambda: self._crash_one(self._pick_stage()))
+
+    def _strike_store(self) -> None:
+        """The store goes away, and is back when a stage dies behind a checkpoint with rows that it lacks.
+
+        It goes while its sentinels say that it has all: else whoever takes over writes everything again.
+        """
+        store, now_ms = self.store, self.world.now_ms
+        stages = [w for w in self.live.values() if isinstance(w, Stage) and not w.stopping and not w.zombie]
+        if now_ms > store.down_until_ms:
+            whole = any(w.faust.reads and not w.store_lacks() for w in stages)
+            if whole and self.faults.strikes(0.05, "aimed"):
+                self._store_down(crashes=False)
+            return
+        for worker in stages:
+            owes = worker.store._newest_ticket > worker.store._acknowledged and not worker.store_lacks()
+            if owes and self.world.rng.random() < (0.3 if worker.worker.settled else 0.002):
+                self._crash_one(worker)
+                store.down_until_ms = now_ms
+
+    def _strike_checkpoint(self) -> None:
+        """A stage freezes in the middle of a checkpoint and goes on while its successor takes over.
+
+        Then whoever took over dies: the next one reads what both have written.
+        """
+        broker, world = self.broker, self.world
+        for txn in list(broker.open.values()):
+            worker = self.live.get((txn.by.role, txn.by.slot))
+            hit = isinstance(worker, Stage) and worker is txn.by and not worker.zombie and broker.rows_of(txn)
+            if worker is None or not hit or not self.faults.strikes(0.5, "aimed"):
+                continue
+            world.trace(f"freezes {worker.name}")
+            self.frozen[txn.id] = (worker.role, broker.epochs[txn.id])
+            worker.zombie = True
+            expel(worker, broker)
+            worker.frozen_until_ms = world.now_ms + world.rng.uniform(10, 40)
+            del self.live[worker.role, worker.slot]
+            self._restart(worker.role, worker.slot)
+            world.after(100, lambda worker=worker: self._zombie_ends(worker, replaced=True))
+        for id_, (role, epoch) in list(self.frozen.items()):
+            if broker.epochs[id_] > epoch and id_ not in broker.open:
+                del self.frozen[id_]
+                world.after(world.rng.uniform(1, 30), lambda role=role: self._crash_role(role))
+
+    def _crash_role(self, role: str) -> None:
+        for worker in [worker for worker in self.live.values() if worker.role == role]:
+            self._crash_one(worker)
 
     def _silence(self) -> None:
         """A partition of the producers gives nothing for a while: what others give may be held meanwhile."""
@@ -339,7 +394,7 @@ def _stores_settled(worker: Worker) -> bool:
         return False
     if set(worker.worker._live) != set(faust.reads):
         return False
-    if any(worker.plant.store.lacks(worker.role, number) for number in faust.reads):
+    if worker.store_lacks():
         return False
     writer = worker.store
     idle = not (writer._parts or writer._refills or writer._refills_asked or writer._lost or writer._down)

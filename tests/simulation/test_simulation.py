@@ -14,7 +14,7 @@ from tests.simulation.__main__ import report
 from tests.simulation.faults import CALM, POINTS
 from tests.simulation.simulation import Simulation, simulate
 
-SEEDS_A_TEST = 40
+SEEDS_A_TEST = 20
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 

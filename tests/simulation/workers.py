@@ -284,6 +284,10 @@ class Stage(Worker):
         super().heed()
         self.faust.wake()
 
+    def store_lacks(self) -> bool:
+        """Return whether the store's sentinels do not say that it has all rows of what this stage reads."""
+        return any(self.plant.store.lacks(self.role, number) for number in self.faust.reads)
+
     def _progressed(self) -> None:
         if not self.dead:
             self.loop.call_soon(self.worker.release)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,6 +38,20 @@ def test_a_batch_may_span_a_change_of_contract() -> None:
     assert verdict.good["raw_offset"].tolist() == [1, 3]
     refused = [(r.row, r.code, r.contract_version) for r in verdict.bad]
     assert refused == [(0, "E_KEY_SIZE", "2.0.0"), (2, "E_TIME_RECORD", "1.1.0")]
+
+
+@pytest.mark.parametrize("text", [{"low": 0, "high": 5_000}, {"enum": ("", "c1")}])
+def test_an_empty_key_is_refused_where_the_contract_takes_an_empty_text(text: dict[str, Any]) -> None:
+    fields = tuple(
+        msgspec.structs.replace(field, **text) if field.name == FIRST.key_field else field
+        for field in FIRST.fields
+    )
+    source = dataclasses.replace(PIPELINE.scored, versions=(msgspec.structs.replace(FIRST, fields=fields),))
+    values = [json.dumps(GOOD | {FIRST.key_field: name}).encode() for name in ("", "c1")]
+    records = [(0, row, TIMESTAMP_MS, (b"", b"c1")[row], value, None) for row, value in enumerate(values)]
+    verdict = judge(source, RawBatch.of(records))
+    assert [(refused.row, refused.code) for refused in verdict.bad] == [(0, "E_KEY_EMPTY")]
+    assert verdict.good_index.tolist() == [1]
 
 
 def test_unknown_fields_and_forged_headers_are_counted() -> None:
