@@ -14,7 +14,7 @@ from headrace.traffic.form import Form, forms_of
 from headrace.traffic.input_files import Records, open_records
 from headrace.traffic.malformed import MalformedMix
 from headrace.traffic.named_files import files_by_form
-from headrace.traffic.read_back import Facts, Truth, facts_of, truth_of
+from headrace.traffic.read_back import RecordFacts, LabelTruth, facts_of, truth_of
 from headrace.traffic.workloads import Generator
 
 EVENTS_MIN = 100
@@ -27,8 +27,8 @@ class DemoInput:
     records: dict[Form, Records]
     malformed: MalformedMix | None
     ids: list[str]
-    facts: Facts
-    truth: Truth
+    facts: RecordFacts
+    truth: LabelTruth
 
     @property
     def moment_ms(self) -> NDArray[np.int64]:

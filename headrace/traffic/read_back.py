@@ -21,7 +21,7 @@ OWN_KEYS = HashKeys((HashKey(version=1, from_ms=0, secret=b"of one count only"),
 
 
 @dataclass(frozen=True)
-class Truth:
+class LabelTruth:
     """What labels say, in order of the time at which each became known: of which event, and whether it is."""
 
     ids: list[str]
@@ -29,14 +29,14 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RecordFacts:
     """Of each record (n,): its first key and its time in epoch ms; of a refused one none, and its moment."""
 
     key: NDArray[np.bytes_]
     event_ms: NDArray[np.int64]
 
 
-def facts_of(form: Form, records: Records, named: EventIdentity) -> Facts:
+def facts_of(form: Form, records: Records, named: EventIdentity) -> RecordFacts:
     """Return the facts of a scored source's records; personal keys are hashed by a secret of our own."""
     event_ms, keys = records.moment_ms.copy(), list[NDArray[Any]]()
     for start, good, rows in _accepted(form, records):
@@ -44,10 +44,10 @@ def facts_of(form: Form, records: Records, named: EventIdentity) -> Facts:
         part = np.zeros(min(SLICE_ROWS, len(event_ms) - start), named.record_key(good).dtype)
         part[rows] = named.record_key(good)
         keys.append(part)
-    return Facts(np.concatenate(keys) if keys else np.zeros(0, "S1"), event_ms)
+    return RecordFacts(np.concatenate(keys) if keys else np.zeros(0, "S1"), event_ms)
 
 
-def truth_of(labels: dict[Form, Records], named: EventIdentity) -> Truth:
+def truth_of(labels: dict[Form, Records], named: EventIdentity) -> LabelTruth:
     """Return what all labels say that the gate accepts."""
     ids, known_ms, positive = list[str](), list[NDArray[Any]](), list[NDArray[Any]]()
     for form, records in labels.items():
@@ -56,9 +56,9 @@ def truth_of(labels: dict[Form, Records], named: EventIdentity) -> Truth:
             known_ms.append(good[form.source.time])
             positive.append(np.asarray(good[POSITIVE]) == 1)
     if not ids:
-        return Truth([], np.zeros(0, np.bool_))
+        return LabelTruth([], np.zeros(0, np.bool_))
     order = np.argsort(np.concatenate(known_ms), kind="stable")
-    return Truth([ids[row] for row in order.tolist()], np.concatenate(positive)[order])
+    return LabelTruth([ids[row] for row in order.tolist()], np.concatenate(positive)[order])
 
 
 def _accepted(form: Form, records: Records) -> "list[tuple[int, Columns, NDArray[np.int64]]]":
