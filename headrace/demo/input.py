@@ -14,7 +14,7 @@ from headrace.traffic.form import Form, forms_of
 from headrace.traffic.input_files import Records, open_records
 from headrace.traffic.malformed import MalformedMix
 from headrace.traffic.named_files import files_by_form
-from headrace.traffic.read_back import RecordFacts, LabelTruth, facts_of, truth_of
+from headrace.traffic.read_back import LabelTruth, RecordFacts, facts_of, truth_of
 from headrace.traffic.workloads import Generator
 
 EVENTS_MIN = 100
