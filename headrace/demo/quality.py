@@ -1,7 +1,7 @@
-"""How good the decisions were, on live payments alone: against the last label each of them ever gets.
+"""How good the decisions were, on live events alone: against the last label each of them ever gets.
 
 The model has learned from labels known before the live part began; the labels used here were not sent
-when these payments were scored, or not yet due.
+when these events were scored, or not yet due.
 """
 
 from typing import Any
@@ -14,17 +14,17 @@ from headrace.traffic.observed import DECISIONS, Observed
 from inference.offline.training.metrics_offline import Judged, summary
 
 
-def truth_by_slot(observed: Observed, ids: list[str], fraud: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return 1 for fraud, 0 for legitimate, NaN for unlabelled; a later label replaces an earlier one.
+def truth_by_slot(observed: Observed, ids: list[str], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return 1 for a positive, 0 for none, NaN for unlabelled; a later label replaces an earlier one.
 
     Args:
-        ids: the labels' transaction ids in order of label_time, m of them.
-        fraud: shape (m,).
+        ids: the labels' event ids in the order in which they became known, m of them.
+        positive: shape (m,).
     """
     truth = np.full(len(observed.slot_of), np.nan)
     slots = np.array([observed.slot_of.get(i, -1) for i in ids], np.int64)
     known = slots >= 0
-    truth[slots[known]] = fraud[known]  # in order: the last assignment stands
+    truth[slots[known]] = positive[known]  # in order: the last assignment stands
     return truth
 
 

@@ -27,21 +27,6 @@ WORDS = re.compile(
 REMAINDER = frozenset(
     {
         "features/catalog.py",
-        "headrace/commands/demo.py",
-        "headrace/commands/train.py",
-        "headrace/demo/__init__.py",
-        "headrace/demo/closing.py",
-        "headrace/demo/driver.py",
-        "headrace/demo/faults.py",
-        "headrace/demo/input.py",
-        "headrace/demo/plan.py",
-        "headrace/demo/progress.py",
-        "headrace/demo/quality.py",
-        "headrace/demo/summary.py",
-        "headrace/demo/view.py",
-        "headrace/traffic/input_files.py",
-        "headrace/traffic/malformed.py",
-        "headrace/traffic/observed.py",
     }
 )
 

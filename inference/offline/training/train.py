@@ -37,6 +37,7 @@ from inference.models.provenance import Provenance
 from inference.offline.training.baselines import LogisticRegression, constant
 from inference.offline.training.compare import NOT_COMPARABLE, too_few
 from inference.offline.training.evaluation import Evaluated, Predict, difference, evaluate
+from inference.offline.training.event_alone import EVENT_ALONE, columns_of_event, of_event_alone
 from inference.offline.training.metrics_offline import Judged, average_precision
 from inference.offline.training.report_page import page
 from inference.offline.training.settings import TrainSettings
@@ -83,6 +84,8 @@ def train(
     provenance: Provenance,
     champion: Rival | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
+    *,
+    event_alone: bool = False,
 ) -> Trained:
     """Return a trained model: choices on validation, figures on the holdout, the shipped trees on all.
 
@@ -92,6 +95,7 @@ def train(
     Args:
         champion: to compare with, on the rows that neither has learnt; the report says how many.
         tell: told how many of the search's trials are done.
+        event_alone: compare with the same model that is given what the event alone says, on the same rows.
 
     Raises:
         ModelError: E_TRAIN_POSITIVES, too few positives to train on or to judge by.
@@ -104,6 +108,8 @@ def train(
     report = _report(data, parts, fitted, judge, settings)
     if champion is not None:
         report["comparison"]["champion"] = _against(data, parts, fitted, judge, champion)
+    if event_alone:
+        report["comparison"][EVENT_ALONE] = _against_event_alone(data, parts, fitted, judge, settings)
     shipped = _fit(data, np.ones(len(data), np.bool_), fitted)
     text = shipped.model_to_string()
     project, service = data.project, data.project.service
@@ -243,6 +249,24 @@ def _against(
         event_ms=data.event_ms[rows], key=data.key[rows],
     )  # fmt: skip
     return about | difference(judged, champion.predict(vectors), fitted.parameters["seed"])
+
+
+def _against_event_alone(
+    data: TrainingSet, parts: Split, fitted: Fitted, judge: lightgbm.Booster, settings: TrainSettings
+) -> dict[str, Any]:
+    """Train once more with what the event alone says, on the same split, and judge both on the same rows."""
+    service = data.project.service
+    alone = msgspec.structs.replace(data, vectors=of_event_alone(data.vectors, service))
+    chosen = _choose(alone, parts, settings, lambda done, of: None)
+    without = _fit(alone, parts.known, chosen)
+    rows = parts.judged
+    score = chosen.calibration.apply(_predict(without, alone.vectors[rows]))
+    judged = Judged(
+        positive=data.positive[rows], score=fitted.calibration.apply(_predict(judge, data.vectors[rows])),
+        event_ms=data.event_ms[rows], key=data.key[rows],
+    )  # fmt: skip
+    found = difference(judged, score, settings.seed)
+    return found | {"features": list(columns_of_event(service)), "rounds": chosen.rounds}
 
 
 def _baseline(data: TrainingSet, parts: Split, fitted: Fitted, judge: lightgbm.Booster) -> bytes:

@@ -29,7 +29,7 @@ def _good() -> tuple[Observed, Facts]:
             observed.add([_seen(i)], at_s=100.0 + i + 0.05)
     letter = SeenDeadLetter("transactions", "E_CONTRACT_RANGE", b"c", b"{}", "t20")
     observed.add_dead_letter(("transactions", 0, 7), letter)
-    facts = Facts(Parts(120, 180, 180, ROWS), payments_sent=ROWS, scheduled_s=100.0 + np.arange(180, ROWS))
+    facts = Facts(Parts(120, 180, 180, ROWS), scored_sent=ROWS, scheduled_s=100.0 + np.arange(180, ROWS))
     facts.phase_seconds, facts.phase_events = {"history": 2.0, "live": 1.0}, {"history": 120, "live": 60}
     return observed, facts
 
@@ -80,8 +80,8 @@ def test_a_prediction_for_nobody_is_a_problem() -> None:
 
 def test_payments_that_were_never_sent_are_a_problem() -> None:
     observed, facts = _good()
-    facts.payments_sent = 150
-    assert any("50 payments were never sent" in problem for problem in summarise(observed, facts)["problems"])
+    facts.scored_sent = 150
+    assert any("50 records were never sent" in problem for problem in summarise(observed, facts)["problems"])
 
 
 def test_a_dead_letter_read_twice_counts_once() -> None:
