@@ -32,9 +32,12 @@ Refusal = tuple[str, str, dict[str, Any]]
 
 
 class _Folded(NamedTuple):
-    """What n rows became: values (n, features), which were late (n,), and the store's rows, if any."""
+    """What n rows became: values (n, features), which were late (n,), and the store's rows, if any.
 
-    values: NDArray[np.float64]
+    Rows of a source that nothing of the entity reads have no values.
+    """
+
+    values: NDArray[np.float64] | None
     late: NDArray[np.bool_]
     store_rows: StoreRows | None
 
@@ -74,7 +77,7 @@ class EntityStage:
         rows, refused, repeats = self._without_repeats(source, rows)
         keys = key_of(rows, self._link.fields)
         if kind not in self._read:
-            values, late, store_rows = self._pass_by(rows)
+            values, late, store_rows = self._pass_by(source, rows)
         elif source.always_has(self._link):
             values, late, store_rows = self._fold(rows, keys, kind)
         else:
@@ -87,10 +90,12 @@ class EntityStage:
             late=int(late.sum()), repeats=repeats,
         )  # fmt: skip
 
-    def _pass_by(self, rows: Columns) -> _Folded:
-        """Let rows pass that the entity has no use for: they move no clock, and their values are null."""
-        values = np.full((length(rows), len(self._state.entity.columns)), np.nan)
-        return _Folded(values, np.zeros(length(rows), np.bool_), None)
+    def _pass_by(self, source: SourceStream, rows: Columns) -> _Folded:
+        """Let rows pass that the entity has no use for: they move no clock; values of scored ones are null."""
+        return _Folded(self._nulls(rows) if source.is_scored else None, np.zeros(length(rows), np.bool_), None)
+
+    def _nulls(self, rows: Columns) -> NDArray[np.float64]:
+        return np.full((length(rows), len(self._state.entity.columns)), np.nan)
 
     def _fold(self, rows: Columns, keys: NDArray[np.bytes_], kind: int) -> _Folded:
         """Fold rows that all have a key in."""
@@ -101,7 +106,7 @@ class EntityStage:
     def _fold_some(self, rows: Columns, keys: NDArray[np.bytes_], kind: int) -> _Folded:
         """Fold the rows that have a key in; the values of the others are null, and they move no clock."""
         which = np.flatnonzero(keys != b"")
-        values, late, _ = self._pass_by(rows)
+        values, late = self._nulls(rows), np.zeros(length(rows), np.bool_)
         if not len(which):
             return _Folded(values, late, None)
         folded = self._fold(take(rows, which), keys[which], kind)
@@ -151,10 +156,12 @@ class EntityStage:
         why = f"this {self._link.name} used this {'/'.join(source.ids)} within 24 h for other content"
         return (CONFLICT, why, values)
 
-    def _with_values(self, rows: Columns, values: NDArray[np.float64]) -> Columns:
+    def _with_values(self, rows: Columns, values: NDArray[np.float64] | None) -> Columns:
         made = {name: column for name, column in rows.items() if name != "content_hash"}
         made[self._link.partition] = np.full(length(rows), self._partition, np.int32)
         made[self._link.position] = rows["pos"]
+        if values is None:
+            return made
         made[self._link.values] = values
         made[self._link.definitions] = np.full(length(rows), self._definitions, np.uint64)
         return made
