@@ -138,7 +138,7 @@ class Observed:
     def add_dead_letter(self, origin: tuple[str, int, int], letter: SeenDeadLetter) -> None:
         """Note a refused record; the same origin twice is one."""
         self.dead_letters[origin] = letter
-        if letter.topic == "transactions" and letter.event_id in self.slot_of:
+        if letter.topic == catalog.PIPELINE.scored.topic and letter.event_id in self.slot_of:
             self.done[self.slot_of[letter.event_id]] = True
 
     def readable_s(self, rows: slice) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from typing import Any, NamedTuple
 
+from features.project.running import project_of_process
 from headrace.door_note import door_of, token_of
 from runtime.run import Run
 
@@ -33,7 +34,7 @@ class Caller(threading.Thread):
     """Asks /score and /features in turn until `stop()`.
 
     Args:
-        payments: as JSON objects; each is asked about as a payment that is about to be made.
+        payments: scored events as JSON objects; each is asked about as one that is about to be made.
     """
 
     def __init__(self, run: Run, payments: list[dict[str, Any]]) -> None:
@@ -50,9 +51,9 @@ class Caller(threading.Thread):
             self._number += 1
             payment = self._payments[self._number % len(self._payments)]
             if self._number % 2:
-                self._judge("/score", {**payment, "transaction_id": f"asked-{self._number}"})
+                self._judge("/score", renamed(payment, f"asked-{self._number}"))
             else:
-                self._judge("/features", {name: payment[name] for name in ("customer_id", "terminal_id")})
+                self._judge("/features", question_of(payment))
 
     def stop(self) -> None:
         """End the thread and wait for it."""
@@ -90,6 +91,41 @@ class Caller(threading.Thread):
             self.wrong.append(Wrong(time.monotonic(), status, f"{path}: {fault}"))
 
 
+def question_of(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the question for the features of an event's keys: those that it has.
+
+    >>> question_of({"customer_id": "c1", "amount_minor": 5, "terminal_id": None})
+    {'customer_id': 'c1'}
+    """
+    pipeline = project_of_process().pipeline
+    fields = pipeline.scored.versions[-1].by_name
+    asked = {name: _at(event, fields[name].path) for link in pipeline.chain.links for name in link.fields}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def renamed(event: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an event under another id.
+
+    >>> renamed({"transaction_id": "t1", "amount_minor": 5}, "asked-1")
+    {'transaction_id': 'asked-1', 'amount_minor': 5}
+    """
+    project = project_of_process()
+    ids = [project.scored_contract.by_name[each] for each in project.event.fields]
+    own: dict[str, Any] = json.loads(json.dumps(event))
+    for field in (one for one in ids if one.type == "string"):
+        below = own
+        for key in field.path[:-1]:
+            below = below[key]
+        below[field.path[-1]] = name
+    return own
+
+
+def _at(event: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        event = event.get(key) if isinstance(event, dict) else None
+    return event
+
+
 def judged(path: str, status: int, body: bytes) -> tuple[str, str]:
     """Return an answer in a word, and what is wrong with it, "" when nothing is.
 
@@ -103,7 +139,12 @@ def judged(path: str, status: int, body: bytes) -> tuple[str, str]:
     try:
         content = json.loads(body)
         if status == 200:
-            good = content["decision"] if path == "/score" else content["customer"]["values"]
+            names = project_of_process().pipeline.chain.names
+            good = (
+                content["decision"]
+                if path == "/score"
+                else [content[name]["values"] for name in names if name in content]
+            )
             return "200", "" if good else "an empty answer"
         code = str(content["error"]["code"])
     except (ValueError, KeyError, TypeError):

@@ -1,39 +1,33 @@
 """Everything that a run left behind, as the data which the oracle judges."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from contracts.connections import KafkaConnection
-from contracts.yaml_file import load as read_yaml
+from contracts.pipeline import SourceStream
 from features.aggregations import Aggregation
-from features.catalog import DECISIONS, ENTITIES, PROFILE, SERVICE
+from features.declare import Source
 from features.expressions import Tree, Type, text
-from features.vector import EVENT_SCHEMA
+from features.project.policy_file import FILE as POLICY
+from features.project.running import RunningProject, project_of_process
 from inference.learning.settings import LearnerSettings
 from inference.models.manifest import MANIFEST_FILE, MODEL_FILE, digest
 from inference.offline.lake.lake import Lake
-from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
-from inference.policy.rule import RuleTerms
+from inference.policy.rule import Rule
 from inference.policy.rules import declared_rules
 from load.chaos.records import read_all
 from load.chaos.settle import client
-from load.chaos.stack import ChaosStack
-from load.oracle.dump import Answered, Declared, Dump, ModelText, RuleText
+from load.chaos.stack import ChaosStack, learns
+from load.oracle.dump import Answered, Declared, Dump, ModelText, RuleText, SourceText
+from runtime.personal_keys import keys_for
+from runtime.run import Run
 
 OWN_KEYS = b"headrace:"  # notes of the service's about the store, no rows
-TOPICS = (
-    "transactions", "labels", "transactions.dlq", "labels.dlq", "events.customer", "events.terminal",
-    "features.log", "predictions", "quality", "changelog.learner",
-)  # fmt: skip
-LAKE = {
-    "transactions": ["partition", "offset"], "labels": ["partition", "offset"],
-    "predictions": ["partition", "offset"], "transactions_dlq": ["partition", "offset"],
-    "features": ["raw_partition", "raw_offset"], "label_log": ["raw_partition", "raw_offset"],
-}  # fmt: skip
+OUT = ("features.log", "predictions", "quality", "changelog.learner")
+PLACE, RAW_PLACE = ["partition", "offset"], ["raw_partition", "raw_offset"]
 
 
 def collect(stack: ChaosStack, seen: list[tuple[int, int, bytes]], answers: list[Answered]) -> Dump:
@@ -43,41 +37,67 @@ def collect(stack: ChaosStack, seen: list[tuple[int, int, bytes]], answers: list
         seen: what a subscriber read of `predictions`.
         answers: what the HTTP API said when all was at rest.
     """
-    prefix = stack.run.topic_prefix
+    project, run = project_of_process(), stack.run
     with client(stack.redis) as store:
         keys = [key for key in store.scan_iter(count=1000) if not key.startswith(OWN_KEYS)]
         rows = {key: store.hgetall(key) for key in keys}
     return Dump(
-        declared=declared(stack.run.epoch, stack.run.project, stack.run.partitions),
-        topics={topic: read_all(stack.kafka, prefix + topic) for topic in TOPICS},
+        declared=declared(project, run.epoch, run.partitions, run),
+        topics={topic: read_all(stack.kafka, run.topic_prefix + topic) for topic in topics_of(project)},
         store=rows,
-        models=models(stack.run.models),
+        models=models(run.models),
         seen=seen,
-        lake=lake(stack.run.lake),
+        lake=lake(project, run.lake),
         answers=answers,
     )
 
 
-def declared(epoch: int, project: str, partitions: int) -> Declared:
-    """Return what this code declares, as plain data."""
-    policy = read_policy(DEFAULT).policy
+def topics_of(project: RunningProject) -> list[str]:
+    """Return the topics that are judged, without a run's prefix."""
+    between = [topic.name for topic in project.pipeline.stage_inputs.values()]
+    return [topic.name for topic in project.pipeline.source_topics] + between + list(OUT)
+
+
+def declared(project: RunningProject, epoch: int, partitions: int, run: Run | None = None) -> Declared:
+    """Return what a project declares, as plain data; `run` has the secrets of its personal keys."""
+    policy = read_policy(project.folder / POLICY, project).policy
+    service, pipeline = project.service, project.pipeline
+    secrets = keys_for(pipeline, run) if run is not None else None
+    sources = project.compiled.declared.sources if project.compiled.declared else ()
     return Declared(
-        epoch=epoch, project=project, partitions=partitions, entities=[plain(entity) for entity in ENTITIES],
-        columns=list(SERVICE.columns), profile=list(SERVICE.stored[PROFILE.name]),
-        event_formulas={one.name: text(one.tree) for one in SERVICE.of_event},
-        formulas={one.name: text(one.tree) for one in SERVICE.of_features},
-        event_kinds={name: kind.kind for name, kind in EVENT_SCHEMA.items()},
-        rules=rule_texts(policy.rules),
-        fallback=policy.fallback, currencies=_currencies(),
-        accepted_currencies=["EUR"], learner=learner(),
+        epoch=epoch, project=project.keyspace, partitions=partitions,
+        sources=[
+            source_text(project, source, stream)
+            for source, stream in zip(sources, pipeline.sources, strict=True)
+        ],
+        chain=[(link.name, list(link.fields)) for link in pipeline.chain.links],
+        secrets=[(key.from_ms, key.secret.hex()) for key in secrets.versions] if secrets else [],
+        entities=[plain(entity) for entity in project.entities],
+        columns=list(service.columns),
+        profile=[name for view in project.batch_views for name in view.columns],
+        event_formulas={one.name: text(one.tree) for one in service.of_event},
+        formulas={one.name: text(one.tree) for one in service.of_features},
+        categories={name: list(values) for name, values in service.categories.items()},
+        rules=rule_texts(project, declared_rules(policy.rules, project)),
+        decisions=list(project.decisions.names),
+        thresholds=None if isinstance(policy.thresholds, str) else dict(policy.thresholds),
+        fallback=policy.fallback, learner=learner() if learns(project) else None,
     )  # fmt: skip
 
 
-def rule_texts(rules: Mapping[str, RuleTerms]) -> list[RuleText]:
+def source_text(project: RunningProject, source: Source, stream: SourceStream) -> SourceText:
+    """Return a source as its files and its declaration say it."""
+    return SourceText(
+        name=stream.name, role=stream.role,
+        contracts=[Path(version.file).read_text() for version in project.compiled.versions(source)],
+        topic=source.topic, known_at=source.known_at,
+        positive="" if source.positive is None else text(source.positive.tree),
+    )  # fmt: skip
+
+
+def rule_texts(project: RunningProject, rules: tuple[Rule, ...]) -> list[RuleText]:
     """Return the rules that are asked, with their figures in their conditions."""
-    return [
-        RuleText(one.id, DECISIONS.names[one.severity], text(one.condition)) for one in declared_rules(rules)
-    ]
+    return [RuleText(one.id, project.decisions.names[one.severity], text(one.condition)) for one in rules]
 
 
 def learner() -> dict[str, Any]:
@@ -112,22 +132,23 @@ def models(folder: Path) -> dict[str, ModelText]:
     for manifest in folder.glob(f"*/*/{MANIFEST_FILE}"):
         text = (manifest.parent / MODEL_FILE).read_bytes()
         about = msgspec.json.decode(manifest.read_bytes())
-        limits, name = about["thresholds"], f"{about['name']}/{about['version']}"
-        found[digest(text)] = ModelText(text.decode(), limits["review"], limits["decline"], name)
+        name = f"{about['name']}/{about['version']}"
+        found[digest(text)] = ModelText(text.decode(), about["thresholds"], name)
     return found
 
 
-def lake(folder: Path) -> dict[str, list[tuple[int, int]]]:
+def lake(project: RunningProject, folder: Path) -> dict[str, list[tuple[int, int]]]:
     """Return the places of the rows of each dataset that is judged, as the lake's readers see them."""
+    pipeline = project.pipeline
+    wanted = {topic.name.replace(".", "_"): PLACE for topic in pipeline.source_topics} | {
+        "predictions": PLACE
+    }
+    wanted |= {pipeline.log_dataset(source): RAW_PLACE for source in pipeline.sources}
     found: dict[str, list[tuple[int, int]]] = {}
-    for dataset, columns in LAKE.items():
-        table = Lake(folder).read(dataset, columns)
+    for dataset, columns in wanted.items():
+        if not Lake(folder, project).has(dataset):
+            found[dataset] = []
+            continue
+        table = Lake(folder, project).read(dataset, columns)
         found[dataset] = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
     return found
-
-
-def _currencies() -> list[str]:
-    contract = read_yaml(Path(__file__).parents[2] / "feature_repo" / "contracts" / "transactions.yaml")
-    fields = contract["schema"][0]["properties"]
-    field = next(one for one in fields if one["name"] == "currency")
-    return [one["value"] for one in field["enum"]]

@@ -92,6 +92,6 @@ def judge_end(site: Site, what: str, end: End | None) -> None:
 def catalogue() -> dict[str, Fault]:
     """Return the group's faults by name."""
     found: dict[str, Callable[[Site, Random], bool]] = {}
-    for point in POINTS:
+    for point in filter(kinds_of, POINTS):
         found[f"raise:{point}"] = partial(raise_at, point)
     return found

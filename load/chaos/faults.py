@@ -19,7 +19,7 @@ from inference.release.registry import Change, Registry
 from load.chaos import exceptions, malformed, surroundings
 from load.chaos.settle import client
 from load.chaos.site import END_WAIT_S, READY_WAIT_S, Fault, Random, Site, kinds_of, more, state_of
-from load.chaos.stack import KINDS, SERVE
+from load.chaos.stack import SERVE, kinds
 
 SESSION_S = 3.0
 SCALED = 3
@@ -198,7 +198,8 @@ def canary(site: Site, _rng: Random) -> bool:
 def catalogue() -> dict[str, Fault]:
     """Return every fault by name: `group:what`."""
     found: dict[str, Fault] = {}
-    for kind in KINDS:
+    running = kinds()
+    for kind in running:
         found |= {
             f"kill:{numbered(kind, 0)}": partial(kill, kind),
             f"term:{numbered(kind, 0)}": partial(term, kind),
@@ -206,8 +207,9 @@ def catalogue() -> dict[str, Fault]:
     for kind in workers_of_project():
         name = numbered(kind, 0)
         found |= {f"pause:{name}": partial(pause, kind), f"scale:{name}": partial(scale, kind)}
-    found |= {"pause:learn": pause_learner, "pause:serve": pause_api}
-    found |= {f"point:{point}": partial(at_point, point) for point in CRASH_POINTS}
+    found |= {"pause:learn": pause_learner} if LEARNER in running else {}
+    found |= {"pause:serve": pause_api}
+    found |= {f"point:{point}": partial(at_point, point) for point in CRASH_POINTS if kinds_of(point)}
     found |= exceptions.catalogue() | malformed.catalogue() | surroundings.catalogue()
     found |= {f"zombie:{point}": partial(zombie_at, point) for point in ZOMBIE_POINTS}
     found |= {

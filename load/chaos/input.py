@@ -21,38 +21,39 @@ _MIX = 101  # the seed's branch of this file
 
 
 class Sent(NamedTuple):
-    """One record to send; `id` is the payment it may be predicted as, "" for what never is."""
+    """One record to send.
+
+    `id` is the event it may be predicted as, "" for what never is; `at_ms` the time at which it counts, 0
+    where it is broken.
+    """
 
     topic: str
     record: Record
     id: str
+    at_ms: int = 0
 
 
 class Input(NamedTuple):
-    """The records in the order of sending, and the workload that they were made from."""
+    """The records in the order of sending, and the workload of card payments that they were made from."""
 
     records: list[Sent]
-    made: Generated
+    made: Generated | None
 
     def payment_ids(self) -> list[str]:
-        """Return the ids of the payments among the records, in order."""
+        """Return the ids of the scored events among the records, in order."""
         return [sent.id for sent in self.records if sent.id]
 
     def payments(self) -> list[dict[str, Any]]:
-        """Return the payments with an id as JSON objects, in order."""
+        """Return the scored events with an id as JSON objects, in order."""
         return [json.loads(sent.record[1] or b"") for sent in self.records if sent.id]
+
+    def newest_event_ms(self) -> int:
+        """Return the newest time of a scored event."""
+        return max(sent.at_ms for sent in self.records if sent.id)
 
     def newest_ms(self, records: int) -> int:
         """Return the newest time among the first records: an event's, or a label's."""
-        newest_ms = 0
-        for sent in self.records[:records]:
-            if sent.id or sent.topic == "labels":
-                try:
-                    row = json.loads(sent.record[1] or b"")
-                except ValueError:  # one of the broken labels
-                    continue
-                newest_ms = max(newest_ms, row.get("label_time", row["event_time"]))
-        return newest_ms
+        return max((sent.at_ms for sent in self.records[:records]), default=0)
 
 
 def make_input(plan: ChaosPlan) -> Input:
@@ -66,12 +67,13 @@ def make_input(plan: ChaosPlan) -> Input:
     keyed = keyed[: plan.records]
     good = payments.slice(0, sum(kind == 0 for _, kind, _ in keyed))
     truths = labels.slice(0, sum(kind == 1 for _, kind, _ in keyed))
-    plain = [Sent("labels", truths[i], "") if kind else _payment(good[i]) for _, kind, i in keyed]
+    plain = [Sent("labels", truths[i], "", at_ms) if kind else _payment(good[i]) for at_ms, kind, i in keyed]
     return Input(_Mix(plan).mixed(plain)[: plan.records], made)
 
 
 def _payment(record: Record) -> Sent:
-    return Sent("transactions", record, json.loads(record[1] or b"")["transaction_id"])
+    row = json.loads(record[1] or b"")
+    return Sent("transactions", record, row["transaction_id"], row["event_time"])
 
 
 class _Mix:
@@ -116,7 +118,7 @@ class _Mix:
 
 
 def _worded(sent: Sent, row: dict[str, Any]) -> Sent:
-    return Sent(sent.topic, (sent.record[0], json.dumps(row).encode()), sent.id)
+    return Sent(sent.topic, (sent.record[0], json.dumps(row).encode()), sent.id, row["event_time"])
 
 
 def _cut(record: Record) -> Record:

@@ -12,21 +12,17 @@ from functools import partial
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
+from contracts.topics import FEATURES_LOG
+from features.project.running import project_of_process
 from headrace.stack import Kind
 from load.chaos.site import Fault, Random, Site
 
-RAW = ("transactions", "labels")
-BETWEEN = ("events.customer", "events.terminal", "features.log")
 RECORDS = 20
 BOMB_BYTES = 30_000_000
 FAR = (1 << 62, 1 << 61, (1 << 63) - 1)
 READ_S = 10.0
 COUNTED_WAIT_S = 15.0
 HEAD_BYTES = 29
-READER: dict[str, Kind] = {
-    "events.customer": ("stream", "customer"), "events.terminal": ("stream", "terminal"),
-    "features.log": ("score",),
-}  # fmt: skip
 COUNTERS = ("headrace_stage_refused_frames_total", "headrace_scorer_frames_refused_total")
 
 NONSENSE: tuple[bytes | None, ...] = (
@@ -34,6 +30,16 @@ NONSENSE: tuple[bytes | None, ...] = (
     b"\x28\xb5\x2f\xfd\x04\x00", b"HRF1" + b"\xff" * 40, b"<html>502 Bad Gateway</html>", b"1e999",
     b'{"transaction_id":{"$gt":""},"event_time":NaN}', b'{"a":' * 70 + b"1" + b"}" * 70,
 )  # fmt: skip
+
+
+def readers() -> dict[str, Kind]:
+    """Return the topics between the stages, and who reads each.
+
+    >>> readers()["events.customer"], readers()["features.log"]
+    (('stream', 'customer'), ('score',))
+    """
+    links = project_of_process().pipeline.chain.links
+    return {**{link.input: ("stream", link.name) for link in links}, FEATURES_LOG.name: ("score",)}
 
 
 def on_raw(topic: str, site: Site, rng: Random) -> bool:
@@ -168,7 +174,8 @@ def some_of(site: Site, topic: str, count: int) -> list[bytes]:
 def refused(topic: str, site: Site) -> int:
     """Return how many records the readers of a topic that run say that they refused."""
     ports = (
-        site.stack.supervisor.metrics_port(worker) for worker in site.stack.supervisor.of_kind(READER[topic])
+        site.stack.supervisor.metrics_port(worker)
+        for worker in site.stack.supervisor.of_kind(readers()[topic])
     )
     return int(sum(counted(metrics_of(port)) for port in ports if port is not None))
 
@@ -199,7 +206,8 @@ def is_count_of_refused(name: str) -> bool:
 
 def catalogue() -> dict[str, Fault]:
     """Return the group's faults by name."""
-    found: dict[str, Fault] = {f"malformed:{topic}": partial(on_raw, topic) for topic in RAW}
-    found |= {f"malformed:{topic}": partial(between, topic) for topic in BETWEEN}
-    found |= {f"malformed:bomb-{topic}": partial(bomb, topic) for topic in RAW}
+    raw = list(project_of_process().pipeline.by_topic)
+    found: dict[str, Fault] = {f"malformed:{topic}": partial(on_raw, topic) for topic in raw}
+    found |= {f"malformed:{topic}": partial(between, topic) for topic in readers()}
+    found |= {f"malformed:bomb-{topic}": partial(bomb, topic) for topic in raw}
     return found | {"malformed:verdicts": on_verdicts}

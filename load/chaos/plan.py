@@ -22,6 +22,7 @@ class ChaosPlan:
         conflict_ratio: payments that come again with other content under their id.
         reworded_ratio: payments that come again with the same content in other bytes.
         ancient_ratio: payments older than every window.
+        late_ratio: records that come out of order. repeat_ratio: those that come again as they were.
     """
 
     seed: int
@@ -35,6 +36,8 @@ class ChaosPlan:
     conflict_ratio: float = 0.01
     reworded_ratio: float = 0.005
     ancient_ratio: float = 0.005
+    late_ratio: float = 0.03
+    repeat_ratio: float = 0.02
 
     @property
     def seconds(self) -> float:
@@ -49,8 +52,8 @@ class ChaosPlan:
     def payments(self) -> PaymentPlan:
         """Return the workload behind it: more payments than are needed, since labels share the rate."""
         return PaymentPlan(
-            seed=self.seed, events=self.records, customers=600, terminals=240, days=90.0, late_ratio=0.03,
-            duplicate_ratio=0.02, fraud=FraudPlan(ratio=0.03),
+            seed=self.seed, events=self.records, customers=600, terminals=240, days=90.0,
+            late_ratio=self.late_ratio, duplicate_ratio=self.repeat_ratio, fraud=FraudPlan(ratio=0.03),
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:

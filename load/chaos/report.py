@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from features.project.running import project_of_process
 from load.bench.outcome import machine
 from load.chaos.plan import ChaosPlan
 from load.chaos.run import SEEN, Outcome
 from load.oracle.judge import Verdict
+from runtime.project_folder import INSTALLED
 
 RESULTS = Path(__file__).parents[1] / "results" / "chaos"
 MUST_BE_ZERO = (
@@ -22,16 +24,21 @@ MUST_BE_ZERO = (
     "dlq_missing", "dlq_extra", "aborted_read", "conservation",
     "lake_mismatch", "api_mismatch", "quality_lost", "quality_duplicate", "quality_mismatch",
 )  # fmt: skip
+BEGINS = {"payments": "seed"}  # of the names of files; those of other projects begin with the project's
 RECOVERY_AIM_S = 10.0
 PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "lightgbm", "numba", "numpy")
 
 
 def as_json(plan: ChaosPlan, outcome: Outcome, verdict: Verdict, at: str) -> dict[str, Any]:
     """Return the report of a run; `at` is its moment (ISO)."""
-    command = f"headrace chaos --seed {plan.seed} --minutes {plan.minutes:g} --rate {plan.rate:g}"
+    project = project_of_process()
+    words = "headrace chaos" + ("" if project.folder == INSTALLED else f" --project {_place(project.folder)}")
+    command = f"{words} --seed {plan.seed} --minutes {plan.minutes:g} --rate {plan.rate:g}"
+    raw = ("raw_payments", "raw_labels", "raw_context")
     return {
+        "project": project.name,
         "seed": plan.seed,
-        "events": verdict.looked_at["raw_payments"] + verdict.looked_at["raw_labels"],
+        "events": sum(verdict.looked_at[name] for name in raw),
         "faults": dict(sorted(Counter(struck.name for struck in outcome.struck).items())),
         **{name: verdict.counts[name] for name in MUST_BE_ZERO},
         "broker_kill": [
@@ -59,6 +66,12 @@ def as_json(plan: ChaosPlan, outcome: Outcome, verdict: Verdict, at: str) -> dic
     }
 
 
+def _place(folder: Path) -> str:
+    """Return a project's folder as it is named from the checkout."""
+    home = RESULTS.parents[2]
+    return str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
+
+
 def spread(seconds: Sequence[float]) -> dict[str, float | None]:
     """Return median, p95 and greatest.
 
@@ -77,9 +90,9 @@ def is_clean(report: dict[str, Any]) -> bool:
 
 
 def store(report: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Keep a report beside the others, by its seed; a later run of the seed takes its place."""
+    """Keep a report beside the others, by project and seed; a later run of the seed takes its place."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"seed-{report['seed']:04d}.json"
+    path = folder / f"{BEGINS.get(report['project'], report['project'])}-{report['seed']:04d}.json"
     path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
     return path
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from features.project.running import project_of_process
 from headrace.traffic.observed import Observed
 from headrace.traffic.producer import RecordProducer
 from load.bench.quick_model import promote_quick_model
@@ -17,14 +18,17 @@ from load.chaos.bare import BarePair
 from load.chaos.caller import Caller, unexcused
 from load.chaos.collect import collect
 from load.chaos.faults import chosen, draws
-from load.chaos.input import make_input
+from load.chaos.input import Input, make_input
+from load.chaos.models import promote_random_model
 from load.chaos.plan import ChaosPlan
+from load.chaos.project_input import make_project_input
 from load.chaos.reader import Reader
 from load.chaos.sender import Sender
 from load.chaos.settle import settle
 from load.chaos.site import Fault, Random, Site
 from load.chaos.stack import ChaosStack
 from load.oracle.dump import Answered, Dump
+from runtime.project_folder import INSTALLED
 
 MODEL_ROWS, MODEL_TREES = 4_000, (20, 30)
 WARM_RECORDS = 300  # through the whole before the load begins
@@ -80,7 +84,7 @@ class ChaosRun:
     def __init__(self, plan: ChaosPlan, stack: ChaosStack, tell: Tell) -> None:
         self._plan, self._stack, self._tell = plan, stack, tell
         self._rng = np.random.default_rng([plan.seed, _FAULTS])
-        self._given = make_input(plan)
+        self._given = given_of(plan)
         self._observed = Observed.of(self._given.payment_ids())
         self._sender = Sender(
             RecordProducer(stack.kafka), stack.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
@@ -106,7 +110,10 @@ class ChaosRun:
         stack = self._stack
         self._tell("two models")
         for trees in MODEL_TREES:
-            promote_quick_model(stack.run.models, self._given.made, MODEL_ROWS, trees)
+            if self._given.made is not None:
+                promote_quick_model(stack.run.models, self._given.made, MODEL_ROWS, trees)
+            else:
+                promote_random_model(stack.run.models, trees, self._plan.seed)
         self._tell("workers")
         stack.start_workers()
         self._reader.start()
@@ -220,6 +227,12 @@ class ChaosRun:
             "rebalances": self._site.rebalances, "code_points": self._site.code_points,
             "longest_silence_s": round(self._reader.longest_silence_s, 2),
         }  # fmt: skip
+
+
+def given_of(plan: ChaosPlan) -> Input:
+    """Return what a run of this process's project is given to eat."""
+    project = project_of_process()
+    return make_input(plan) if project.folder == INSTALLED else make_project_input(plan, project)
 
 
 def run_chaos(

@@ -12,22 +12,31 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.connections import KafkaConnection, RedisConnection
-from contracts.topics import CHANGELOG_LEARNER
+from contracts.topics import CHANGELOG_LEARNER, FEATURES_LOG
+from features.project.running import project_of_process
 from inference.learning.settings import HOUR_MS, LearnerSettings
 from load.chaos.reader import Reader
 from load.chaos.records import read_all
-from load.chaos.stack import ChaosStack
+from load.chaos.stack import ChaosStack, learns
 
-READS = {
-    "gate": ("transactions", "labels"),
-    "stage-customer": ("events.customer",),
-    "stage-terminal": ("events.terminal",),
-    "scorer": ("features.log",),
-    "archive": ("transactions", "labels", "transactions.dlq", "labels.dlq", "features.log"),
-}
 TIMEOUT_S = 120.0
 QUIET_TIMEOUT_S = 10.0
 log = structlog.get_logger(__name__)
+
+
+def reads() -> dict[str, list[str]]:
+    """Return the topics that each group reads, without a run's prefix.
+
+    >>> reads()["stage-terminal"], reads()["gate"]
+    (['events.terminal'], ['transactions', 'labels'])
+    """
+    pipeline = project_of_process().pipeline
+    return {
+        "gate": list(pipeline.by_topic),
+        **{f"stage-{link.name}": [link.input] for link in pipeline.chain.links},
+        "scorer": [FEATURES_LOG.name],
+        "archive": [*(topic.name for topic in pipeline.source_topics), FEATURES_LOG.name],
+    }
 
 
 class Rest:
@@ -55,7 +64,7 @@ class Rest:
     def lag(self) -> dict[str, int]:
         """Return how many records each group has not committed; groups that are done are left out."""
         lags = {}
-        for group, topics in READS.items():
+        for group, topics in reads().items():
             places = [place for topic in topics for place in self._places(topic)]
             ends = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
             behind = sum(
@@ -112,6 +121,8 @@ def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
         state.update(unfilled=unfilled(stack.redis, stack.run.project, stack.run.partitions))
         if state["lag"] or state["open"] or state["archive"] or state["unfilled"]:
             return False
+        if not learns(project_of_process()):
+            return True
         state.update(reported=reported_ms(stack))
         return cast(int, state["reported"]) >= due_ms(newest_ms)
 
@@ -142,7 +153,7 @@ def unfilled(to: RedisConnection, project: str, partitions: int) -> int:
     whole = [
         mark for mark in marks.values() if mark.endswith(b":" + server.encode()) and b"refill" not in mark
     ]
-    return 2 * partitions - len(whole)
+    return len(project_of_process().entities) * partitions - len(whole)
 
 
 def client(to: RedisConnection) -> redis.Redis:

@@ -8,9 +8,10 @@ from types import TracebackType
 
 import numpy as np
 
+from features.project.running import project_of_process
 from headrace.stack import Kind
 from headrace.supervisor import LEARNER, Worker
-from load.chaos.stack import KINDS, SERVE, ChaosStack
+from load.chaos.stack import SERVE, ChaosStack, kinds
 
 Random = np.random.Generator
 Fault = Callable[["Site", Random], bool]
@@ -20,18 +21,21 @@ READY_WAIT_S = 60.0
 POINT_WAIT_S = 12.0
 EXAMPLES_MAX = 5
 POINTS_OF: dict[str, tuple[Kind, ...]] = {  # which workers reach the points of each room
-    "gate": (("gate",),), "stage": (("stream", "customer"), ("stream", "terminal")), "scorer": (("score",),),
-    "archive": (("archive",),), "learner": (LEARNER,), "serve": (SERVE,), "guard": KINDS,
+    "gate": (("gate",),), "scorer": (("score",),), "archive": (("archive",),), "learner": (LEARNER,),
+    "serve": (SERVE,),
 }  # fmt: skip
 
 
 def kinds_of(point: str) -> tuple[Kind, ...]:
-    """Return the kinds of worker that pass a point.
+    """Return the kinds of worker that pass a point; none where the run has no such worker.
 
-    >>> kinds_of("gate.turn")
-    (('gate',),)
+    >>> kinds_of("gate.turn"), kinds_of("stage.receive")
+    ((('gate',),), (('stream', 'customer'), ('stream', 'terminal')))
     """
-    return POINTS_OF[point.partition(".")[0]]
+    room, running = point.partition(".")[0], kinds()
+    if room == "stage":
+        return tuple(("stream", link.name) for link in project_of_process().pipeline.chain.links)
+    return running if room == "guard" else tuple(kind for kind in POINTS_OF[room] if kind in running)
 
 
 class Site:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.errors import ClusterError
+from features.project.running import RunningProject, project_of_process
 from headrace.last_end import LastEnd
 from headrace.processes import Process
 from headrace.servers import LocalServers
@@ -19,16 +20,31 @@ from headrace.servers.server import Server
 from headrace.stack import FreshStack, Kind
 from headrace.supervisor import LEARNER, RESTARTS_MAX, Worker, workers_of_project
 from runtime import environment
+from runtime.project_folder import INSTALLED
 
 PUMP_S = 0.02
 OUTSIDE = tuple(f"HEADRACE_{name}" for name in ("BOOTSTRAP_SERVERS", "REDIS_URL", "RUN", "ROOT", "CACHE"))
 SERVE: Kind = ("serve",)
-KINDS: tuple[Kind, ...] = (*workers_of_project(), LEARNER, SERVE)
 LAKE_BYTES = 192 << 20
 SETTINGS = {
     "HEADRACE_SERVE_PORT": "0",  # several runs may stand on one machine
     "HEADRACE_RETRAIN_START_TRAINING": "false",  # two cores: a training would be a fault of its own
 }
+
+
+def learns(project: RunningProject) -> bool:
+    """Return whether a learner can follow a project: it reads what card payments have, so far."""
+    return project.folder == INSTALLED
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Return the kinds of workers of a run of this process's project.
+
+    >>> [" ".join(kind) for kind in kinds()]
+    ['gate', 'stream customer', 'stream terminal', 'score', 'archive', 'learn', 'serve']
+    """
+    learner = (LEARNER,) if learns(project_of_process()) else ()
+    return (*workers_of_project(), *learner, SERVE)
 
 
 class End(NamedTuple):
@@ -93,7 +109,7 @@ class ChaosStack(FreshStack):
 
     def start_workers(self) -> None:
         """Start one worker of each kind and wait until they are ready."""
-        self.start(*KINDS)
+        self.start(*kinds())
 
     def pump(self) -> None:
         """Let a moment pass, in which workers that ended are started again.

@@ -18,7 +18,7 @@ from inference.models.manifest import RELEASE_FILE
 from inference.policy.store import POLICY_FILE
 from load.chaos.settle import client
 from load.chaos.site import READY_WAIT_S, Fault, Random, Site
-from load.chaos.stack import KINDS, LAKE_BYTES
+from load.chaos.stack import LAKE_BYTES, kinds
 
 HOLDS_S = (3.0, 8.0)
 COPY_AGE_S = 3.0
@@ -33,7 +33,7 @@ ARCHIVE = ("archive",)
 
 def redis_refuses(setting: Callable[["redis.Redis"], object], site: Site, rng: Random) -> bool:
     """Have Redis refuse every write for a while; reads go on."""
-    with may_stop(site, KINDS), client(site.stack.redis) as store:
+    with may_stop(site, kinds()), client(site.stack.redis) as store:
         setting(store)
         refused = _refuses(store)
         try:

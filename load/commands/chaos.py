@@ -1,4 +1,4 @@
-"""`headrace chaos`: payments while processes and servers die, and every value judged by an oracle."""
+"""`headrace chaos`: events while processes and servers die, and every value judged by an oracle."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,13 @@ EXAMPLE = """
 Examples:
   headrace chaos --seed 1
   headrace chaos --seed 7 --minutes 0.5 --faults kill,redis:flush --json seed-7.json
+  headrace chaos --project examples/logins --seed 1
   headrace chaos --report load/results/chaos/*.json
 """
 
 
 @click.command(name="chaos", epilog=EXAMPLE)
+@click.option("--project", help="Folder of the project (default: the current one, the installed).")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Draws load and faults.")
 @click.option("--minutes", default=3.0, show_default=True, type=click.FloatRange(0.05, 600), help="Of load.")
 @click.option("--rate", default=400.0, show_default=True, help="Records a second, labels among them.")
@@ -31,15 +33,22 @@ Examples:
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
 def command(
-    seed: int, minutes: float, rate: float, faults: str, json_file: Path | None, store: bool,
-    dump_file: Path | None, keep: bool, reports: bool, files: tuple[Path, ...],
+    project: str | None, seed: int, minutes: float, rate: float, faults: str, json_file: Path | None,
+    store: bool, dump_file: Path | None, keep: bool, reports: bool, files: tuple[Path, ...],
 ) -> None:  # fmt: skip
-    """Send payments while workers, Kafka and Redis are killed, paused and stalled; then judge.
+    """Send a project's events while workers, Kafka and Redis are killed, paused and stalled; then judge.
 
     Servers and workers are its own. Afterwards an oracle that shares no code with the service recomputes
     every feature, score, dead letter and row of the store. Exits with 1 when a count that must be 0 is not.
     """
+    import os
+
     import orjson
+
+    from runtime.project_folder import ENVIRONMENT, chosen_folder
+
+    if (folder := chosen_folder(project)) is not None:
+        os.environ[ENVIRONMENT] = str(folder)  # before anything of the engine asks for it
 
     from load.chaos import report as reporting
     from load.chaos.plan import ChaosPlan

@@ -25,14 +25,13 @@ class Record(msgspec.Struct, array_like=True):
 
 
 class ModelText(msgspec.Struct):
-    """A model's text as LightGBM wrote it, and the scores from which a payment is reviewed or declined.
+    """A model's text as LightGBM wrote it, and by decision the score from which it holds.
 
     `name` is name/version, by which shadows and experiments call it.
     """
 
     text: str
-    review: float
-    decline: float
+    thresholds: dict[str, float]
     name: str = ""
 
 
@@ -44,16 +43,36 @@ class RuleText(msgspec.Struct):
     when: str
 
 
+class SourceText(msgspec.Struct, kw_only=True):
+    """A source: its contracts' files, oldest first, and what the project says of it.
+
+    `role` is scored, context or labels; `topic` and `known_at` are empty where the contract's hold;
+    `positive` is the condition on which a label is positive.
+    """
+
+    name: str
+    role: str
+    contracts: list[str]
+    topic: str = ""
+    known_at: str = ""
+    positive: str = ""
+
+
 class Declared(msgspec.Struct, kw_only=True):
-    """What the run was told to do: features, vector, rules, contract terms.
+    """What the run was told to do: sources, features, vector, rules.
 
     Args:
+        sources: the scored one first.
+        chain: the entities' names and the fields of their keys, in the order in which records visit them.
+        secrets: of personal keys, each with the log time from which it hashes; in hexadecimal.
         entities: name, join_key and views with their features, windows and aggregations, as plain data.
         columns: the model vector's columns, in order.
         profile: those of them that come from the batch view.
         event_formulas: those that the event alone says, as texts over its fields.
         formulas: those that are derived from the other columns, as texts over them.
-        event_kinds: the kind of each field of an event, as the oracle's reader of expressions calls it.
+        categories: the values, by column, of those that the event alone says and that are one of a few texts.
+        decisions: from the mildest to the severest.
+        thresholds: the policy's own, by decision; None where each model's hold.
         rules: those that are asked, in the order in which predictions list them.
         fallback: the decision where a score was due and none came.
         learner: windows in days, and step, grace, maturity, wait and horizon in ms; None without a learner.
@@ -62,24 +81,27 @@ class Declared(msgspec.Struct, kw_only=True):
     epoch: int
     project: str
     partitions: int
+    sources: list[SourceText]
+    chain: list[tuple[str, list[str]]]
+    secrets: list[tuple[int, str]] = []
     entities: list[dict[str, Any]]
     columns: list[str]
     profile: list[str]
     event_formulas: dict[str, str]
     formulas: dict[str, str]
-    event_kinds: dict[str, str]
+    categories: dict[str, list[str]] = {}
     rules: list[RuleText]
+    decisions: list[str]
+    thresholds: dict[str, float] | None = None
     fallback: str
-    currencies: list[str]
-    accepted_currencies: list[str]
     learner: dict[str, Any] | None = None
 
 
 class Answered(msgspec.Struct, kw_only=True):
-    """What the HTTP API said of one key at a moment, with everything at rest."""
+    """What the HTTP API said of one key at a moment, with everything at rest; `fields` are as asked."""
 
     entity: str
-    key: str
+    fields: dict[str, str | int]
     now_ms: int
     values: dict[str, float | None]
     degraded: list[str] = []
@@ -93,8 +115,8 @@ class Dump(msgspec.Struct, kw_only=True):
         store: the online store's hashes by key.
         models: by the digest that predictions name.
         seen: what a reader that was there all the time read of `predictions`, committed: place and value.
-        lake: the places of the rows of each dataset: of the raw record for the feature log's two, else of the
-            row's own record.
+        lake: the places of the rows of each dataset: of the raw record for those of the feature log, else of
+            the row's own record.
         answers: of the HTTP API, at rest.
     """
 

@@ -10,13 +10,15 @@ import msgspec
 from load.oracle.answers import check_answers
 from load.oracle.dump import Dump
 from load.oracle.findings import Findings
-from load.oracle.intake import LABELS, PAYMENTS, Origin, intake
+from load.oracle.intake import Origin, intake
 from load.oracle.lake import check_lake
 from load.oracle.letters import check_letters, origin_of, strangers
 from load.oracle.predictions import Checked, PredictionReader, check_order
 from load.oracle.quality import ReportChecker, check_quality
-from load.oracle.stages import customers, ends_of, feature_log, terminals
+from load.oracle.sources import ProjectOracle
+from load.oracle.stages import LOG, StageWork, feature_log, stages
 from load.oracle.store import check_store
+from load.oracle.strangers import FrameOracle
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -49,30 +51,30 @@ class Judge:
     def __init__(self, dump: Dump) -> None:
         began_s = time.monotonic()
         self._dump, self._found = dump, Findings()
-        self._taken = intake(dump)
-        self._known = customers(dump, self._taken, self._found)
-        self._made = terminals(dump, self._taken, self._known, self._found)
-        self._reader = PredictionReader(dump, self._taken, (self._known, self._made))
+        self.project = project = ProjectOracle(dump.declared)
+        self._run = StageWork(dump, project, intake(dump, project), FrameOracle(project))
+        self._known = stages(self._run, self._found)
+        self._reader = PredictionReader(self._run, self._known)
         self._log = self._read_log(dump)
-        self._reports = ReportChecker(dump, self._taken, ends_of(dump))
+        self._reports = ReportChecker(self._run)
         self._took_s = time.monotonic() - began_s
 
     def judge(self, dump: Dump) -> Verdict:
         """Judge the dump, or a copy."""
         began_s, found = time.monotonic(), Findings()
         found.merge(self._found)
-        same_log = dump.topics["features.log"] == self._dump.topics["features.log"]
+        same_log = dump.topics[LOG] == self._dump.topics[LOG]
         order, of_log = self._log if same_log else self._read_log(dump)
         found.merge(of_log)
         predictions = self._reader.read(dump.topics["predictions"], found)
         check_order(predictions, order, found)
-        check_letters(dump, self._taken, self._known, found)
+        check_letters(self._run._replace(dump=dump), self._known, found)
         self._check_lost(order, predictions, found)
         self._check_conservation(dump, predictions, found)
         _check_seen(dump, found)
-        check_lake(dump, order, found)
-        check_store(dump, {"customer": self._known.store, "terminal": self._made.store}, found)
-        check_answers(dump, {"customer": self._known.keys, "terminal": self._made.keys}, found)
+        check_lake(dump, self.project, order, found)
+        check_store(dump, self._known, found)
+        check_answers(dump, self.project, self._known, found)
         check_quality(dump, self._reports, found)
         why = Counter(word for one in predictions.values() for word in one.prediction["degraded_why"])
         return Verdict(
@@ -82,47 +84,58 @@ class Judge:
 
     def _read_log(self, dump: Dump) -> tuple[dict[Origin, tuple[int, int]], Findings]:
         found = Findings()
-        return feature_log(dump, self._taken, (self._known, self._made), found), found
+        return feature_log(self._run._replace(dump=dump), self._known, found), found
 
     def _check_lost(
         self, order: Mapping[Origin, Any], predictions: Collection[Origin], found: Findings
     ) -> None:
-        """Every good payment has a prediction, or is a repeat or in conflict; labels are in the log."""
+        """Every good record is in the log, each scored one has a prediction, but for what fell out."""
         silent = self._known.repeats | self._known.conflicts.keys()
-        for origin in self._taken.good:
-            if origin.topic == LABELS:
+        scored = self.project.scored.topic
+        for origin in self._run.taken.good.keys() - silent:
+            if origin.topic != scored:
                 if origin not in order:
-                    found.add("lost", f"the label {origin} is not in features.log")
-            elif origin not in predictions and origin not in silent:
-                where = "was scored" if origin in order else "reached features.log"
-                found.add("lost", f"the payment {origin} never {where}")
+                    found.add("lost", f"{origin} is not in {LOG}")
+            elif origin not in predictions:
+                where = "was scored" if origin in order else f"reached {LOG}"
+                found.add("lost", f"{origin} never {where}")
 
     def _check_conservation(self, dump: Dump, predictions: Collection[Origin], found: Findings) -> None:
-        """Raw payments = predictions + letters + repeats, in each partition."""
-        raw = Counter(record.partition for record in dump.topics[PAYMENTS])
-        letters = map(origin_of, dump.topics[f"{PAYMENTS}.dlq"])
-        lettered = {origin for origin in letters if origin.topic == PAYMENTS}
-        out = Counter(origin.partition for origin in (*predictions, *self._known.repeats, *lettered))
+        """Raw scored records = predictions + letters + repeats, in each partition."""
+        scored = self.project.scored
+        raw = Counter(record.partition for record in dump.topics[scored.topic])
+        letters = map(origin_of, dump.topics[scored.dead_letters])
+        out = Counter(
+            origin.partition for origin in (*predictions, *self._known.repeats, *set(letters))
+            if origin.topic == scored.topic
+        )  # fmt: skip
         for partition, count in raw.items():
             if out[partition] != count:
                 found.add(
-                    "conservation", f"transactions/{partition}: {count} records, {out[partition]} outcomes"
+                    "conservation", f"{scored.topic}/{partition}: {count} records, {out[partition]} outcomes"
                 )
 
     def _looked_at(self, dump: Dump, predictions: Mapping[Origin, Checked]) -> dict[str, int]:
-        rows = (*self._known.rows.values(), *self._made.rows.values())
+        rows = [row for stage in self._known.made for row in stage.rows.values()]
+        raw = {source.name: len(dump.topics[source.topic]) for source in self.project.sources}
+        labels = sum(raw[source.name] for source in self.project.labels)
+        scored = raw[self.project.scored.name]
         return {
-            "raw_payments": len(dump.topics[PAYMENTS]),
-            "raw_labels": len(dump.topics[LABELS]),
+            "raw_payments": scored,
+            "raw_labels": labels,
+            "raw_context": sum(raw.values()) - scored - labels,
             "predictions": len(predictions),
             "repeats_ignored": len(self._known.repeats),
-            "dead_letters": len(self._taken.refused) + len(self._known.conflicts),
+            "dead_letters": len(self._run.taken.refused) + len(self._known.conflicts),
             "values": sum(len(row.values) for row in rows),
             "api_answers": len(dump.answers),
             "quality_records": len(dump.topics.get("quality", [])),
-            "strangers": len(strangers(dump)),
-            "store_rows": len(self._known.store) + len(self._made.store),
-            "late": sum(row.late > 0 for row in self._made.rows.values()),
+            "strangers": len(strangers(dump, self.project, self._run.rules)),
+            "store_rows": sum(len(stage.store) for stage in self._known.made),
+            "late": sum(row.late > 0 for row in self._known.last.rows.values()),
+            "without_key": sum(
+                not link.key(row) for row in self._run.taken.good.values() for link in self.project.links
+            ),
         }
 
 

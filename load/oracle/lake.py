@@ -6,22 +6,20 @@ from typing import Any
 
 from load.oracle.dump import Dump, Place
 from load.oracle.findings import Findings
-from load.oracle.intake import LABELS, PAYMENTS, Origin, is_readable
-
-RECORDS = {
-    "transactions": "transactions", "labels": "labels", "predictions": "predictions",
-    "transactions_dlq": "transactions.dlq",
-}  # fmt: skip
-ROWS = {"features": PAYMENTS, "label_log": LABELS}
+from load.oracle.intake import Origin, is_readable
+from load.oracle.sources import ProjectOracle
 
 
-def check_lake(dump: Dump, order: Mapping[Origin, Any], found: Findings) -> None:
+def check_lake(dump: Dump, project: ProjectOracle, order: Mapping[Origin, Any], found: Findings) -> None:
     """Compare every dataset with its topic."""
-    for dataset, topic in RECORDS.items():
+    letters = [source.dead_letters for source in project.sources]
+    for topic in (*project.by_topic, *letters, "predictions"):
+        dataset = topic.replace(".", "_")
         wanted = [(record.partition, record.offset) for record in dump.topics[topic] if is_readable(record)]
         _compare(dataset, wanted, dump.lake[dataset], found)
-    for dataset, topic in ROWS.items():
-        wanted = [(origin.partition, origin.offset) for origin in order if origin.topic == topic]
+    for source in project.sources:
+        wanted = [(origin.partition, origin.offset) for origin in order if origin.topic == source.topic]
+        dataset = project.dataset(source)
         _compare(dataset, wanted, dump.lake[dataset], found)
 
 

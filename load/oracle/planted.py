@@ -18,13 +18,13 @@ import numpy as np
 
 from load.oracle import declared as declarations
 from load.oracle.dump import Dump, Record
-from load.oracle.frames import LABEL, PAYMENT, read_frame
-from load.oracle.intake import PAYMENTS
+from load.oracle.frames import read_frame
 from load.oracle.judge import Judge
 from load.oracle.letters import header, origin_of
-from load.oracle.stages import CONFLICT, ends_of
+from load.oracle.sources import ProjectOracle
+from load.oracle.stages import CONFLICT, LOG, ends_of
 from load.oracle.store import cells_of, orders_of
-from load.oracle.strangers import LANES, is_ours
+from load.oracle.strangers import FrameOracle
 
 Random = np.random.Generator
 Change = Callable[[Dump, Random], None]
@@ -51,12 +51,15 @@ class Planted(NamedTuple):
 def plant_all(dump: Dump, seed: int = 0) -> Iterator[Planted]:
     """Plant each fault in a copy of its own and judge it; the dump must be sound.
 
+    Those of the learner are left out where the run had none.
+
     Raises:
         Unfit: the run had nothing of a kind that a fault is planted in, say no record of a stranger.
     """
     sound = Judge(dump)
-    for number in range(len(FAULTS)):
-        yield plant(dump, sound, number, seed)
+    for number, (_, name) in enumerate(FAULTS):
+        if dump.declared.learner is not None or not name.startswith("quality"):
+            yield plant(dump, sound, number, seed)
 
 
 def plant(dump: Dump, sound: Judge, number: int, seed: int) -> Planted:
@@ -95,14 +98,15 @@ def double_prediction(dump: Dump, rng: Random) -> None:
 
 
 def predict_a_repeat(dump: Dump, rng: Random) -> None:
-    """A repeated payment is predicted as if it were new."""
+    """A repeated event is predicted as if it were new."""
     predicted = {
         (p["partition"], p["offset"]) for p in (_read(r)["source"] for r in dump.topics["predictions"])
     }
-    letters = map(origin_of, dump.topics["transactions.dlq"])
-    lettered = {origin[1:] for origin in letters if origin.topic == PAYMENTS}
+    scored = _scored(dump)
+    letters = map(origin_of, dump.topics[_letters(dump)])
+    lettered = {origin[1:] for origin in letters if origin.topic == scored}
     silent = [
-        (r.partition, r.offset) for r in dump.topics["transactions"]
+        (r.partition, r.offset) for r in dump.topics[scored]
         if (r.partition, r.offset) not in predicted and (r.partition, r.offset) not in lettered
     ]  # fmt: skip
     partition, offset = _one_of(silent, rng, "no repeated payment")
@@ -125,12 +129,15 @@ def flip_bit(dump: Dump, rng: Random) -> None:
 
 
 def flip_bit_in_log(dump: Dump, rng: Random) -> None:
-    """The last bit of one customer value in features.log is flipped."""
-    log = dump.topics["features.log"]
-    rows = {at: where for at in _alone(dump, PAYMENT) if (where := _known_values(log[at].value or b""))}
-    at = _one_of(list(rows), rng, "no record of features.log with a value of a customer")
+    """The last bit of one value of the first entity in features.log is flipped."""
+    log, column = dump.topics[LOG], f"{dump.declared.chain[0][0]}_values"
+    rows = {
+        at: where for at in _alone(dump, labels=False)
+        if (where := _known_values(log[at].value or b"", column))
+    }  # fmt: skip
+    at = _one_of(list(rows), rng, "no record of features.log with a value of the first entity")
     data = bytearray(log[at].value or b"")
-    begin = _begin_of(bytes(data), "customer_values")
+    begin = _begin_of(bytes(data), column)
     data[begin + 8 * _one_of(rows[at], rng, "no value")] ^= 1
     log[at] = msgspec.structs.replace(log[at], value=bytes(data))
 
@@ -171,8 +178,9 @@ def name_another_model(dump: Dump, rng: Random) -> None:
 
 
 def change_decision(dump: Dump, rng: Random) -> None:
-    """One approved payment is declined."""
-    _change_one(dump, rng, lambda p: p.update(decision="decline"), lambda p: p["decision"] == "approve")
+    """One event that was let pass is decided severest."""
+    mildest, severest = dump.declared.decisions[0], dump.declared.decisions[-1]
+    _change_one(dump, rng, lambda p: p.update(decision=severest), lambda p: p["decision"] == mildest)
 
 
 def forget_rule(dump: Dump, rng: Random) -> None:
@@ -187,16 +195,16 @@ def forget_rule(dump: Dump, rng: Random) -> None:
 
 def skip_letter(dump: Dump, rng: Random) -> None:
     """One dead letter is missing, with every copy of it."""
-    letters = dump.topics["transactions.dlq"]
+    letters = dump.topics[_letters(dump)]
     origin = origin_of(letters[_any(letters, rng)])
-    dump.topics["transactions.dlq"] = [record for record in letters if origin_of(record) != origin]
+    dump.topics[_letters(dump)] = [record for record in letters if origin_of(record) != origin]
 
 
 def extra_letter(dump: Dump, rng: Random) -> None:
-    """A good payment has a dead letter."""
+    """A good event has a dead letter."""
     source = _read(dump.topics["predictions"][_any(dump.topics["predictions"], rng)])["source"]
-    letters = dump.topics["transactions.dlq"]
-    about = {"topic": PAYMENTS, "partition": source["partition"], "offset": source["offset"]}
+    letters = dump.topics[_letters(dump)]
+    about = {"topic": _scored(dump), "partition": source["partition"], "offset": source["offset"]}
     letters.append(_relettered(letters[_of_gate(dump, rng)], about))
 
 
@@ -264,8 +272,10 @@ def reorder(dump: Dump, rng: Random) -> None:
     """Two predictions of one lane have changed places."""
     predictions = dump.topics["predictions"]
     lanes: dict[tuple[int, str], list[int]] = {}
-    for at, record in enumerate(predictions):  # one terminal is one partition of features.log
-        lanes.setdefault((record.partition, _read(record)["keys"]["terminal"]), []).append(at)
+    last = dump.declared.chain[-1][0]
+    for at, record in enumerate(predictions):  # one key of the last entity is one partition of features.log
+        if key := _read(record)["keys"][last]:
+            lanes.setdefault((record.partition, key), []).append(at)
     pairs = [(places[0], places[-1]) for places in lanes.values() if len(places) > 1]
     at, other = _one_of(pairs, rng, "no two predictions of one lane")
     first, second = predictions[at], predictions[other]
@@ -286,13 +296,13 @@ def unread(dump: Dump, _rng: Random) -> None:
 
 
 def predict_nothing(dump: Dump, rng: Random) -> None:
-    """A prediction of a payment that was never sent."""
+    """A prediction of an event that was never sent."""
     _change_one(dump, rng, lambda p: p["source"].update(offset=1 << 40))
 
 
 def hole_in_log(dump: Dump, rng: Random) -> None:
     """One record of labels is missing in features.log, of which there is no copy."""
-    del dump.topics["features.log"][_one_of(_alone(dump, LABEL), rng, "no labels without a copy")]
+    del dump.topics[LOG][_one_of(_alone(dump, labels=True), rng, "no labels without a copy")]
 
 
 def lose_lake_row(dump: Dump, rng: Random) -> None:
@@ -357,9 +367,9 @@ def forget_report(dump: Dump, _rng: Random) -> None:
 
 def believe_stranger(dump: Dump, rng: Random) -> None:
     """A stranger's record between the stages has no dead letter: its reader may have believed it."""
-    records = dump.topics["features.log"]
-    ends = ends_of(dump)
-    ours = [at for at, one in enumerate(records) if is_ours(one.value or b"", "features.log", ends)]
+    records, project = dump.topics[LOG], ProjectOracle(dump.declared)
+    ends, rules = ends_of(dump, project), FrameOracle(project)
+    ours = [at for at, one in enumerate(records) if rules.is_ours(one.value or b"", LOG, ends)]
     record = records[_one_of(ours, rng, "no record of features.log")]
     data = record.value or b""
     far = (1 << 62).to_bytes(8, "little")
@@ -416,21 +426,22 @@ def _of_stage(dump: Dump, rng: Random) -> int:
 
 def _of_stranger(dump: Dump, rng: Random) -> int:
     """Return where the letter of a stranger's record between the stages is."""
-    return _letter(dump, rng, "of a stranger's record", lambda one: header(one, "topic") in LANES)
+    lanes = between(dump)
+    return _letter(dump, rng, "of a stranger's record", lambda one: header(one, "topic") in lanes)
 
 
 def _letter(dump: Dump, rng: Random, what: str, fits: Callable[[Record], bool]) -> int:
-    letters = dump.topics["transactions.dlq"]
+    letters = dump.topics[_letters(dump)]
     return _one_of([at for at, one in enumerate(letters) if fits(one)], rng, f"no letter {what}")
 
 
 def _recode(dump: Dump, at: int) -> None:
-    letters = dump.topics["transactions.dlq"]
+    letters = dump.topics[_letters(dump)]
     letters[at] = _relettered(letters[at], {"code": "E_DECODE_WEATHER"})
 
 
 def _reword(dump: Dump, at: int) -> None:
-    letters = dump.topics["transactions.dlq"]
+    letters = dump.topics[_letters(dump)]
     letters[at] = msgspec.structs.replace(letters[at], value=(letters[at].value or b"") + b" ")
 
 
@@ -448,25 +459,44 @@ def _is_scored(prediction: dict[str, Any]) -> bool:
     return prediction.get("score") is not None
 
 
-def _alone(dump: Dump, kind: int) -> list[int]:
-    """Return where the records of features.log of a kind are whose rows stand in no other."""
-    records, ends = dump.topics["features.log"], ends_of(dump)
+def _scored(dump: Dump) -> str:
+    """Return the topic of the scored source."""
+    return ProjectOracle(dump.declared).scored.topic
+
+
+def _letters(dump: Dump) -> str:
+    """Return the topic of its dead letters."""
+    return ProjectOracle(dump.declared).scored.dead_letters
+
+
+def between(dump: Dump) -> set[str]:
+    """Return the topics between the stages."""
+    return {LOG, *(f"events.{name}" for name, _ in dump.declared.chain)}
+
+
+def _alone(dump: Dump, *, labels: bool) -> list[int]:
+    """Return where the records of labels in features.log are, or of scored events, that have no copy."""
+    project = ProjectOracle(dump.declared)
+    kinds = [
+        source.number for source in project.sources if (source.is_labels if labels else source.is_scored)
+    ]
+    records, ends, rules = dump.topics[LOG], ends_of(dump, project), FrameOracle(project)
     there: Counter[tuple[int, str, int]] = Counter()
     found: dict[int, list[tuple[int, str, int]]] = {}
     for at, record in enumerate(records):
-        if not is_ours(record.value or b"", "features.log", ends):
+        if not rules.is_ours(record.value or b"", LOG, ends):
             continue
         frame = read_frame(record.value or b"")
         places = [(record.partition, frame.src, row["pos"]) for row in frame.rows]
         there.update(places)
-        if frame.kind == kind and places:
+        if frame.kind in kinds and places:
             found[at] = places
     return [at for at, places in found.items() if all(there[one] == 1 for one in places)]
 
 
-def _known_values(data: bytes) -> list[int]:
-    """Return which of a frame's values of customers are no null, counted over its rows."""
-    values = [value for row in read_frame(data).rows for value in row["customer_values"]]
+def _known_values(data: bytes, column: str) -> list[int]:
+    """Return which of a frame's values in a column are no null, counted over its rows."""
+    values = [value for row in read_frame(data).rows for value in row[column]]
     return [at for at, value in enumerate(values) if not math.isnan(value)]
 
 

@@ -1,19 +1,18 @@
-"""Predictions: one a payment, true to its payment, its features, its model and its place in the order."""
+"""Predictions: one an event, true to its event, its features, its model and its place in the order."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from load.oracle import declared as declarations
 from load.oracle.bits import same, where
-from load.oracle.decisions import KEYS, Scores
-from load.oracle.dump import Declared, Dump, Record
+from load.oracle.decisions import Scores
+from load.oracle.dump import Declared, Record
 from load.oracle.findings import Findings
-from load.oracle.intake import Intake, Origin
-from load.oracle.stages import Customers, Terminals
+from load.oracle.intake import Origin
+from load.oracle.sources import terms_at
+from load.oracle.stages import Stages, StageWork
 from load.oracle.vectors import Vectors
 
-COPIED = {"event_id": "transaction_id", "event_time": "event_time"}  # of a prediction, and of its event
 Wrong = list[tuple[str, str]]  # count and example
 
 
@@ -29,26 +28,27 @@ class Checked(NamedTuple):
 class PredictionReader:
     """Checks the content of predictions; a record that was checked before is not checked again."""
 
-    def __init__(self, dump: Dump, taken: Intake, stages: tuple[Customers, Terminals]) -> None:
-        self._declared, self._taken = dump.declared, taken
-        self._known, self._made = stages
-        self._scores = Scores(dump.declared, dump.models)
-        self._vectors = Vectors(dump.declared)
-        self._names = [
-            name
-            for entity in ("customer", "terminal")
-            for name in declarations.columns(declarations.entity(dump.declared, entity))
-        ]
+    def __init__(self, run: StageWork, stages: Stages) -> None:
+        dump = run.dump
+        self._declared, self._taken, self._project, self._stages = (
+            dump.declared,
+            run.taken,
+            run.project,
+            stages,
+        )
+        self._source = run.project.scored
+        self._scores = Scores(dump.declared, dump.models, self._source.kinds)
+        self._vectors = Vectors(dump.declared, self._source.kinds)
         self._checked: dict[int, Checked] = {}
 
     def read(self, records: Iterable[Record], found: Findings) -> dict[Origin, Checked]:
-        """Return each payment's one prediction."""
+        """Return each event's one prediction."""
         records = list(records)
         self._check([record for record in records if self._fresh(record)])
         predictions: dict[Origin, Checked] = {}
         for record in records:
             checked = self._checked[id(record)]
-            if checked.origin not in self._known.rows:
+            if not self._is_due(checked.origin):
                 found.add("phantom", f"a prediction of {checked.origin}")
             elif checked.origin in predictions:
                 found.add("duplicate", f"a second prediction of {checked.origin}")
@@ -70,24 +70,35 @@ class PredictionReader:
             origin = Origin(source["topic"], source["partition"], source["offset"])
             checked = Checked(record, origin, prediction, [])
             self._checked[id(record)] = checked
-            if origin in self._known.rows:
+            if self._is_due(origin):
                 checked.wrong.extend(self._content(origin, prediction))
                 fresh.append(checked)
-        for checked, wrong in zip(fresh, self._scores.check([c.prediction for c in fresh]), strict=True):
+        events = [self._source.plain(self._taken.good[checked.origin]) for checked in fresh]
+        for checked, wrong in zip(
+            fresh, self._scores.check([c.prediction for c in fresh], events), strict=True
+        ):
             name = checked.prediction["prediction_id"]
             checked.wrong.extend(("score_mismatch", f"{name}: {what}") for what in wrong)
 
     def _content(self, origin: Origin, prediction: dict[str, Any]) -> Wrong:
-        event, columns = self._taken.good[origin], self._declared.columns
+        row, columns = self._taken.good[origin], self._declared.columns
+        event = self._source.plain(row)
         name = f"{self._declared.epoch}-{origin.partition}-{origin.offset}"
+        terms = terms_at(self._source, row["appended_ms"])
+        keys = self._project.keys(row)
+        due = {
+            "event_id": self._project.event_id(row), "event_time": row[self._source.time], "keys": keys,
+            "contract": f"{self._source.topic}/{terms.version}",
+        }  # fmt: skip
         wrong: Wrong = [
-            ("feature_mismatch", f"{name}: {field} is {prediction[field]!r}, not {event[own]!r}")
-            for field, own in COPIED.items()
-            if prediction[field] != event[own]
+            ("feature_mismatch", f"{name}: {field} is {prediction[field]!r}, not {value!r}")
+            for field, value in due.items()
+            if prediction[field] != value
         ]
-        keys = {entity: event[own] for entity, own in KEYS.items()}
-        if prediction["keys"] != keys:
-            wrong.append(("feature_mismatch", f"{name}: keys are {prediction['keys']!r}, not {keys!r}"))
+        groups = prediction["features"]["groups"]
+        lacking = {entity for entity in keys if groups[entity]["status"] == "no_key"}
+        if lacking != {entity for entity, key in keys.items() if key is None}:
+            wrong.append(("feature_mismatch", f"{name}: says that the keys of {sorted(lacking)} are missing"))
         if prediction["prediction_id"] != name:
             wrong.append(("phantom", f"{prediction['prediction_id']} should be {name}"))
         values = prediction["features"]["values"]
@@ -99,21 +110,26 @@ class PredictionReader:
             wrong.append(("feature_mismatch", f"{name}: {where(values, expected, columns)}"))
         return wrong
 
+    def _is_due(self, origin: Origin) -> bool:
+        """Return whether an event passed the first stage and asks for a decision."""
+        return origin.topic == self._source.topic and origin in self._stages.first.rows
+
     def _stored(self, origin: Origin) -> dict[str, float | None]:
-        """Return the entities' features as of the payment; null where it never reached the terminal stage."""
-        terminal = self._made.rows.get(origin)
-        values: list[float | None] = [
-            *self._known.rows[origin].values,
-            *(terminal.values if terminal else []),
-        ]
-        return dict(zip(self._names, values + [None] * (len(self._names) - len(values)), strict=True))
+        """Return the entities' features as of the event; null where it never reached their stage."""
+        named: dict[str, float | None] = {}
+        for stage in self._stages.made:
+            judged = stage.rows.get(origin)
+            named |= dict.fromkeys(stage.columns)
+            named |= dict(zip(stage.columns, judged.values, strict=True)) if judged else {}
+        return named
 
 
 def _profile(declared: Declared, prediction: dict[str, Any]) -> dict[str, float | None] | None:
     """Return the batch view's values as recorded; None when there are some although none was served."""
     recorded = dict(zip(declared.columns, prediction["features"]["values"], strict=True))
     profile = {column: recorded[column] for column in declared.profile}
-    served = prediction["features"]["groups"]["profile"]["status"] != "default"
+    group = prediction["features"]["groups"].get("profile")
+    served = group is not None and group["status"] != "default"
     return profile if served or all(value is None for value in profile.values()) else None
 
 

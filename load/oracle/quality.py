@@ -11,24 +11,30 @@ from typing import Any, NamedTuple
 
 from load.oracle.dump import Dump
 from load.oracle.findings import Findings
-from load.oracle.frames import LABEL, LaneReader
-from load.oracle.intake import LABELS, Intake, Origin
-from load.oracle.strangers import is_ours
+from load.oracle.frames import LaneReader
+from load.oracle.intake import Origin
+from load.oracle.sources import POSITIVE, LinkOracle, ProjectOracle
+from load.oracle.stages import LOG, StageWork, ends_of
 
 DAY_MS = 86_400_000
 QUALITY, STATE = "quality", "changelog.learner"
-FLAGGED = ("review", "decline")
-IDENTITY, ENTITIES = ("transaction_id", "customer_id", "terminal_id"), ("customer", "terminal")
-Name = tuple[str, ...]  # by which a label knows its payment
+Name = tuple[str, ...]  # by which a label knows its event
 
 
 class Label(NamedTuple):
-    """A label as the learner read it: where it stood, and what the raw record says."""
+    """A label as the learner read it: where it stood, whose it is, and what the raw record says."""
 
     partition: int
     offset: int
     pos: int
-    said: dict[str, Any]
+    name: Name
+    known_ms: int
+    row: dict[str, Any]
+
+    @property
+    def said(self) -> tuple[Any, ...]:
+        """What makes it another label than one before it."""
+        return self.known_ms, self.row[POSITIVE], self.row.get("source")
 
 
 class Payment(NamedTuple):
@@ -81,17 +87,19 @@ def _reports(dump: Dump) -> dict[int, dict[str, dict[str, int]]]:
 class ReportChecker:
     """Recomputes the reports of one run, each once."""
 
-    def __init__(self, dump: Dump, taken: Intake, ends: dict[str, int]) -> None:
-        self._about = dump.declared.learner or {}
+    def __init__(self, run: StageWork) -> None:
+        dump, self._about = run.dump, run.dump.declared.learner or {}
+        self._mildest = next(iter(dump.declared.decisions), "")
+        self._links = told_apart(run.project)
         self._due: dict[int, dict[str, dict[str, int]]] = {}
         self._payments = [
             Payment(record.partition, record.offset, json.loads(record.value or b""))
             for record in dump.topics["predictions"]
             if self._about
         ]
-        self._labels = _labels(dump, taken, ends) if self._about else []
+        self._labels = _labels(run) if self._about else []
         times = [one.said["event_time"] for one in self._payments]
-        times += [one.said["label_time"] for one in self._labels]
+        times += [one.known_ms for one in self._labels]
         self._newest_ms, self._oldest_ms = max(times, default=None), min(times, default=0)
 
     def newest_due_ms(self) -> int | None:
@@ -137,22 +145,19 @@ class ReportChecker:
         ]  # fmt: skip
         labels = [
             one for one in self._labels
-            if one.offset < limits["features.log"][one.partition] and one.said["label_time"] > cut_ms
+            if one.offset < limits["features.log"][one.partition] and one.known_ms > cut_ms
         ]  # fmt: skip
         first: dict[Name, dict[str, Any]] = {}
         for one in sorted(paid, key=_first_of_all):
-            first.setdefault(_name(one), one)
-        known = [one for one in labels if one.said["label_time"] <= at_ms]
+            first.setdefault(self._name(one), one)
+        known = [one for one in labels if one.known_ms <= at_ms]
         return Read(first, known)
 
     def _label_counts(self, read: Read, ruling: dict[Name, Label], at_ms: int) -> dict[str, int]:
-        without = [one for one in read.labels if _name(one.said) not in read.first]
-        matched = [one for one in read.labels if _name(one.said) in read.first]
-        lost = sum(one.said["label_time"] + self._about["wait_ms"] <= at_ms for one in without)
-        different = len({
-            (_name(one.said), *(one.said[name] for name in ("label_time", "label", "source")))
-            for one in matched
-        })  # fmt: skip
+        without = [one for one in read.labels if one.name not in read.first]
+        matched = [one for one in read.labels if one.name in read.first]
+        lost = sum(one.known_ms + self._about["wait_ms"] <= at_ms for one in without)
+        different = len({(one.name, *one.said) for one in matched})
         judging = sum(name in read.first for name in ruling)
         return {
             "labels": len(read.labels), "judging": judging, "replaced": different - judging,
@@ -166,8 +171,8 @@ class ReportChecker:
         for name, one in read.first.items():
             if from_ms < one["event_time"] <= until_ms:
                 label = ruling.get(name)
-                fraud = None if label is None else label.said["label"] == "fraud"
-                flagged = one["decision"] in FLAGGED
+                fraud = None if label is None else label.row[POSITIVE] == 1
+                flagged = one["decision"] != self._mildest
                 counts["payments"] += 1
                 counts["labelled"] += fraud is not None
                 counts["frauds"] += bool(fraud)
@@ -177,12 +182,16 @@ class ReportChecker:
         names = ("payments", "labelled", "frauds", "true_positives", "false_positives")
         return {**dict.fromkeys(names, 0), **counts}
 
+    def _name(self, said: dict[str, Any]) -> Name:
+        """Return who a prediction is about."""
+        return said["event_id"], *(said["keys"][link.name] or "" for link in self._links)
 
-def _name(said: dict[str, Any]) -> Name:
-    """Return who a prediction or a label is about."""
-    if "event_id" in said:
-        return said["event_id"], *(said["keys"][entity] for entity in ENTITIES)
-    return tuple(str(said[field]) for field in IDENTITY)
+
+def told_apart(project: ProjectOracle) -> tuple[LinkOracle, ...]:
+    """Return the entities whose keys tell events of one id apart: those that every label has."""
+    return tuple(
+        link for link in project.links if all(source.never_lacks(link.fields) for source in project.labels)
+    )
 
 
 def _first_of_all(one: dict[str, Any]) -> tuple[int, int, int]:
@@ -192,24 +201,27 @@ def _first_of_all(one: dict[str, Any]) -> tuple[int, int, int]:
 def _ruling(read: Read, at_ms: int) -> dict[Name, Label]:
     """Return each payment's label that rules: the newest, of equal ones the last of the highest partition."""
     ruling: dict[Name, Label] = {}
-    for one in sorted(read.labels, key=lambda one: (one.said["label_time"], one.partition, one.pos)):
-        if one.said["label_time"] <= at_ms:
-            ruling[_name(one.said)] = one
+    for one in sorted(read.labels, key=lambda one: (one.known_ms, one.partition, one.pos)):
+        if one.known_ms <= at_ms:
+            ruling[one.name] = one
     return ruling
 
 
-def _labels(dump: Dump, taken: Intake, ends: dict[str, int]) -> "list[Label]":
+def _labels(run: StageWork) -> "list[Label]":
     """Return the labels of `features.log` as a reader takes them, in its order."""
     records: dict[int, list[tuple[int, bytes]]] = {}
-    for record in dump.topics["features.log"]:
-        if is_ours(record.value or b"", "features.log", ends):
+    ends, links = ends_of(run.dump, run.project), told_apart(run.project)
+    for record in run.dump.topics[LOG]:
+        if run.rules.is_ours(record.value or b"", LOG, ends):
             records.setdefault(record.partition, []).append((record.offset, record.value or b""))
     labels = []
     for partition, mine in sorted(records.items()):
         for placed in LaneReader().fold(mine):
-            origin = Origin(LABELS, placed.row["raw_partition"], placed.row["raw_offset"])
-            if placed.kind == LABEL and origin in taken.good:
-                labels.append(
-                    Label(partition, placed.pos >> 20, placed.row["terminal_pos"], taken.good[origin])
-                )
+            source = run.project.by_number[placed.kind]
+            origin = Origin(source.topic, placed.row["raw_partition"], placed.row["raw_offset"])
+            row = run.taken.good.get(origin)
+            if source.is_labels and row is not None:
+                name = (run.project.event_id(row), *(link.key(row).decode() for link in links))
+                pos = placed.row[f"{run.project.links[-1].name}_pos"]
+                labels.append(Label(partition, placed.pos >> 20, pos, name, row[source.time], row))
     return labels

@@ -12,13 +12,13 @@ _MASK = 2**64 - 1
 Score = Callable[[str, dict[str, Any]], float | None]  # a model by name/version, a prediction: its score
 
 
-def arm_of(experiment: Mapping[str, Any], customer_id: str) -> str:
-    """Return whose customer it is: both hashes combined and finalised once more, below the share.
+def arm_of(experiment: Mapping[str, Any], key: str) -> str:
+    """Return whose event of a first key is: both hashes combined and finalised once more, below the share.
 
     >>> arm_of({"id": "fraud/0002-ab", "share_percent": 50}, "c2")
     'champion'
     """
-    h = fnv_splitmix(customer_id.encode()) ^ fnv_splitmix(experiment["id"].encode())
+    h = fnv_splitmix(key.encode()) ^ fnv_splitmix(experiment["id"].encode())
     h = ((h ^ (h >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     h = ((h ^ (h >> 27)) * 0x94D049BB133111EB) & _MASK
     h ^= h >> 31
@@ -45,7 +45,7 @@ def _arm(prediction: dict[str, Any], score: Score) -> list[str]:
     stage = model["stage"]
     if experiment is None:
         return [] if stage == "champion" else [f"a {stage} decided without an experiment"]
-    arm = arm_of(experiment, prediction["keys"]["customer"])
+    arm = arm_of(experiment, next(iter(prediction["keys"].values())) or prediction["event_id"])
     if experiment["arm"] != arm:
         return [f"the {experiment['arm']}'s customer, who is the {arm}'s"]
     if "score" not in prediction:

@@ -1,29 +1,31 @@
-"""The two stages, done again record by record in the durable order of their own input topics.
+"""The stages, done again record by record in the durable order of their own input topics.
 
-The content of a payment is the raw record's; the topics between the stages only say in which order things
-came. What a stage wrote is then held against what it should have written, bit for bit.
+The content of a row is the raw record's; the topics between the stages only say in which order things came.
+What a stage wrote is then held against what it should have written, bit for bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from load.oracle import declared as declarations
 from load.oracle.bits import same, where
 from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
-from load.oracle.frames import LABEL, PAYMENT, LaneReader, Placed
-from load.oracle.hashes import partition_of
-from load.oracle.intake import LABELS, PAYMENTS, Intake, Origin, as_row, content
-from load.oracle.strangers import is_ours
-from load.oracle.windows import ClockOracle, KeyOracle, PartitionOracle
+from load.oracle.frames import LaneReader, Placed
+from load.oracle.intake import Intake, Origin
+from load.oracle.sources import LinkOracle, ProjectOracle, SourceOracle, key_of
+from load.oracle.strangers import FrameOracle
+from load.oracle.windows import ClockOracle, KeyOracle, PartitionOracle, times
 
-DAY_MS = 86_400_000
 CONFLICT = "E_DUP_CONFLICT"
-LATE_FOR_TERMINAL = 2
+LOG = "features.log"
 
 
 class Judged(NamedTuple):
-    """What a row must be after a stage: where it stood in the stage's input, its values, its late bits."""
+    """What a row must be after a stage: where it stood in the stage's input, its values, its late bits.
+
+    A row of a source that no view of the entity reads has no values, or nulls.
+    """
 
     partition: int
     pos: int
@@ -39,110 +41,118 @@ class StoreRow(NamedTuple):
     pos: int
 
 
-class Customers(NamedTuple):
-    """What came of the customer stage: payments that go on, ids seen before, and the store's rows."""
+class StageMade(NamedTuple):
+    """What came of one stage: rows that go on, the store's rows, and every key's windows."""
 
+    link: LinkOracle
+    columns: list[str]
     rows: dict[Origin, Judged]
+    store: dict[bytes, StoreRow]
+    keys: dict[bytes, KeyOracle]
+
+
+class Stages(NamedTuple):
+    """What came of all stages in the chain's order, and the records that the first let fall out."""
+
+    made: tuple[StageMade, ...]
     repeats: set[Origin]
     conflicts: dict[Origin, str]
-    store: dict[bytes, StoreRow]
-    keys: dict[bytes, KeyOracle]
+
+    @property
+    def first(self) -> StageMade:
+        """The first stage."""
+        return self.made[0]
+
+    @property
+    def last(self) -> StageMade:
+        """The last stage."""
+        return self.made[-1]
 
 
-class Terminals(NamedTuple):
-    """What came of the terminal stage: payments and labels, and the store's rows."""
+class StageWork(NamedTuple):
+    """What the stages are done again from."""
 
-    rows: dict[Origin, Judged]
-    store: dict[bytes, StoreRow]
-    keys: dict[bytes, KeyOracle]
+    dump: Dump
+    project: ProjectOracle
+    taken: Intake
+    rules: FrameOracle
 
 
-def customers(dump: Dump, taken: Intake, found: Findings) -> Customers:
-    """Do the customer stage again on `events.customer`."""
-    entity = declarations.entity(dump.declared, "customer")
-    made = Customers({}, set(), {}, {}, {})
+def stages(run: StageWork, found: Findings) -> Stages:
+    """Do every stage again on its input, and check the values that came there from those before it."""
+    known = Stages((), set(), {})
+    for link in run.project.links:
+        known = known._replace(made=(*known.made, _stage(run, link, known, found)))
+    return known
+
+
+def _stage(run: StageWork, link: LinkOracle, known: Stages, found: Findings) -> StageMade:
+    entity = declarations.entity(run.dump.declared, link.name)
+    made = StageMade(link, declarations.columns(entity), {}, {}, {})
     oracles: dict[int, PartitionOracle] = {}
     seen: dict[int, Seen] = {}
-    topic = Topic("events.customer", "customer_id", dump, found)
-    unfolded = [float("nan")] * len(declarations.columns(entity))
-    for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
-        if placed.kind == LABEL:  # no view of a customer reads labels: they pass
-            made.rows[origin] = Judged(partition, placed.pos, unfolded, 0)
+    read, nothing = times(entity), [float("nan")] * len(made.columns)
+    for partition, placed, origin in Topic(link.input, link, run, found).rows():
+        source, row = run.project.by_topic[origin.topic], run.taken.good[origin]
+        if known.made and not _came(known, origin, placed, found):
             continue
-        payment = taken.good[origin]
-        word = seen.setdefault(partition, Seen()).judge(payment)
-        if word == "repeat":
-            made.repeats.add(origin)
-        elif word == "conflict":
-            made.conflicts[origin] = CONFLICT
-        else:
-            row = as_row(payment)
-            oracle = oracles.setdefault(partition, PartitionOracle(entity))
-            values = oracle.row(PAYMENT, row)
-            key = oracle.keys[row["customer_id"]]
-            made.rows[origin] = Judged(partition, placed.pos, values, int(key.late))
-            made.keys[row["customer_id"]] = key
-            made.store[row["customer_id"]] = StoreRow(values, key.newest_ms or 0, placed.pos)
-    return made
-
-
-def terminals(dump: Dump, taken: Intake, known: Customers, found: Findings) -> Terminals:
-    """Do the terminal stage again on `events.terminal`, and check the customer's values that came there."""
-    entity = declarations.entity(dump.declared, "terminal")
-    names = declarations.columns(declarations.entity(dump.declared, "customer"))
-    made = Terminals({}, {}, {})
-    oracles: dict[int, PartitionOracle] = {}
-    topic = Topic("events.terminal", "terminal_id", dump, found)
-    for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
-        if origin not in known.rows:
-            found.add("phantom", f"{origin} went on from the customer stage")
+        if not known.made and source.drops_repeats:
+            word = seen.setdefault(partition, Seen(link)).judge(source, row)
+            if word == "repeat":
+                known.repeats.add(origin)
+                continue
+            if word == "conflict":
+                known.conflicts[origin] = CONFLICT
+                continue
+        key = link.key(row)
+        late = known.last.rows[origin].late if known.made else 0
+        if not key or source.number not in read:  # it passes, and moves no clock
+            made.rows[origin] = Judged(partition, placed.pos, nothing, late)
             continue
-        compare(known.rows[origin], placed.row, "customer", names, (origin, found))
-        late = known.rows[origin].late
-        row = as_row(taken.good[origin])
         oracle = oracles.setdefault(partition, PartitionOracle(entity))
-        values = oracle.row(placed.kind, row)
-        key = oracle.keys[row["terminal_id"]]
-        late |= LATE_FOR_TERMINAL * key.late
+        values = oracle.row(source.number, {**row, entity.join_key: key})
+        windows = oracle.keys[key]
+        late |= link.late_bit * windows.late
         made.rows[origin] = Judged(partition, placed.pos, values, late)
-        made.keys[row["terminal_id"]] = key
-        made.store[row["terminal_id"]] = StoreRow(values, key.newest_ms or 0, placed.pos)
+        made.keys[key] = windows
+        made.store[key] = StoreRow(values, windows.newest_ms or 0, placed.pos)
     return made
 
 
-def feature_log(
-    dump: Dump, taken: Intake, stages: tuple[Customers, Terminals], found: Findings
-) -> dict[Origin, tuple[int, int]]:
+def _came(known: Stages, origin: Origin, placed: Placed, found: Findings) -> bool:
+    """Check what a row has from the stages before; return whether it may be there."""
+    if origin not in known.last.rows:
+        found.add("phantom", f"{origin} went on from the {known.last.link.name} stage")
+        return False
+    for stage in known.made:
+        compare(stage, placed.row, origin, found)
+    late = known.last.rows[origin].late
+    if placed.row["late"] != late:
+        found.add("feature_mismatch", f"{origin}: late is {placed.row['late']}, not {late}")
+    return True
+
+
+def feature_log(run: StageWork, known: Stages, found: Findings) -> dict[Origin, tuple[int, int]]:
     """Check `features.log`; return each row's partition and number there."""
-    known, made = stages
-    customer, terminal = (
-        declarations.columns(declarations.entity(dump.declared, name)) for name in ("customer", "terminal")
-    )
     order: dict[Origin, tuple[int, int]] = {}
-    topic = Topic("features.log", "", dump, found)
-    for partition, placed, origin in topic.rows(taken, {PAYMENT: PAYMENTS, LABEL: LABELS}):
-        expected = made.rows.get(origin)
+    for partition, placed, origin in Topic(LOG, None, run, found).rows():
+        expected = known.last.rows.get(origin)
         if expected is None:
-            found.add("phantom", f"features.log has {origin}, which never reached the terminal stage")
+            found.add("phantom", f"{LOG} has {origin}, which never reached the {known.last.link.name} stage")
             continue
         order[origin] = (partition, len(order))
         if partition != expected.partition:
-            found.add("order", f"{origin} is in features.log/{partition}, not {expected.partition}")
-        compare(expected, placed.row, "terminal", terminal, (origin, found))
-        compare(known.rows[origin], placed.row, "customer", customer, (origin, found))
-        if placed.row["late"] != expected.late:
-            found.add("feature_mismatch", f"{origin}: late is {placed.row['late']}, not {expected.late}")
+            found.add("order", f"{origin} is in {LOG}/{partition}, not {expected.partition}")
+        _came(known, origin, placed, found)
     return order
 
 
-def compare(
-    expected: Judged, row: dict[str, Any], entity: str, names: list[str], about: tuple[Origin, Findings]
-) -> None:
+def compare(stage: StageMade, row: Mapping[str, Any], origin: Origin, found: Findings) -> None:
     """Hold an entity's part of a row against what it must be: values, position, and partition if told."""
-    origin, found = about
-    values = row[f"{entity}_values"]
+    expected, entity = stage.rows[origin], stage.link.name
+    values = row.get(f"{entity}_values", [float("nan")] * len(stage.columns))
     if not same(values, expected.values):
-        found.add("feature_mismatch", f"{origin}: {where(values, expected.values, names)}")
+        found.add("feature_mismatch", f"{origin}: {where(values, expected.values, stage.columns)}")
     if row[f"{entity}_pos"] != expected.pos:
         found.add("order", f"{origin}: {entity}_pos is {row[f'{entity}_pos']}, not {expected.pos}")
     if row.get(f"{entity}_partition", expected.partition) != expected.partition:
@@ -150,29 +160,30 @@ def compare(
 
 
 class Seen:
-    """The payments of the last 24 hours of one partition, by customer and id, by the partition's clock."""
+    """The records of one partition that a repeat is told by: source, first key and id, by its own clock."""
 
-    def __init__(self) -> None:
-        self._clock = ClockOracle()
-        self._first: dict[tuple[str, str], tuple[tuple[Any, ...], int]] = {}
+    def __init__(self, link: LinkOracle) -> None:
+        self._link, self._clock = link, ClockOracle()
+        self._first: dict[tuple[int, bytes, bytes], tuple[tuple[Any, ...], int]] = {}
 
-    def judge(self, payment: dict[str, Any]) -> str:
+    def judge(self, source: SourceOracle, row: Mapping[str, Any]) -> str:
         """Return first, repeat or conflict."""
-        now_ms, time_ms = self._clock.now_ms, payment["event_time"]
-        name, said = (payment["customer_id"], payment["transaction_id"]), content(payment)
+        now_ms, time_ms = self._clock.now_ms, row[source.time]
+        key = self._link.key(row)
+        name, said = (source.number, key, key_of(row, source.ids)), source.content(row)
         before = self._first.get(name)
-        if before is not None and (now_ms is None or now_ms - before[1] <= DAY_MS):
+        if before is not None and (now_ms is None or now_ms - before[1] <= source.horizon_ms):
             return "repeat" if before[0] == said else "conflict"
         self._first[name] = said, time_ms if now_ms is None else max(now_ms, time_ms)
-        self._clock.row(payment["customer_id"], time_ms)
+        self._clock.row(key, time_ms)
         return "first"
 
 
-def ends_of(dump: Dump) -> dict[str, int]:
+def ends_of(dump: Dump, project: ProjectOracle) -> dict[str, int]:
     """Return, by lane, the offset behind the last record of its input; 0 of one that has none."""
     ends: dict[str, int] = {}
-    for topic in ("transactions", "labels", "events.customer", "events.terminal"):
-        ends |= {f"{topic}/{number}": 0 for number in range(dump.declared.partitions)}
+    for topic in (*project.by_topic, *(link.input for link in project.links)):
+        ends |= {f"{topic}/{number}": 0 for number in range(project.partitions)}
         for record in dump.topics[topic]:
             lane = f"{topic}/{record.partition}"
             ends[lane] = max(ends.get(lane, 0), record.offset + 1)
@@ -180,44 +191,45 @@ def ends_of(dump: Dump) -> dict[str, int]:
 
 
 class Topic:
-    """One topic between stages, read by its lanes; `key` is the field that chooses the partition."""
+    """One topic between stages, read by its lanes; `link` is the entity whose key chooses the partition."""
 
-    def __init__(self, name: str, key: str, dump: Dump, found: Findings) -> None:
-        self._name, self._key, self._found = name, key, found
-        self._partitions = dump.declared.partitions
+    def __init__(self, name: str, link: LinkOracle | None, run: StageWork, found: Findings) -> None:
+        self._name, self._link, self._run, self._found = name, link, run, found
         self._records: dict[int, list[Record]] = {}
-        ends = ends_of(dump)
-        for record in dump.topics[name]:
-            if is_ours(record.value or b"", name, ends):
+        ends = ends_of(run.dump, run.project)
+        for record in run.dump.topics[name]:
+            if run.rules.is_ours(record.value or b"", name, ends):
                 self._records.setdefault(record.partition, []).append(record)
 
-    def rows(self, taken: Intake, kinds: dict[int, str]) -> Iterator[tuple[int, Placed, Origin]]:
+    def rows(self) -> Iterator[tuple[int, Placed, Origin]]:
         """Yield each row that must be there, once, with its partition and the raw record it is of."""
         once: set[Origin] = set()
         for partition, records in sorted(self._records.items()):
             reader, lanes = LaneReader(), dict[str, int]()
             for placed in reader.fold((record.offset, record.value or b"") for record in records):
-                topic = kinds.get(placed.kind, "")
+                source = self._run.project.by_number.get(placed.kind)
+                topic = source.topic if source else ""
                 origin = Origin(topic, placed.row["raw_partition"], placed.row["raw_offset"])
-                if self._is_expected(origin, placed, taken, once):
+                if self._is_expected(origin, placed, once):
                     once.add(origin)
                     self._check_place(partition, placed, origin, lanes)
                     yield partition, placed, origin
             for _ in range(reader.holes):
                 self._found.add("lane_holes", f"{self._name}/{partition}")
 
-    def _is_expected(self, origin: Origin, placed: Placed, taken: Intake, once: set[Origin]) -> bool:
-        source = taken.good.get(origin)
-        where = f"{self._name}@{placed.pos >> 20}"
-        if source is None:
-            self._found.add("phantom", f"{where}: a row of kind {placed.kind} for {origin}")
+    def _is_expected(self, origin: Origin, placed: Placed, once: set[Origin]) -> bool:
+        row = self._run.taken.good.get(origin)
+        at = f"{self._name}@{placed.pos >> 20}"
+        if row is None:
+            self._found.add("phantom", f"{at}: a row of kind {placed.kind} for {origin}")
             return False
         if origin in once:
-            self._found.add("duplicate", f"{where}: {origin} again")
+            self._found.add("duplicate", f"{at}: {origin} again")
             return False
-        for name, value in as_row(source).items():
-            if name in placed.row and value != placed.row[name]:
-                self._found.add("feature_mismatch", f"{where}: {name} is {placed.row[name]!r}, not {value!r}")
+        for name, value in row.items():
+            told = placed.row.get(name, value)
+            if told != value and not (told != told and value != value):
+                self._found.add("feature_mismatch", f"{at}: {name} is {told!r}, not {value!r}")
         return True
 
     def _check_place(self, partition: int, placed: Placed, origin: Origin, lanes: dict[str, int]) -> None:
@@ -227,5 +239,9 @@ class Topic:
                 "order", f"{self._name}/{partition}: {origin} comes after a later row of its lane"
             )
         lanes[placed.src] = max(lanes.get(placed.src, -1), placed.row["pos"])
-        if self._key and partition != partition_of(placed.row[self._key], self._partitions):
-            self._found.add("order", f"{origin} is in {self._name}/{partition}, its key belongs elsewhere")
+        if self._link is not None:
+            source, row = self._run.project.by_topic[origin.topic], self._run.taken.good[origin]
+            if partition != self._run.project.target(source, self._link, row):
+                self._found.add(
+                    "order", f"{origin} is in {self._name}/{partition}, its key belongs elsewhere"
+                )

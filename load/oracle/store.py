@@ -15,17 +15,17 @@ from load.oracle.bits import same, where
 from load.oracle.dump import Declared, Dump
 from load.oracle.findings import Findings
 from load.oracle.hashes import murmur3
-from load.oracle.stages import StoreRow
+from load.oracle.stages import Stages, StoreRow
 
 STRING = 2
 
 
-def check_store(dump: Dump, rows: Mapping[str, Mapping[bytes, StoreRow]], found: Findings) -> None:
-    """Compare every row of the store with the last row of its key; `rows` by entity name."""
+def check_store(dump: Dump, known: Stages, found: Findings) -> None:
+    """Compare every row of the store with the last row of its key."""
     wanted: dict[bytes, tuple[Any, StoreRow]] = {}
-    for name, by_key in rows.items():
-        entity = declarations.entity(dump.declared, name)
-        for value, row in by_key.items():
+    for stage in known.made:
+        entity = declarations.entity(dump.declared, stage.link.name)
+        for value, row in stage.store.items():
             wanted[entity_key(dump.declared.project, entity.join_key, value)] = (entity, row)
     for key, (entity, row) in wanted.items():
         fields = dump.store.get(key)

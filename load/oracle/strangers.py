@@ -13,56 +13,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from load.oracle.frames import HEAD, LABEL, PAYMENT, ROW_BITS, Frame, read_frame
+from load.oracle.frames import HEAD, ROW_BITS, Frame, read_frame
+from load.oracle.sources import POSITIVE, ProjectOracle, SourceOracle
+from load.oracle.terms import NULL, TIME_MAX_MS, Field
 
 OFFSET_MAX = 1 << 40
 POSITION_MAX = OFFSET_MAX << ROW_BITS
-TIME_MAX_MS = 1000 * ((1 << 32) - 1)
-PARTITIONS_MAX, COLUMNS_MAX, TEXT_BYTES_MAX = 1000, 64, 256
-LANES = {
-    "events.customer": {"transactions": {PAYMENT}, "labels": {LABEL}},
-    "events.terminal": {"events.customer": {PAYMENT, LABEL}},
-    "features.log": {"events.terminal": {PAYMENT, LABEL}},
-}
-_ORIGIN = {"pos", "raw_partition", "raw_offset", "appended_ms"}
-_PAYMENT = _ORIGIN | {
-    "transaction_id", "event_time", "customer_id", "terminal_id", "amount_minor", "currency", "channel",
-    "country", "traceparent",
-}  # fmt: skip
-_LABEL = _ORIGIN | {
-    "transaction_id",
-    "customer_id",
-    "terminal_id",
-    "event_time",
-    "label_time",
-    "label",
-    "source",
-    "positive",
-}
-_PASSED = {"customer_partition", "customer_pos", "customer_values", "late"}  # beyond the first stage
-_LOG = {"pos", "appended_ms", "customer_values", "terminal_values"}
-NEEDED: Mapping[str, Mapping[int, set[str]]] = {
-    "events.customer": {PAYMENT: _PAYMENT | {"content_hash"}, LABEL: _LABEL},
-    "events.terminal": {PAYMENT: _PAYMENT | _PASSED, LABEL: _LABEL | _PASSED},
-    "features.log": {PAYMENT: _LOG | {"event_time"}, LABEL: _LOG | {"label_time"}},
-}  # fmt: skip
-IDS = {"transaction_id", "customer_id", "terminal_id"}
-TEXTS = IDS | {"currency", "channel", "country", "source", "label", "traceparent"}
-VALUES = {"customer_values", "terminal_values"}
-SAME = {"customer_definitions", "terminal_definitions"}  # one figure for all rows of a frame
-WHOLE = {
-    "raw_partition": (0, (1 << 16) - 1), "raw_offset": (0, OFFSET_MAX), "appended_ms": (-1, 1 << 43),
-    "event_time": (0, TIME_MAX_MS), "label_time": (0, TIME_MAX_MS), "amount_minor": (0, 1 << 40),
-    "customer_partition": (0, (1 << 16) - 1), "terminal_partition": (0, (1 << 16) - 1),
-    "customer_pos": (0, POSITION_MAX), "terminal_pos": (0, POSITION_MAX), "late": (0, 3), "positive": (0, 1),
-}  # fmt: skip
-TYPES = {
-    **dict.fromkeys(("pos", "raw_offset", "appended_ms", "event_time", "label_time", "amount_minor"), "<i8"),
-    **dict.fromkeys(("customer_pos", "terminal_pos"), "<i8"),
-    **dict.fromkeys(("raw_partition", "customer_partition", "terminal_partition"), "<i4"),
-    **dict.fromkeys(("content_hash", *SAME), "<u8"), **dict.fromkeys(("late", "positive"), "|u1"),
-}  # fmt: skip
-_COLUMN = re.compile(rb"([a-z_]+):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})")
+PARTITION_MAX = (1 << 16) - 1
+PARTITIONS_MAX, COLUMNS_MAX, TEXT_BYTES_MAX = 1000, 512, 256
+LOG = "features.log"
+ORIGIN = {"pos", "raw_partition", "raw_offset", "appended_ms"}
+_COLUMN = re.compile(
+    rb"([A-Za-z_][A-Za-z0-9_]*):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})"
+)
 
 
 class SchemaPart(NamedTuple):
@@ -73,41 +36,162 @@ class SchemaPart(NamedTuple):
     dtype: str
 
 
-def is_ours(data: bytes, topic: str, ends: Mapping[str, int]) -> bool:
-    """Tell whether a stage could have written a record of a topic between stages."""
-    return not code_due(data, topic, ends)
+class Cells(NamedTuple):
+    """What a column's cells may be: their type, the bounds of a number, what a text must be."""
+
+    dtype: str
+    bounds: tuple[int, int] | None = None
+    nullable: bool = False
+    filled: bool = False  # of a text: never empty, and no NUL inside
 
 
-def code_due(data: bytes, topic: str, ends: Mapping[str, int]) -> str:
-    """Return the code that a reader of the topic refuses a record with; empty if it may believe it.
+class FrameOracle:
+    """What a record of each topic between a project's stages may be."""
 
-    Args:
-        ends: by lane, where its input ended when the log was read; 0 where it never had a record.
+    def __init__(self, project: ProjectOracle) -> None:
+        self._project = project
+        numbers = {source.number for source in project.sources}
+        self.needed: dict[str, dict[int, set[str]]] = {}
+        self.lanes: dict[str, dict[str, set[int]]] = {}
+        for link in project.links:
+            before = project.links[: link.place]
+            self.needed[link.input] = {
+                source.number: ORIGIN | source.columns | _added(source, [one.name for one in before])
+                for source in project.sources
+            }
+            self.lanes[link.input] = (
+                {before[-1].input: numbers} if before
+                else {source.topic: {source.number} for source in project.sources}
+            )  # fmt: skip
+        values = {f"{link.name}_values" for link in project.links}
+        self.needed[LOG] = {
+            source.number: {"pos", "appended_ms", source.time, *(values if source.is_scored else ())}
+            for source in project.sources
+        }
+        self.lanes[LOG] = {project.links[-1].input: numbers}
+        self._cells = _cells(project)
+        self._values = values
+        self._same = {f"{link.name}_definitions" for link in project.links}
+        self._code = lru_cache(maxsize=1 << 18)(self._found)
 
-    >>> code_due(b"<html>", "features.log", {}), code_due(b"HRF1" + bytes(40), "features.log", {})
-    ('E_FRAME_MAGIC', 'E_FRAME_SCHEMA')
-    """
-    return _code(data, topic, tuple(sorted(ends.items())))
+    def is_ours(self, data: bytes, topic: str, ends: Mapping[str, int]) -> bool:
+        """Tell whether a stage could have written a record of a topic between stages."""
+        return not self.code_due(data, topic, ends)
+
+    def code_due(self, data: bytes, topic: str, ends: Mapping[str, int]) -> str:
+        """Return the code that a reader of the topic refuses a record with; empty if it may believe it.
+
+        Found once for each record: faults are planted in copies of a run, which share nearly all of them.
+
+        Args:
+            ends: by lane, where its input ended when the log was read; 0 where it never had a record.
+        """
+        return self._code(data, topic, tuple(sorted(ends.items())))
+
+    def _found(self, data: bytes, topic: str, ends: tuple[tuple[str, int], ...]) -> str:
+        if len(data) < HEAD.size or data[:4] != b"HRF1":
+            return "E_FRAME_MAGIC"
+        columns = _columns(data)
+        if columns is None:
+            return "E_FRAME_SCHEMA"
+        if _bytes_due(data, columns) != len(data):
+            return "E_FRAME_LENGTH"
+        frame = read_frame(data)
+        if frame.kind not in self.needed[topic]:
+            return "E_FRAME_KIND"
+        if not self._good_types(columns, self.needed[topic][frame.kind]):
+            return "E_FRAME_TYPES"
+        if not 0 <= frame.frm <= frame.to <= POSITION_MAX:
+            return "E_FRAME_JUMP"
+        return self._code_of_content(frame, topic, dict(ends))
+
+    def _good_types(self, columns: list[SchemaPart], needed: set[str]) -> bool:
+        names = [column.name for column in columns]
+        if len(set(names)) < len(names) or len(names) > COLUMNS_MAX or not needed <= set(names):
+            return False
+        return all(self._good_type(column) for column in columns)
+
+    def _good_type(self, column: SchemaPart) -> bool:
+        """Tell whether a column has its type; one that is not declared may have any, but no wider text."""
+        if column.name in self._values:
+            return column.width > 0 and column.dtype == "<f8"
+        known = self._cells.get(column.name)
+        if (known.dtype if known else column.dtype[:2]) == "|S":
+            return not column.width and column.dtype[:2] == "|S" and int(column.dtype[2:]) <= TEXT_BYTES_MAX
+        return known is None or (column.width, column.dtype) == (0, known.dtype)
+
+    def _code_of_content(self, frame: Frame, topic: str, ends: Mapping[str, int]) -> str:
+        """Return the code of a whole frame of the right kind, types and span, by its rows and its lane."""
+        places = [row["pos"] for row in frame.rows]
+        in_order = all(a < b for a, b in zip([frame.frm - 1, *places], [*places, frame.to], strict=True))
+        same = all(len({row[name] for row in frame.rows if name in row}) <= 1 for name in self._same)
+        cells = all(self._good_cell(name, cell) for row in frame.rows for name, cell in row.items())
+        if frame.rows and not (in_order and same and cells):
+            return "E_FRAME_RANGE"
+        source, _, number = frame.src.rpartition("/")
+        good_number = number.isdigit() and str(int(number)) == number and int(number) < PARTITIONS_MAX
+        if not good_number or frame.kind not in self.lanes[topic].get(source, set()) or frame.src not in ends:
+            return "E_FRAME_LANE"
+        end = ends[frame.src]
+        return "E_FRAME_JUMP" if end and frame.to > end << ROW_BITS else ""
+
+    def _good_cell(self, name: str, cell: Any) -> bool:
+        known = self._cells.get(name)
+        if known is None:
+            return True
+        if known.dtype == "|S":
+            try:
+                text = cell.decode()
+            except UnicodeDecodeError:
+                return False
+            return not known.filled or (bool(text) and "\0" not in text)
+        if known.bounds is None or (known.nullable and cell == NULL):
+            return True
+        return bool(known.bounds[0] <= cell <= known.bounds[1])
 
 
-@lru_cache(maxsize=1 << 18)
-def _code(data: bytes, topic: str, ends: tuple[tuple[str, int], ...]) -> str:
-    """Find it once for each record: faults are planted in copies of a run, which share nearly all of them."""
-    if len(data) < HEAD.size or data[:4] != b"HRF1":
-        return "E_FRAME_MAGIC"
-    columns = _columns(data)
-    if columns is None:
-        return "E_FRAME_SCHEMA"
-    if _bytes_due(data, columns) != len(data):
-        return "E_FRAME_LENGTH"
-    frame = read_frame(data)
-    if frame.kind not in NEEDED[topic]:
-        return "E_FRAME_KIND"
-    if not _good_types(columns, NEEDED[topic][frame.kind]):
-        return "E_FRAME_TYPES"
-    if not 0 <= frame.frm <= frame.to <= POSITION_MAX:
-        return "E_FRAME_JUMP"
-    return _code_of_content(frame, topic, dict(ends))
+def _added(source: SourceOracle, before: list[str]) -> set[str]:
+    """Return the columns that a row has besides its own, where it comes from the gate or behind entities."""
+    if not before:
+        return {"content_hash"} if source.drops_repeats else set()
+    made = ("partition", "pos", "values") if source.is_scored else ("partition", "pos")
+    return {"late", *(f"{name}_{what}" for name in before for what in made)}
+
+
+def _cells(project: ProjectOracle) -> dict[str, Cells]:
+    names = [link.name for link in project.links]
+    offsets, partitions = (0, OFFSET_MAX), (0, PARTITION_MAX)
+    return {
+        **{name: _field_cells(project, name) for source in project.sources for name in source.kinds},
+        "pos": Cells("<i8"), "raw_offset": Cells("<i8", offsets), "appended_ms": Cells("<i8", (-1, 1 << 43)),
+        "raw_partition": Cells("<i4", partitions), "content_hash": Cells("<u8"),
+        "late": Cells("|u1", (0, (1 << len(names)) - 1)), "traceparent": Cells("|S"),
+        POSITIVE: Cells("|u1", (0, 1)),
+        **{f"{name}_partition": Cells("<i4", partitions) for name in names},
+        **{f"{name}_pos": Cells("<i8", (0, POSITION_MAX)) for name in names},
+        **{f"{name}_definitions": Cells("<u8") for name in names},
+    }  # fmt: skip
+
+
+def _field_cells(project: ProjectOracle, name: str) -> Cells:
+    having = [source for source in project.sources if name in source.kinds]
+    if any(source.time == name for source in project.sources):
+        return Cells("<i8", (0, TIME_MAX_MS))
+    always = all(source.never_lacks([name]) for source in having)
+    fields = [terms.by_name[name] for one in having for terms in one.versions if name in terms.by_name]
+    if having[0].kinds[name] == "text":
+        return Cells("|S", filled=always)
+    if fields[0].column == "float":
+        return Cells("<f8")
+    bounds = [_column_bounds(field) for field in fields]
+    return Cells("<i8", (min(low for low, _ in bounds), max(high for _, high in bounds)), nullable=not always)
+
+
+def _column_bounds(field: Field) -> tuple[int, int]:
+    low, high = field.bounds
+    if field.written == "epoch_s":
+        return low * 1000, high * 1000
+    return (low // 1000, high // 1000) if field.written == "epoch_us" else (low, high)
 
 
 def _columns(data: bytes) -> list[SchemaPart] | None:
@@ -125,50 +209,3 @@ def _bytes_due(data: bytes, columns: list[SchemaPart]) -> int:
     rows = int.from_bytes(data[25:29], "little")
     a_row = sum((column.width or 1) * np.dtype(column.dtype).itemsize for column in columns)
     return HEAD.size + data[6] + int.from_bytes(data[7:9], "little") + rows * a_row
-
-
-def _good_types(columns: list[SchemaPart], needed: set[str]) -> bool:
-    names = [column.name for column in columns]
-    if len(set(names)) < len(names) or len(names) > COLUMNS_MAX or not needed <= set(names):
-        return False
-    return all(_good_type(column) for column in columns)
-
-
-def _good_type(column: SchemaPart) -> bool:
-    """Tell whether a column has its type; one that is not declared may have any, but no wider text."""
-    if column.name in VALUES:
-        return column.width > 0 and column.dtype == "<f8"
-    if column.name in TEXTS or (column.name not in TYPES and column.dtype.startswith("|S")):
-        return not column.width and column.dtype[:2] == "|S" and int(column.dtype[2:]) <= TEXT_BYTES_MAX
-    return (column.width, column.dtype) == (0, TYPES.get(column.name, column.dtype)) or (
-        column.name not in TYPES
-    )
-
-
-def _code_of_content(frame: Frame, topic: str, ends: Mapping[str, int]) -> str:
-    """Return the code of a whole frame of the right kind, types and span, by its rows and its lane."""
-    places = [row["pos"] for row in frame.rows]
-    in_order = all(a < b for a, b in zip([frame.frm - 1, *places], [*places, frame.to], strict=True))
-    same = all(len({row[name] for row in frame.rows if name in row}) <= 1 for name in SAME)
-    cells = all(_good_cell(name, cell) for row in frame.rows for name, cell in row.items())
-    if frame.rows and not (in_order and same and cells):
-        return "E_FRAME_RANGE"
-    source, _, number = frame.src.rpartition("/")
-    good_number = number.isdigit() and str(int(number)) == number and int(number) < PARTITIONS_MAX
-    if not good_number or frame.kind not in LANES[topic].get(source, set()) or frame.src not in ends:
-        return "E_FRAME_LANE"
-    end = ends[frame.src]
-    return "E_FRAME_JUMP" if end and frame.to > end << ROW_BITS else ""
-
-
-def _good_cell(name: str, cell: Any) -> bool:
-    if name in WHOLE:
-        low, high = WHOLE[name]
-        return bool(low <= cell <= high)
-    if name in TEXTS:
-        try:
-            text = cell.decode()
-        except UnicodeDecodeError:
-            return False
-        return name not in IDS or (bool(text) and "\0" not in text)
-    return True

@@ -1,8 +1,11 @@
-"""The gate's verdict, spelled out record by record: slow, plainly right, no code shared with the gate."""
+"""The gate's verdict on card payments, spelled out by hand: slow, plainly right, no code shared.
 
-import json
-import math
+A second witness beside `contract_check`, which reads the rules from the contract.
+"""
+
 from typing import Any
+
+from load.oracle.document import read
 
 ID = ("string", 1, 64)
 TIME = ("time", 946_684_800_000, 4_102_444_800_000)
@@ -49,104 +52,6 @@ def code_of(
     if topic == "labels" and document["label_time"] < document["event_time"]:
         return "E_TIME_ORDER"
     return "" if document[KEY[topic]].encode() == key else "E_KEY_MISMATCH"
-
-
-def read(value: bytes | None) -> Any:
-    """Return the object a value holds, or a code."""
-    if value is None:
-        return "E_DECODE_NULL"
-    if all(byte in b" \t\r\n" for byte in value):
-        return "E_DECODE_EMPTY"
-    if code := "" if is_plain(value) else shape(value):
-        return code
-    if value[0] in b"\0{" and value[:2] in (b"{\0", b"\0{"):
-        return "E_DECODE_UTF8"
-    if value[0] == 0:
-        return "E_DECODE_JSON"
-    return parsed(value)
-
-
-def parsed(value: bytes) -> Any:
-    """Return the object of a value of good shape, or a code."""
-    try:
-        document = json.loads(
-            value.decode("utf-8"), object_pairs_hook=Pairs, parse_constant=float, parse_int=number
-        )
-    except UnicodeDecodeError:
-        return "E_DECODE_UTF8"
-    except json.JSONDecodeError:
-        return "E_DECODE_JSON"
-    nodes = list(walk(document))
-    if any(isinstance(node, float) and not math.isfinite(node) for node in nodes):
-        return "E_DECODE_NONFINITE"
-    if any(isinstance(node, Pairs) and len({name for name, _ in node}) < len(node) for node in nodes):
-        return "E_DECODE_DUPKEY"
-    if any(isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node) for node in nodes):
-        return "E_DECODE_UTF8"
-    return dict(document) if isinstance(document, Pairs) else "E_DECODE_NOT_OBJECT"
-
-
-class Pairs(list[tuple[str, Any]]):
-    """An object as its pairs, in order, none lost."""
-
-
-def number(digits: str) -> int | float:
-    """Return an integer, or the float it is when no integer type holds it."""
-    return float(digits) if len(digits) > 308 else int(digits)
-
-
-def walk(node: Any) -> Any:
-    """Yield a document's values and keys at any depth."""
-    yield node
-    if isinstance(node, Pairs):
-        for name, inner in node:
-            yield name
-            yield from walk(inner)
-    elif isinstance(node, list):
-        for inner in node:
-            yield from walk(inner)
-
-
-def is_plain(value: bytes) -> bool:
-    """Return whether a value is too short to break a limit of its shape, whatever it says.
-
-    >>> is_plain(b'{"a":1}'), is_plain(b"[" * 65)
-    (True, False)
-    """
-    opened = value.count(b"{") + value.count(b"[")
-    return len(value) <= 4096 and opened <= 64 and value.count(b":") <= 256 and value.count(b",") < 256
-
-
-def shape(value: bytes) -> str:
-    """Return the code of bytes that are too deep, wide or long, read as a stream of marks."""
-    depth = deepest = colons = commas = 0
-    strings: list[int] = []
-    inside = escaped = False
-    for byte in value:
-        if inside:
-            strings[-1] += 1
-            if escaped:
-                escaped = False
-            elif byte == ord("\\"):
-                escaped = True
-            elif byte == ord('"'):
-                strings[-1] -= 1
-                inside = False
-        elif byte == ord('"'):
-            inside = True
-            strings.append(0)
-        else:
-            depth += (byte in b"{[") - (byte in b"}]")
-            deepest = max(deepest, depth)
-            colons += byte == ord(":")
-            commas += byte == ord(",")
-    if deepest > 64:
-        return "E_DECODE_DEPTH"
-    if max(colons, commas + 1) > 256:
-        return "E_SIZE_FIELDS"
-    if max(strings, default=0) > 4096:
-        return "E_SIZE_FIELD"
-    return "E_SIZE_MESSAGE" if len(value) > 65_536 else ""
 
 
 def fault(field: str, rule: tuple[Any, ...], document: dict[str, Any], currencies: dict[str, bool]) -> str:

@@ -1,6 +1,7 @@
 """Laws of the gate's verdict: pure, the same in any batch, and the oracle's."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from contracts.raw import RawBatch
 from contracts.verdict import judge
 from features.catalog import PIPELINE
 from load.oracle import verdict as oracle
+from load.oracle.contract_check import checked
+from load.oracle.terms import read_terms
 from tests.corpus.make_records import GOOD, LABEL
 from tests.corpus.records import TIMESTAMP_MS, cases
 
@@ -20,6 +23,10 @@ CURRENCIES = {
     for field in PIPELINE.by_topic["transactions"].versions[0].fields
     if field.name == "currency"
     for value in field.enum
+}
+TERMS = {
+    topic: [read_terms(Path(version.file).read_text()) for version in source.versions]
+    for topic, source in PIPELINE.by_topic.items()
 }
 Record = tuple[int, int, int, bytes | None, bytes | None, None]
 CORPUS = [case for case in cases() if case.headers is None and len(case.value or b"") < 5000]
@@ -94,13 +101,17 @@ def code(topic: str, record: Record) -> str:
 @settings(max_examples=400, deadline=None)
 @given(records())
 def test_payments_are_judged_as_the_oracle_does(record: Record) -> None:
-    assert code("transactions", record) == oracle.code_of("transactions", *record[2:5], CURRENCIES)
+    due = oracle.code_of("transactions", *record[2:5], CURRENCIES)
+    assert code("transactions", record) == due
+    assert checked(TERMS["transactions"], *record[2:5])[0] == due
 
 
 @settings(max_examples=200, deadline=None)
 @given(records("labels"))
 def test_labels_are_judged_as_the_oracle_does(record: Record) -> None:
-    assert code("labels", record) == oracle.code_of("labels", *record[2:5], CURRENCIES)
+    due = oracle.code_of("labels", *record[2:5], CURRENCIES)
+    assert code("labels", record) == due
+    assert checked(TERMS["labels"], *record[2:5])[0] == due
 
 
 @settings(max_examples=100, deadline=None)

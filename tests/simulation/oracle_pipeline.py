@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from features.catalog import PROJECT
+from load.chaos.collect import declared
 from load.oracle.frames import (
     LABEL,
     PAYMENT,
@@ -20,10 +22,13 @@ from load.oracle.frames import (
     Placed,
     read_frame,
 )
-from load.oracle.strangers import LANES, is_ours
+from load.oracle.sources import ProjectOracle
+from load.oracle.strangers import FrameOracle
 from load.oracle.verdict import code_of
 from load.oracle.windows import PartitionOracle
 
+RULES = FrameOracle(ProjectOracle(declared(PROJECT, 1, 1)))
+LANES = RULES.lanes
 DAY_MS = 86_400_000
 NEVER = -(2**63)
 Origin = tuple[str, int, int]  # raw topic, partition, offset
@@ -114,7 +119,7 @@ class Judge:
         ends = {f"{name}/{number}": len(log) for (name, number), log in self.durable.raw.items()}
         ends |= {f"{name}/{number}": len(log) for (name, number), log in self.durable.frames.items()}
         return sorted(
-            (number, [data if is_ours(data, topic, ends) else b"" for data in log])
+            (number, [data if RULES.is_ours(data, topic, ends) else b"" for data in log])
             for (name, number), log in self.durable.frames.items()
             if name == topic
         )

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.vector import assemble
 from load.chaos.collect import declared
 from load.oracle.bits import same
+from load.oracle.sources import ProjectOracle
 from load.oracle.vectors import Vectors
 
 Floats = NDArray[np.float64]
@@ -69,11 +70,16 @@ def test_the_trees_are_the_formulas_by_hand(
         assert known[name].tobytes() == np.where(np.isnan(values), np.nan, values).tobytes(), name
 
 
+def oracle_of_vectors() -> Vectors:
+    plain = declared(PROJECT, 1, 1)
+    return Vectors(plain, ProjectOracle(plain).scored.kinds)
+
+
 def test_the_oracle_makes_the_same_vectors(
     stored: tuple[dict[str, NDArray[np.int64]], list[Floats]],
 ) -> None:
     event, groups = stored
-    vectors, oracle = assemble(event, groups[:2], groups[2]), Vectors(declared(1, "p", 1))
+    vectors, oracle = assemble(event, groups[:2], groups[2]), oracle_of_vectors()
     names = [*CUSTOMER.columns, *TERMINAL.columns, *CUSTOMER_PROFILE.columns]
     for row in range(0, ROWS, 5):
         known = dict(zip(names, np.concatenate([group[row] for group in groups]).tolist(), strict=True))

@@ -1,5 +1,6 @@
 """Rules, thresholds and fallback: who settles a decision."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from contracts.errors import StateError
 from contracts.frame import Columns
 from features.catalog import DECISIONS as DECLARED
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from features.expressions import parse
 from inference.models.manifest import RowLimits
 from inference.policy import DEFAULT
@@ -21,9 +22,11 @@ from inference.scorer.position import decode_lanes, encode_lanes
 from load.chaos.collect import declared
 from load.oracle import decisions as oracle
 from load.oracle.dump import ModelText
+from load.oracle.sources import ProjectOracle
 from tests.unit.inference.support import policy
 
 THRESHOLDS = (0.5, 0.9)
+PLAIN = declared(PROJECT, 1, 1)
 DECISIONS = DECLARED.names
 REVIEW, DECLINE = 1, 2
 
@@ -83,11 +86,12 @@ def test_the_oracle_decides_the_same_on_its_own(
     review: float, decline: float, score: float | None, by_rules: int, fallback: str
 ) -> None:
     limits = (min(review, decline), decline)
-    model = ModelText("", *limits)
+    model = ModelText("", dict(zip(DECISIONS[1:], limits, strict=True)))
+    said = msgspec.structs.replace(PLAIN, fallback=fallback)
     scores = np.array([np.nan if score is None else score])
     mine = decide(scores, limits, np.array([by_rules], np.uint8), DECISIONS.index(fallback))
     words = zip((DECISIONS, DECIDED_BY, RISK_BANDS), mine, strict=True)
-    assert oracle.decide(score, by_rules, model, fallback) == tuple(names[code[0]] for names, code in words)
+    assert oracle.decide(score, by_rules, said, model) == tuple(names[code[0]] for names, code in words)
 
 
 def test_a_fallback_that_approves_leaves_rules_their_say() -> None:
@@ -179,7 +183,7 @@ def test_the_shipped_rules_are_those_that_were_code_and_the_oracle_agrees() -> N
     for name, values in near.items():
         vectors[:, SERVICE.columns.index(name)] = rng.choice([*values, np.nan], len(vectors))
     outcomes = RuleBook(rules, SERVICE.columns).judge(vectors, {})
-    theirs = oracle.Rules(declared(1, "p", 1))
+    theirs = oracle.Rules(PLAIN, ProjectOracle(PLAIN).scored.kinds)
     for vector, outcome in zip(vectors.tolist(), outcomes.tolist(), strict=True):
         known = dict(zip(SERVICE.columns, vector, strict=True))
         hits = [code == Outcome.HIT for code in outcome]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns
-from features.catalog import CUSTOMER_PROFILE, SERVICE
+from features.catalog import CUSTOMER_PROFILE, PROJECT, SERVICE
 from inference.models.manifest import Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model
 from inference.models.trees import Box
@@ -24,6 +24,7 @@ from inference.scorer.core import ScorerCore
 from load.chaos import collect
 from load.oracle.decisions import Scores
 from load.oracle.dump import ModelText
+from load.oracle.sources import ProjectOracle
 from tests.unit.inference.support import (
     EPOCH,
     START_MS,
@@ -352,15 +353,28 @@ NIGHT: dict[str, dict[str, object]] = {
 
 
 def _oracle_of(bench: Bench) -> Scores:
-    declared = msgspec.structs.replace(collect.declared(1, "p", 1), rules=collect.rule_texts(bench.rules))
-    return Scores(declared, {"a" * 64: ModelText(trained_text(), 0.5, 0.8, "fraud/7")})
+    rules = collect.rule_texts(PROJECT, declared_rules(bench.rules))
+    declared = msgspec.structs.replace(collect.declared(PROJECT, 1, 1), rules=rules)
+    models = {"a" * 64: ModelText(trained_text(), {"review": 0.5, "decline": 0.8}, "fraud/7")}
+    return Scores(declared, models, ProjectOracle(declared).scored.kinds)
+
+
+def _events(rows: Columns) -> list[dict[str, Any]]:
+    """Return what the oracle reads of each row's event."""
+    columns = {
+        name: [one.decode() if isinstance(one, bytes) else one for one in column.tolist()]
+        for name, column in rows.items()
+        if column.ndim == 1
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def test_rules_that_no_code_knows_decide_and_the_oracle_finds_them_right(model: LightGbmModel) -> None:
     bench = Bench(model, rules=NIGHT)
-    predictions = bench.score(_rows())
+    rows = _rows()
+    predictions = bench.score(rows)
     plain: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in predictions]
-    assert [wrong for wrong in _oracle_of(bench).check(plain) if wrong] == []
+    assert [wrong for wrong in _oracle_of(bench).check(plain, _events(rows)) if wrong] == []
     hits = Counter(rule.id for one in predictions for rule in one.rules if rule.outcome == "hit")
     assert all(hits[name] > 5 for name in NIGHT)
     reasons = {reason.code: reason for one in predictions for reason in one.reasons}
@@ -372,8 +386,9 @@ def test_rules_that_no_code_knows_decide_and_the_oracle_finds_them_right(model: 
 @pytest.mark.parametrize("rule", NIGHT)
 def test_the_oracle_finds_a_rule_that_answered_wrongly(rule: str, model: LightGbmModel) -> None:
     bench = Bench(model, rules=NIGHT)
-    plain: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in bench.score(_rows(40))]
+    rows = _rows(40)
+    plain: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in bench.score(rows)]
     for one in plain:
         said = next(answer for answer in one["rules"] if answer["id"] == rule)
         said["outcome"] = "no_hit" if said["outcome"] == "hit" else "hit"
-    assert all(_oracle_of(bench).check(plain))
+    assert all(_oracle_of(bench).check(plain, _events(rows)))

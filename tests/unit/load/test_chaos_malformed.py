@@ -9,10 +9,13 @@ from contracts.frame import Frame, FrameError, Kind, encode, position
 from contracts.frame_check import FrameReader
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import PIPELINE
+from features.catalog import PIPELINE, PROJECT
+from load.chaos import collect
 from load.chaos.malformed import CHANGES, strange
-from load.oracle.strangers import code_due, is_ours
+from load.oracle.sources import ProjectOracle
+from load.oracle.strangers import FrameOracle
 
+RULES = FrameOracle(ProjectOracle(collect.declared(PROJECT, 1, 1)))
 ENDS = {"transactions/0": 10}
 ROW = (
     b'{"transaction_id":"t%d","event_time":1700000000000,"customer_id":"c1","terminal_id":"m1",'
@@ -47,7 +50,7 @@ def refused_with(data: bytes) -> str:
 
 def test_a_record_of_the_stage_is_taken() -> None:
     assert not refused_with(ours())
-    assert is_ours(ours(), "events.customer", ENDS)
+    assert RULES.is_ours(ours(), "events.customer", ENDS)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
@@ -56,7 +59,7 @@ def test_each_change_makes_a_record_that_nobody_takes(change: Any) -> None:
         data = change(ours(), np.random.default_rng(seed))
         code = refused_with(data)
         assert code
-        assert code_due(data, "events.customer", ENDS) == code, data
+        assert RULES.code_due(data, "events.customer", ENDS) == code, data
 
 
 def test_without_a_record_of_ours_there_are_random_bytes() -> None:

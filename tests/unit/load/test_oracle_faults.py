@@ -6,8 +6,7 @@ import pytest
 from load.oracle.dump import Dump
 from load.oracle.judge import Judge
 from load.oracle.letters import header
-from load.oracle.planted import FAULTS, Unfit, plant, plant_all
-from load.oracle.strangers import LANES
+from load.oracle.planted import FAULTS, Unfit, between, plant, plant_all
 from tests.unit.load.make_small_run import read
 
 SEEDS, FEW_SEEDS = 50, 12  # few where all that is drawn from is of one kind; the long run draws 50 of each
@@ -29,7 +28,7 @@ def test_the_run_is_sound_and_has_something_of_each_kind(dump: Dump, sound: Judg
     assert verdict.clean, verdict.examples
     letters = dump.topics[LETTERS]
     assert {header(one, "stage") for one in letters} == {"gate", "customer", "terminal", "scorer"}
-    assert {header(one, "code") for one in letters if header(one, "topic") in LANES} >= {
+    assert {header(one, "code") for one in letters if header(one, "topic") in between(dump)} >= {
         "E_FRAME_MAGIC", "E_FRAME_SCHEMA", "E_FRAME_LENGTH", "E_FRAME_KIND", "E_FRAME_TYPES", "E_FRAME_LANE",
         "E_FRAME_JUMP",
     }  # fmt: skip
@@ -73,6 +72,6 @@ def test_each_letter_is_compared_in_code_and_bytes(dump: Dump, sound: Judge, num
 
 def test_a_run_without_strangers_is_no_proof_and_says_so(dump: Dump) -> None:
     copy = dump.copy()
-    copy.topics[LETTERS] = [one for one in copy.topics[LETTERS] if header(one, "topic") not in LANES]
+    copy.topics[LETTERS] = [one for one in copy.topics[LETTERS] if header(one, "topic") not in between(dump)]
     with pytest.raises(Unfit, match="a stranger's record"):
         list(plant_all(copy))

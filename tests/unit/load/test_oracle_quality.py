@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from contracts.frame import Frame, Kind, encode, position, strings
+from features.catalog import PROJECT
 from inference.learning.core import LearnerCore
+from load.chaos import collect
 from load.oracle import planted
-from load.oracle.dump import Declared, Dump, Record
+from load.oracle.dump import Dump, Record
 from load.oracle.findings import Findings
 from load.oracle.intake import Intake, Origin
 from load.oracle.quality import ReportChecker, check_quality
+from load.oracle.sources import ProjectOracle
+from load.oracle.stages import StageWork
+from load.oracle.strangers import FrameOracle
 from tests.unit.inference.learning.support import DAY_MS, START_MS, make_core, settings
 
 PAYMENTS, LABELS, DAYS, STEPS = 400, 300, 40, 8
-ENDS = {"events.terminal/0": 10_000}
 GIVEN = settings(windows_days="1,7", maturity_days=2.0, wait_days=3.0)
 
 
@@ -71,6 +75,12 @@ def label_rows(some: list[dict[str, Any]], first: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def row_of(said: dict[str, Any]) -> dict[str, Any]:
+    """Return a label as the stages read it."""
+    texts = {name: value.encode() if isinstance(value, str) else value for name, value in said.items()}
+    return {**texts, "positive": int(said["label"] == "fraud")}
+
+
 class Told:
     """A learner that has read payments and labels in steps, and what it said."""
 
@@ -117,16 +127,15 @@ class Told:
             "grace_ms": int(GIVEN.grace_hours * 3_600_000), "maturity_ms": GIVEN.maturity_ms,
             "wait_ms": GIVEN.wait_ms, "horizon_ms": GIVEN.horizon_ms,
         }  # fmt: skip
-        declared = Declared(
-            epoch=1, project="p", partitions=1, entities=[], columns=[], profile=[], rules=[], fallback="",
-            event_formulas={}, formulas={}, event_kinds={},
-            currencies=[], accepted_currencies=[], learner=about,
-        )  # fmt: skip
+        declared = msgspec.structs.replace(collect.declared(PROJECT, 1, 1), learner=about)
         return Dump(declared=declared, topics=self.topics, store={}, models={}, seen=[], lake={})
 
     def checker(self) -> ReportChecker:
-        good = {Origin("labels", 0, number): one for number, one in enumerate(self.labels)}
-        return ReportChecker(self.dump(), Intake(good, {}), ENDS)
+        good = {Origin("labels", 0, number): row_of(one) for number, one in enumerate(self.labels)}
+        dump, project = self.dump(), ProjectOracle(collect.declared(PROJECT, 1, 1))
+        dump.topics |= {"events.customer": [], "transactions": [], "labels": []}
+        dump.topics["events.terminal"] = [Record(0, LABELS, 0, None, b"")]
+        return ReportChecker(StageWork(dump, project, Intake(good, {}), FrameOracle(project)))
 
 
 def found(told: Told, dump: Dump) -> Findings:
