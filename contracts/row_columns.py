@@ -26,15 +26,20 @@ def stage_columns(pipeline: Pipeline, link: Link) -> dict[int, frozenset[str]]:
     added = {"late"} | {name for one in before for name in (one.partition, one.position)}
     values = {one.values for one in before}
     return {
-        source.number: entered_columns(source) - {"content_hash"} | added | (values if source.is_scored else set())
+        source.number: entered_columns(source) - {"content_hash"}
+        | added
+        | (values if source.is_scored else set())
         for source in pipeline.sources
     }
 
 
 def log_columns(pipeline: Pipeline) -> dict[int, frozenset[str]]:
     """Return what every reader of the log of features needs of each source's rows."""
-    values = {link.values for link in pipeline.chain.links}
     return {
-        source.number: frozenset({"pos", "appended_ms", source.time}) | (values if source.is_scored else set())
+        source.number: frozenset({"pos", "appended_ms", source.time}) | _values(source, pipeline.chain.links)
         for source in pipeline.sources
     }
+
+
+def _values(source: SourceStream, links: tuple[Link, ...]) -> frozenset[str]:
+    return frozenset(link.values for link in links) if source.is_scored else frozenset()
