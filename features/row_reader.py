@@ -132,7 +132,7 @@ class RowReader:
 
 def _put(into: Counted, at: NDArray[np.intp] | None, rows: Counted) -> Counted:
     """Return a batch with rows put where they stand in it."""
-    made = Counted(*(column.copy() for column in into))
+    made = Counted(into.time_ms.copy(), into.value.copy(), into.item.copy(), into.folds.copy())
     for column, some in zip(made, rows, strict=True):
         column[at] = some
     return made

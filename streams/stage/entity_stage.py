@@ -27,6 +27,7 @@ from streams.store.rows import StoreRows
 
 CONFLICT = "E_DUP_CONFLICT"
 CHUNK = b"i"
+SEEN_CLOCK = b"d"  # by which ids are forgotten: rows of labels do not move it, and those of others that do
 
 Refusal = tuple[str, str, dict[str, Any]]
 Where = NDArray[np.intp] | slice
@@ -134,6 +135,7 @@ class EntityStage:
         chunks: list[Entry] = []
         if self._seen is not None:
             chunks = [(CHUNK + b"%020d" % number, blob) for number, blob in self._seen.take_dirty()]
+            chunks.append((SEEN_CLOCK, self._seen.clock.pack()))
         return entity_entries(self._state) + chunks
 
     def loaded_bytes(self, entries: Mapping[bytes, bytes]) -> int:
@@ -146,7 +148,7 @@ class EntityStage:
         load_entities(self._state, entries)
         if self._seen is not None:
             chunks = {int(key[1:]): blob for key, blob in entries.items() if key[:1] == CHUNK}
-            self._seen.load(chunks, entries.get(CLOCK, b""))
+            self._seen.load(chunks, entries.get(SEEN_CLOCK, entries.get(CLOCK, b"")))
 
     def extra(self) -> dict[str, int]:
         """Return nothing: the clock has an entry of its own."""
@@ -175,11 +177,11 @@ class EntityStage:
             for source, rows in parts
         ]  # fmt: skip
         if len(parts) == 1:
-            return [self._seen.check(arrivals[0])]
+            return [self._seen.check(arrivals[0], parts[0][0].number)]
         order, places = interleaved([rows["pos"] for _, rows in parts])
-        found = self._seen.check(
-            Arrivals(*(np.concatenate(column)[order] for column in zip(*arrivals, strict=True)))
-        )
+        columns = (np.concatenate(column)[order] for column in zip(*arrivals, strict=True))
+        numbers = np.repeat([source.number for source, _ in parts], [length(rows) for _, rows in parts])
+        found = self._seen.check(Arrivals(*columns), numbers[order])
         return [Duplicates(*(mask[at] for mask in found)) for at in places]
 
     def _first(self, source: SourceStream, rows: Columns, found: Duplicates) -> _Arrived:
