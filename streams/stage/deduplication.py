@@ -1,10 +1,10 @@
-"""The ids of the last 24 hours, by the first entity's key, so that a repeated record counts once.
+"""The ids of the last 24 hours, by source and the first entity's key, so that a repeated record counts once.
 
 A record is remembered by its arrival: what the partition's clock showed when it came, or its own time when
-that is later. It is forgotten once the clock (`features.partition_clock`, of first rows alone, as the
-entities' own) is past that by 24 hours. The clock is a function of the log, so every replay drops the same
-rows; one row dated ahead moves it by nothing. Ids go to the changelog in chunks that are each written
-once and forgotten whole.
+that is later. It is forgotten once the clock (`features.partition_clock`, of first rows alone, and kept
+apart from the entity's, which labels may move) is past that by 24 hours. The clock is a function of the log,
+so every replay drops the same rows; one row dated ahead moves it by nothing. Ids go to the changelog in
+chunks that are each written once and forgotten whole.
 """
 
 from collections import deque
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from contracts.keys import hash64
+from contracts.keys import hash64, mix
+from contracts.pipeline import SCORED
 from contracts.topics import DAY_MS
 from features.compiled import compiled
 from features.key_table import KeyTable
@@ -111,10 +112,14 @@ class Deduplication:
         """Bytes in use for the remembered records, without the room for more."""
         return self._ids.slots * (self._ids.slot_bytes + _MARK_BYTES) + len(self._ids) * _CHUNK_ROW_BYTES
 
-    def check(self, rows: Arrivals) -> Duplicates:
-        """Return what each row is; later rows of the batch see earlier ones."""
+    def check(self, rows: Arrivals, source: int = SCORED) -> Duplicates:
+        """Return what each row is; later rows of the batch see earlier ones, none those of another source.
+
+        Args:
+            source: the number of the source that all rows are of.
+        """
         keys = hash64(rows.keys)
-        slots = self._slots(names_of(keys, rows.ids))
+        slots = self._slots(names_of(of_source(keys, source), rows.ids))
         first = np.empty(len(slots), np.bool_)
         conflict = np.empty(len(slots), np.bool_)
         arrived = _Firsts(slots, np.ascontiguousarray(rows.content), rows.event_time_ms.astype(np.int64))
@@ -186,6 +191,16 @@ class Deduplication:
             gone = chunk.slots[self._marks.arrival_ms[chunk.slots] == chunk.arrival_ms]
             self._ids.remove(gone)
             self._marks.arrival_ms[gone] = NEVER
+
+
+def of_source(keys: Hashes, source: int) -> Hashes:
+    """Return hashes of keys (n,) that tell sources apart; those of the scored source are as they are.
+
+    >>> keys = np.array([1, 2], np.uint64)
+    >>> bool((of_source(keys, 1) == keys).all()), bool((of_source(keys, 2) == keys).any())
+    (True, False)
+    """
+    return keys if source == SCORED else mix(keys + np.uint64(source))
 
 
 def names_of(keys: Hashes, ids: NDArray[np.bytes_]) -> NDArray[np.bytes_]:

@@ -27,6 +27,7 @@ from streams.store.rows import StoreRows
 
 CONFLICT = "E_DUP_CONFLICT"
 CHUNK = b"i"
+SEEN_CLOCK = b"d"  # by which ids are forgotten: rows of labels do not move it, and those of others that do
 
 Refusal = tuple[str, str, dict[str, Any]]
 
@@ -113,6 +114,7 @@ class EntityStage:
         chunks: list[Entry] = []
         if self._seen is not None:
             chunks = [(CHUNK + b"%020d" % number, blob) for number, blob in self._seen.take_dirty()]
+            chunks.append((SEEN_CLOCK, self._seen.clock.pack()))
         return entity_entries(self._state) + chunks
 
     def loaded_bytes(self, entries: Mapping[bytes, bytes]) -> int:
@@ -125,7 +127,7 @@ class EntityStage:
         load_entities(self._state, entries)
         if self._seen is not None:
             chunks = {int(key[1:]): blob for key, blob in entries.items() if key[:1] == CHUNK}
-            self._seen.load(chunks, entries.get(CLOCK, b""))
+            self._seen.load(chunks, entries.get(SEEN_CLOCK, entries.get(CLOCK, b"")))
 
     def extra(self) -> dict[str, int]:
         """Return nothing: the clock has an entry of its own."""
@@ -140,7 +142,8 @@ class EntityStage:
         if self._seen is None or "content_hash" not in rows:
             return rows, [], 0
         keys, ids = key_of(rows, self._link.fields), key_of(rows, source.ids)
-        found = self._seen.check(Arrivals(keys, ids, rows["content_hash"], rows[source.time]))
+        arrived = Arrivals(keys, ids, rows["content_hash"], rows[source.time])
+        found = self._seen.check(arrived, source.number)
         refused = [self._refusal(source, rows, row) for row in np.flatnonzero(found.conflict).tolist()]
         first = rows if found.first.all() else take(rows, found.first)
         return first, refused, int(found.repeat.sum())

@@ -21,7 +21,7 @@ START = Marker(input_offset=0, lanes={}, definitions_hash="")
 
 
 class Feeder:
-    """Writes accepted payments, and labels of some, to the stages' inputs: one lane a target partition."""
+    """Writes accepted payments, and labels of some, to the first stage: a lane a source and partition."""
 
     def __init__(self, kafka: KafkaConnection, prefix: str, seed: int, new_customers: bool = False) -> None:
         self._producer = Producer({**kafka.librdkafka(), "enable.idempotence": True, "linger.ms": 0})
@@ -43,29 +43,19 @@ class Feeder:
         self.fed += count
         self.ids.update(rows["transaction_id"].tolist())
         upto = position(self.fed)
-        self._write(
-            PIPELINE.stage_inputs["customer"], self._payments, Kind.SCORED, (rows, rows["customer_id"]), upto
-        )
         labels = label_rows(rows, 5)
         self.labelled += length(labels)
-        self._write(
-            PIPELINE.stage_inputs["terminal"], self._labels, Kind.LABEL, (labels, labels["terminal_id"]), upto
-        )
+        self._write(self._payments, Kind.SCORED, rows, upto)
+        self._write(self._labels, Kind.LABEL, labels, upto)
 
     def flush(self) -> None:
         """Wait until Kafka has everything."""
         assert self._producer.flush(30) == 0
 
-    def _write(
-        self,
-        topic: topics.Topic,
-        lane: LaneWriter,
-        kind: Kind,
-        rows: tuple[Columns, np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]],
-        upto: int,
-    ) -> None:
-        targets = partition_of(rows[1], topic.partitions)
-        for target, data in lane.emit(kind, rows[0], targets, upto):
+    def _write(self, lane: LaneWriter, kind: Kind, rows: Columns, upto: int) -> None:
+        topic = PIPELINE.stage_inputs["customer"]
+        targets = partition_of(rows["customer_id"], topic.partitions)
+        for target, data in lane.emit(kind, rows, targets, upto):
             self._producer.produce(topic.full_name(self._prefix), data, partition=target)
         self._producer.poll(0)
 
@@ -133,6 +123,11 @@ def by_position(parts: list[Columns], name: str, position_name: str) -> dict[tup
     return found
 
 
+def payments_of(parts: list[Columns]) -> list[Columns]:
+    """Return the parts that are no labels."""
+    return [part for part in parts if "label" not in part]
+
+
 def check(kafka: KafkaConnection, prefix: str) -> tuple[int, int]:
     """Compare both stages' outputs with a recomputation; return (payments, labels) in features.log."""
     customer_in = read_topic(kafka, PIPELINE.stage_inputs["customer"].full_name(prefix))
@@ -144,9 +139,8 @@ def check(kafka: KafkaConnection, prefix: str) -> tuple[int, int]:
         for part in recomputed(log, customer_rows(p, topics.PARTITIONS), f"events.customer/{p}")
     ]
     taken = [part for log in terminal_in.values() for part in accepted(log)]
-    payments = [part for part in taken if "customer_values" in part]
-    assert by_position(payments, "customer_values", "customer_pos") == by_position(
-        expected, "customer_values", "customer_pos"
+    assert by_position(payments_of(taken), "customer_values", "customer_pos") == by_position(
+        payments_of(expected), "customer_values", "customer_pos"
     )
     rows = labels = 0
     for p, log in terminal_in.items():
@@ -155,6 +149,7 @@ def check(kafka: KafkaConnection, prefix: str) -> tuple[int, int]:
         assert by_position(found, "terminal_values", "terminal_pos") == by_position(
             made, "terminal_values", "terminal_pos"
         )
-        rows += sum(length(part) for part in found if "customer_values" in part)
-        labels += sum(length(part) for part in found if "label" in part)
+        payments = sum(map(length, payments_of(found)))
+        rows += payments
+        labels += sum(map(length, found)) - payments
     return rows, labels

@@ -123,7 +123,7 @@ def start(run: Run, tree: Path, *words: str) -> Process:
 def feature_rows(kafka: KafkaConnection, run: Run) -> list[Columns]:
     """Return the payments of features.log, part by part."""
     log = read_topic(kafka, topics.FEATURES_LOG.full_name(run.topic_prefix))
-    return [part for records in log.values() for part in accepted(records) if "customer_values" in part]
+    return [part for records in log.values() for part in accepted(records) if "label" not in part]
 
 
 def expected_values(kafka: KafkaConnection, run: Run, entity: Entity) -> dict[tuple[str, int], bytes]:

@@ -190,12 +190,12 @@ def test_a_bomb_does_not_stop_its_partition(kafka: KafkaConnection, run: Run) ->
 
 
 @pytest.mark.timeout(120)
-def test_labels_go_to_their_terminal(kafka: KafkaConnection, run: Run) -> None:
+def test_labels_go_to_the_first_stage_by_their_customer(kafka: KafkaConnection, run: Run) -> None:
     topic = run.topic_prefix + "labels"
     good: list[Case | tuple[bytes, bytes]] = []
     for number in range(200):
         label = {
-            "transaction_id": f"t{number}", "customer_id": "c1", "terminal_id": f"m{number % 7}",
+            "transaction_id": f"t{number}", "customer_id": f"c{number % 7}", "terminal_id": "m1",
             "label": "fraud", "event_time": 1_700_000_000_000,
             "label_time": 1_700_000_100_000, "source": "analyst",
         }  # fmt: skip
@@ -204,9 +204,9 @@ def test_labels_go_to_their_terminal(kafka: KafkaConnection, run: Run) -> None:
     send(kafka, topic, [*good, *bad])
     with running_gate(kafka, run) as gate:
         until(lambda: gate.judged("labels") >= len(good) + len(bad), timeout_s=30, what="all is judged")
-    rows = frames(kafka, run.topic_prefix + "events.terminal", Kind.LABEL)
+    rows = frames(kafka, run.topic_prefix + "events.customer", Kind.LABEL)
     assert len(set(rows["transaction_id"].tolist())) == len(good) == length(rows)
-    assert (rows["read_from"] == partition_of(rows["terminal_id"], 4)).all()
+    assert (rows["read_from"] == partition_of(rows["customer_id"], 4)).all()
     codes = sorted(code for code, _ in letters(kafka, topic + ".dlq").values())
     assert codes == sorted(case.code for case in bad)
 

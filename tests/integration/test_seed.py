@@ -161,7 +161,7 @@ def test_a_run_seeded_from_a_lake_goes_on_where_it_ended(
 
     done = command("--seed-from", str(old.folder))
     assert done.exit_code == 0, (done.output, done.exception)
-    assert "send this run the payments from offsets 0@" in done.stdout
+    assert "send this run the records of transactions from offsets 0@" in done.stdout
     assert store_differs(redis_of(servers, run), newest_rows(old, Lake(tmp_path / "none"))) == 0
     assert says_whole(servers, run)
     assert refused(command("--seed-from", str(old.folder))) == "E_SEED_DONE"

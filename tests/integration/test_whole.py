@@ -72,7 +72,7 @@ class Whole:
 
     def payments(self) -> Columns:
         """Return every payment of features.log."""
-        parts = [p for parts in self.feature_log().values() for p in parts if "customer_values" in p]
+        parts = [p for parts in self.feature_log().values() for p in parts if "label" not in p]
         return concat(parts)
 
 
@@ -113,7 +113,7 @@ def test_the_feature_log_is_the_definition_for_every_terminal(whole: Whole) -> N
     for parts in whole.feature_log().values():
         oracles: dict[bytes, KeyOracle] = {}
         for part in parts:
-            kind = Kind.SCORED if "customer_values" in part else Kind.LABEL
+            kind = Kind.LABEL if "label" in part else Kind.SCORED
             for row in rows_of(part):
                 oracle = oracles.setdefault(row["terminal_id"], KeyOracle(TERMINAL))
                 assert same_bits(row["terminal_values"], oracle.row(kind, row)), row
@@ -144,7 +144,7 @@ def newest_values(whole: Whole, entity: Entity) -> dict[bytes, list[float]]:
     newest: dict[bytes, tuple[int, list[float]]] = {}
     for parts in whole.feature_log().values():
         for part in parts:
-            if f"{entity.name}_values" not in part:
+            if entity == CUSTOMER and "label" in part:  # no view of a customer reads labels
                 continue
             for row in rows_of(part):
                 at, key = row[f"{entity.name}_pos"], row[entity.join_key]

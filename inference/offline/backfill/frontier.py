@@ -23,6 +23,7 @@ from inference.offline.lake.beginning import remembered
 from inference.offline.lake.known_losses import known_losses, places_of, register_losses
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.raw_records import raw_batch, said_of
+from inference.offline.lake.seed_note import finished_seed
 from inference.offline.lake.sql import quoted, register
 
 ROWS_A_BATCH = 65_536
@@ -90,6 +91,7 @@ def frontier(lake: Lake, database: duckdb.DuckDBPyConnection) -> Frontier:
     Raises:
         StateError: E_SEED_UNFINISHED, E_SEED_FILE.
     """
+    finished_seed(lake.folder)
     before: dict[str, dict[int, int]] = {}
     pending = lost = 0
     for source in lake.project.pipeline.sources:
