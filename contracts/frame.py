@@ -25,7 +25,10 @@ Columns = dict[str, NDArray[Any]]
 
 MAGIC = b"HRF1"
 ROW_BITS = 20  # a position is (offset << 20) + row: records of up to a million rows keep their order
-_COLUMN = re.compile(rb"([a-z_]+):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})")
+_NAME = rb"[A-Za-z_][A-Za-z0-9_]*"  # as contracts name fields and projects entities
+_COLUMN = re.compile(
+    rb"(" + _NAME + rb"):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})"
+)
 _HEADER = struct.Struct("<4sBBBHqqI")
 
 
