@@ -5,19 +5,17 @@ service's trees, so a derived feature has one meaning. All of it is float64; NaN
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import PROJECT
-from features.expressions import Program, Schema, number
+from features.expressions import Program, number
 from features.project.running import RunningProject
 from features.project.schema import schema_of
 
 Floats = NDArray[np.float64]
-
-EVENT_SCHEMA: Schema = schema_of(PROJECT.scored_contract)
 
 
 class VectorMaker:
@@ -25,6 +23,13 @@ class VectorMaker:
 
     A category is its place in the contract's list, from 1; an unknown or missing value is 0, a category of
     its own.
+
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> empty = [np.full((1, len(entity.columns)), np.nan) for entity in logins.entities]
+    >>> event = {"channel": np.array([b"app"]), "at": np.array([1_522_540_831_000])}
+    >>> VectorMaker(logins).assemble(event, empty, np.empty((1, 0)))[0, :3].tolist()
+    [2.0, 0.0, nan]
     """
 
     def __init__(self, project: RunningProject) -> None:
@@ -41,7 +46,16 @@ class VectorMaker:
     def assemble(
         self, event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profile: Floats
     ) -> Floats:
-        """Return the vectors of n events, (n, f), as `assemble`."""
+        """Return the vectors of n events.
+
+        Args:
+            event: columns of the contract's fields, shape (n,); times in epoch ms, amounts in minor units.
+            groups: of each entity, in the order of the chain: shape (n, features), as of each event.
+            profile: shape (n, kp), the columns of the project's batch view.
+
+        Returns:
+            Shape (n, f), the columns of the project's service.
+        """
         named = {name: profile[:, i] for i, name in enumerate(self._profile)}
         for entity, values in zip(self._entities, groups, strict=True):
             named |= {name: values[:, i] for i, name in enumerate(entity.columns)}
@@ -79,34 +93,7 @@ class Categories:
         return np.where(self._sorted[places] == column, self._code[places], 0.0)
 
 
-_OURS = VectorMaker(PROJECT)
-
-
-def assemble(event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profile: Floats) -> Floats:
-    """Return the vectors of n events of this process's project.
-
-    Args:
-        event: columns of the contract's fields, shape (n,); times in epoch ms, amounts in minor units.
-        groups: of each entity, in the order of the chain: shape (n, features), as of each event.
-        profile: shape (n, kp), columns `PROFILE.columns`.
-
-    Returns:
-        Shape (n, f), columns `SERVICE.columns`.
-
-    >>> from features.catalog import ENTITIES, PROFILE
-    >>> empty = [np.full((1, len(entity.columns)), np.nan) for entity in ENTITIES]
-    >>> event = {"amount_minor": np.array([1999]), "event_time": np.array([1_522_540_831_000])}
-    >>> assemble(event, empty, np.full((1, len(PROFILE.columns)), np.nan))[0, :4].tolist()
-    [1999.0, 0.0, 1.0, 1.0]
-    """
-    return _OURS.assemble(event, groups, profile)
-
-
-def event_features(event: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
-    """Return what the event alone says, by its fields' columns."""
-    return _OURS.event_features(event)
-
-
-def derived_features(named: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return what is derived from the other columns of the vector, by name; null is NaN."""
-    return _OURS.derived_features(named)
+@cache
+def vectors_of(project: RunningProject) -> VectorMaker:
+    """Return what puts a project's vectors together; it is made once."""
+    return VectorMaker(project)

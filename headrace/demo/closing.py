@@ -51,13 +51,13 @@ def _quality(summary: dict[str, Any]) -> Table:
     table = Table(title=f"the model on live records ({model.get('version', '')})", expand=False)
     table.add_column("figure", style="bold")
     table.add_column("value", justify="right")
-    for name in ("rows", "frauds", "average_precision", "auc", "precision_at_100_cards_a_day", "brier"):
+    for name in ("rows", "positives", "average_precision", "auc", "precision_at_100_keys_a_day", "brier"):
         value = model.get(name)
         if value is not None:
             table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
     for decision, row in model.get("decisions", {}).items():
-        share = "-" if row["fraud_ratio"] is None else f"{row['fraud_ratio']:.1%}"
-        table.add_row(f"{decision}: share of frauds", f"{share} of {row['count']:,}")
+        share = "-" if row["positive_ratio"] is None else f"{row['positive_ratio']:.1%}"
+        table.add_row(f"{decision}: share of positives", f"{share} of {row['count']:,}")
     return table
 
 

@@ -24,7 +24,7 @@ from headrace.traffic.result_reader import ResultReader
 from headrace.traffic.sending import outgoing
 
 STALL_SECONDS = 90.0
-TOO_LITTLE_TO_LEARN = ("E_TRAIN_FRAUDS", "E_TRAIN_LABELS", "E_TRAIN_NO_LABEL", "E_LAKE_EMPTY")
+TOO_LITTLE_TO_LEARN = ("E_TRAIN_POSITIVES", "E_TRAIN_LABELS", "E_TRAIN_NO_LABEL", "E_LAKE_EMPTY")
 NO_MODEL = "E_TRAIN_NO_LABEL"
 POLL_SECONDS = 0.02
 SLICE_EVENTS = 1_000
@@ -48,7 +48,7 @@ class Driver:
         self._producer = RecordProducer(stack.kafka)
         lead, *others = (outgoing(form, records, prefix) for form, records in given.records.items())
         self._replay = Replay(self._producer, lead, others, self._through)
-        self._reader = ResultReader(stack.kafka, prefix, self._observed)
+        self._reader = ResultReader(project.pipeline, stack.kafka, prefix, self._observed)
         self._moved: tuple[int, float] = (-1, time.monotonic())
 
     def run(self) -> dict[str, Any]:

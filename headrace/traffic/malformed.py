@@ -28,11 +28,11 @@ Expected = tuple[bytes | None, bytes | None, str]  # key, value, code
 def malformed_record(form: Form, row: Row, number: int) -> tuple[Record, str]:
     """Return malformed record `number` made from a good row, and its expected code.
 
-    >>> from features.catalog import PIPELINE
+    >>> from features.project.running import project_at
     >>> from headrace.traffic.form import forms_of
-    >>> row = {"transaction_id": "t1", "customer_id": "c1", "terminal_id": "m1", "amount_minor": 5}
-    >>> malformed_record(forms_of(PIPELINE)["transactions"], row, 0)
-    ((b'c1', b''), 'E_DECODE_EMPTY')
+    >>> row = {"reset_id": "r1", "account": {"id": "a1"}, "method": "sms"}
+    >>> malformed_record(forms_of(project_at("examples/logins").pipeline)["resets"], row, 0)
+    ((b'a1', b''), 'E_DECODE_EMPTY')
     """
     code, make = malformed_makers(form)[number % len(malformed_makers(form))]
     named = row

@@ -14,7 +14,6 @@ import structlog
 from numpy.typing import NDArray
 
 from contracts.frame import Columns
-from features.catalog import PROJECT
 from features.expressions import Nullable, Program, number
 from features.project.running import RunningProject
 from inference.policy.rule import Rule, RuleTerms, rule_of, schema_for
@@ -33,13 +32,15 @@ class Outcome(IntEnum):
     ERROR = 2
 
 
-def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject = PROJECT) -> tuple[Rule, ...]:
+def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject) -> tuple[Rule, ...]:
     """Return the rules that are asked, in the order of the file, in which predictions list them.
 
-    >>> from inference.policy import DEFAULT
+    >>> from features.project.running import project_at
     >>> from inference.policy.policy import read_policy
-    >>> [rule.id for rule in declared_rules(read_policy(DEFAULT).policy.rules)]
-    ['amount_limit', 'customer_velocity', 'amount_jump', 'terminal_frauds']
+    >>> logins = project_at("examples/logins")
+    >>> declared = read_policy(logins.policy_file, logins).policy
+    >>> [rule.id for rule in declared_rules(declared.rules, logins)]
+    ['guessing', 'stuffing', 'new_password_elsewhere']
     """
     return tuple(rule_of(name, terms, project) for name, terms in rules.items() if terms.enabled)
 
@@ -50,13 +51,12 @@ class RuleBook:
     >>> from features.expressions import parse
     >>> above = Rule("limit", "1", 1, "amount", parse("amount > 100"), "")
     >>> amounts = np.array([[100.0], [101.0], [np.nan], [np.inf]])
-    >>> RuleBook([above], ("amount",)).judge(amounts, {}).ravel().tolist()
+    >>> from features.project.running import project_at
+    >>> RuleBook([above], ("amount",), project_at("examples/logins")).judge(amounts, {}).ravel().tolist()
     [0, 1, 0, 2]
     """
 
-    def __init__(
-        self, rules: Sequence[Rule], columns: Sequence[str], project: RunningProject = PROJECT
-    ) -> None:
+    def __init__(self, rules: Sequence[Rule], columns: Sequence[str], project: RunningProject) -> None:
         self.rules = tuple(rules)
         texts = project.service.categories
         at = {name: index for index, name in enumerate(columns) if name not in texts}

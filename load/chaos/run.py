@@ -95,7 +95,9 @@ class ChaosRun:
         )  # fmt: skip
         self._caller = Caller(stack.run, self._given.payments())
         self._bare = BarePair(stack.kafka)
-        self._reader = Reader(stack.kafka, stack.run.topic_prefix, self._observed)
+        self._reader = Reader(
+            project_of_process().pipeline, stack.kafka, stack.run.topic_prefix, self._observed
+        )
         self._unproven: Counter[str] = Counter()
         self._stalled = ""
 

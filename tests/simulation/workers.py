@@ -13,7 +13,6 @@ from contracts.errors import Stop
 from features.catalog import PIPELINE, PROJECT
 from inference.models.manifest import Thresholds
 from inference.models.model import ModelName
-from inference.policy import DEFAULT
 from inference.policy.policy import DeclaredPolicy, ReasonTerms, read_policy
 from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
@@ -49,7 +48,7 @@ EPOCH = 7
 
 
 def _no_reasons() -> DeclaredPolicy:
-    declared = read_policy(DEFAULT)
+    declared = read_policy(PROJECT.policy_path, PROJECT)
     policy = msgspec.structs.replace(declared.policy, reasons=ReasonTerms(a_row=3, rows_max=0))
     return msgspec.structs.replace(declared, policy=policy)
 
@@ -209,8 +208,8 @@ class ScorerProcess(Worker):
         plant = self.plant
         settings = ScorerSettings(slot=self.slot, **plant.scorer)
         clock = _Clock(plant.net)
-        server = FeatureServer(SimReader(plant.store), Breaker(25.0), EPOCH, 16)
-        core = ScorerCore(server, _Models(), clock, EPOCH, FixedPolicy(NO_REASONS))
+        server = FeatureServer(PROJECT, SimReader(plant.store), Breaker(25.0), EPOCH, 16)
+        core = ScorerCore(PROJECT, server, _Models(), clock, EPOCH, FixedPolicy(NO_REASONS))
         producer = make_producer(settings)
         consumer = make_consumer(settings)
         metrics: Any = Nothing()

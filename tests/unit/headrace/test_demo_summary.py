@@ -124,7 +124,7 @@ def test_metrics_are_of_live_scored_rows_and_the_last_label() -> None:
     fraud = np.array([i % 4 == 0 for i in range(40)] + [True])
     truth = truth_by_slot(observed, ids, fraud)
     figures = live_quality(observed, truth, 20, np.array([b"c"] * 40), np.arange(40) * 1000)
-    assert (figures["rows"], figures["frauds"]) == (19, 6)
+    assert (figures["rows"], figures["positives"]) == (19, 6)
     assert 0.9 < figures["auc"] < 1.0  # the corrected one scored low
     assert figures["live_from_ms"] == 20_000
 
