@@ -70,8 +70,12 @@ def read_field(prop: YamlPart) -> ContractField | None:
 
 
 def is_name(name: str) -> bool:
-    """Return whether a name can be written in an expression and in Python."""
-    return name.isidentifier() and not iskeyword(name)
+    """Return whether a name can be written in an expression, in Python and in a frame's schema.
+
+    >>> is_name("line1"), is_name("Amount"), is_name("1st"), is_name("class"), is_name("größe")
+    (True, True, False, False, False)
+    """
+    return name.isascii() and name.isidentifier() and not iskeyword(name)
 
 
 def properties_of(part: YamlPart, known: Iterable[str]) -> dict[str, YamlPart]:

@@ -70,7 +70,7 @@ class Stop(HeadraceError):
     """The incarnation of a worker must end; its successor goes on from the last marker.
 
     `exit_code` is the instance's own: 70 internal, 71 delivery, 72 offset ahead, 73 hole in the input,
-    74 checkpoint or transaction, 75 take-over, 76 store.
+    74 checkpoint or Kafka transaction, 75 take-over, 76 store.
     """
 
     def __init__(self, exit_code: int, code: str, what: str, where: str = "") -> None:

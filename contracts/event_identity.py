@@ -1,7 +1,7 @@
 """By what a decision names its event: the event's id, and its key of each entity of the chain.
 
-predictions, reviews    {"event_id": "t1", "keys": {"customer": "c1", "terminal": "m1"}, ...}
-the lake                columns event_id, key_customer, key_terminal
+predictions, reviews    {"event_id": "t1", "keys": {"account": "a1", "device": "d1"}, ...}
+the lake                columns event_id, key_account, key_device
 rows between stages     the contract's own fields, of which these are made
 """
 

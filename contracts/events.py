@@ -41,11 +41,11 @@ class ReviewCase(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CalibrationBin(Struct, frozen=True, kw_only=True, gc=False):
-    """Ten bins of equal width over the score; those without payments are left out."""
+    """Ten bins of equal width over the score; those without events are left out."""
 
     rows: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     score_mean: float
-    fraud_share: float
+    positive_share: float
 
 
 class Quality(Struct, frozen=True, kw_only=True, gc=False):

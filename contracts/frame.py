@@ -25,14 +25,17 @@ Columns = dict[str, NDArray[Any]]
 
 MAGIC = b"HRF1"
 ROW_BITS = 20  # a position is (offset << 20) + row: records of up to a million rows keep their order
-_COLUMN = re.compile(rb"([a-z_]+):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})")
+_NAME = rb"[A-Za-z_][A-Za-z0-9_]*"  # as contracts name fields and projects entities
+_COLUMN = re.compile(
+    rb"(" + _NAME + rb"):(?:([0-9]{1,4})\*)?(<[iu][248]|<f[48]|\|[iu]1|\|b1|\|S[1-9][0-9]{0,4})"
+)
 _HEADER = struct.Struct("<4sBBBHqqI")
 
 
 class Kind(IntEnum):
     """Of which source the rows of a frame are: its number in the project. The scored source is the first.
 
-    `LABEL` is the number of the card payments' labels.
+    `LABEL` is the number that a project's only source of labels has where no context comes before it.
     """
 
     SCORED = 1
@@ -98,8 +101,8 @@ def concat(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
 def form(rows: Mapping[str, NDArray[Any]]) -> tuple[object, ...]:
     """Return what rows must have in common to be joined: columns, widths, types, and their definitions.
 
-    >>> form({"pos": np.arange(2), "card_definitions": np.array([7, 7], np.uint64)})
-    ('pos', 'l', 'card_definitions', 7, 'L')
+    >>> form({"pos": np.arange(2), "account_definitions": np.array([7, 7], np.uint64)})
+    ('pos', 'l', 'account_definitions', 7, 'L')
     """
     parts: list[object] = []
     for name, column in rows.items():
@@ -134,7 +137,7 @@ def encode(frame: Frame) -> bytes:
         FrameError: E_FRAME_COLUMNS, columns differ in length or have no `pos`.
 
     >>> rows = {"pos": np.array([7]), "id": strings(["t1"])}
-    >>> decode(encode(Frame("transactions/0", 0, 8, True, Kind.SCORED, rows))).rows["id"]
+    >>> decode(encode(Frame("orders/0", 0, 8, True, Kind.SCORED, rows))).rows["id"]
     array([b't1'], dtype='|S2')
     """
     rows = frame.rows
@@ -180,7 +183,7 @@ def schema_of(data: bytes) -> bytes:
     """Return the schema of a frame that `decode` took.
 
     >>> rows = {"pos": np.array([7])}
-    >>> schema_of(encode(Frame("transactions/0", 0, 8, True, Kind.SCORED, rows)))
+    >>> schema_of(encode(Frame("orders/0", 0, 8, True, Kind.SCORED, rows)))
     b'pos:<i8'
     """
     begin = _HEADER.size + data[6]

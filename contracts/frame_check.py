@@ -120,10 +120,11 @@ class FrameReader:
         meanings: where rows carry the definitions of their values, these must be as wide as those say.
 
     >>> from contracts.frame import encode
-    >>> from features.catalog import PIPELINE
+    >>> from features.project.running import project_at
+    >>> pipeline = project_at("examples/logins").pipeline
     >>> rows = {"pos": np.array([1 << 20]), "event_time": np.array([1]), "appended_ms": np.array([1])}
-    >>> reader = FrameReader("features.log", PIPELINE, {1: frozenset(rows)})
-    >>> frame = Frame(f"{PIPELINE.chain.last.input}/0", 0, 2 << 20, True, 1, rows)
+    >>> reader = FrameReader("features.log", pipeline, {1: frozenset(rows)})
+    >>> frame = Frame(f"{pipeline.chain.last.input}/0", 0, 2 << 20, True, 1, rows)
     >>> reader.read(encode(frame), {}).to == 2 << 20
     True
     >>> reader.read(encode(frame._replace(src="stranger/0")), {})

@@ -71,7 +71,7 @@ class LaneWriter:
 
     `base` is the position from which this incarnation reads its input: all below it is acknowledged.
 
-    >>> writer = LaneWriter("transactions/0", base=0)
+    >>> writer = LaneWriter("orders/0", base=0)
     >>> rows = {"pos": np.array([0, 1])}
     >>> [target for target, _ in writer.emit(1, rows, np.array([2, 0], np.int32), upto=2)]
     [0, 2]

@@ -36,8 +36,8 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 def unchanged(of: Meaning, now: Meaning) -> Mapping[str, int]:
     """Return the columns of `now` that `of` has with the same meaning, and where they stand in `of`.
 
-    >>> then = Meaning(entity="card", hash="00", features={"a": "1", "b": "2"})
-    >>> now = Meaning(entity="card", hash="01", features={"b": "2", "c": "3", "a": "9"})
+    >>> then = Meaning(entity="account", hash="00", features={"a": "1", "b": "2"})
+    >>> now = Meaning(entity="account", hash="01", features={"b": "2", "c": "3", "a": "9"})
     >>> dict(unchanged(then, now))
     {'b': 1}
     """

@@ -15,10 +15,10 @@ Header = tuple[str, bytes]
 def refused_letter(refused: Refused, reader: str) -> tuple[bytes, bytes | None, list[Header]]:
     """Return key, value and headers of the dead letter of a refused record.
 
-    >>> refused = Refused("events.customer", 0, 7, "E_FRAME_LANE", "no lane", b"HRF1")
-    >>> key, value, headers = refused_letter(refused, "customer")
+    >>> refused = Refused("events.account", 0, 7, "E_FRAME_LANE", "no lane", b"HRF1")
+    >>> key, value, headers = refused_letter(refused, "account")
     >>> key, value, headers[0]
-    (b'events.customer/0/7', b'HRF1', ('headrace.dlq.code', b'E_FRAME_LANE'))
+    (b'events.account/0/7', b'HRF1', ('headrace.dlq.code', b'E_FRAME_LANE'))
     """
     copied = len(refused.value) <= COPIED_BYTES_MAX
     facts: dict[str, object] = {

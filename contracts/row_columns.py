@@ -1,9 +1,20 @@
 """The columns that a reader of inter-stage rows relies on, by source; a row without one is not ours."""
 
-from contracts.chain import Link
+from contracts.chain import Chain, Link
 from contracts.pipeline import Pipeline, SourceStream
 
 ORIGIN = frozenset(["pos", "raw_partition", "raw_offset", "appended_ms"])
+MADE = ORIGIN | {"content_hash", "traceparent", "late", "positive"}  # by gate and stages, beside the fields
+
+
+def made_columns(chain: Chain) -> frozenset[str]:
+    """Return the columns that gate and stages add to a row: no field of a contract can be called so.
+
+    >>> sorted(made_columns(Chain(("user", "user_id"))) - MADE)
+    ['user_definitions', 'user_partition', 'user_pos', 'user_values']
+    """
+    of_links = ((link.values, link.definitions, link.partition, link.position) for link in chain.links)
+    return MADE.union(*of_links)
 
 
 def entered_columns(source: SourceStream) -> frozenset[str]:

@@ -21,8 +21,8 @@ def key(project: str) -> str:
 def field(stage: str, partition: int) -> str:
     """Return the field of a stage's partition.
 
-    >>> field("customer", 3)
-    'customer/3'
+    >>> field("account", 3)
+    'account/3'
     """
     return f"{stage}/{partition}"
 

@@ -80,14 +80,14 @@ def judge(source: SourceStream, batch: RawBatch, keys: HashKeys | None = None) -
     Raises:
         ConfigError: E_HASH_KEY_NONE, the source needs keys.
 
-    >>> from features.catalog import PIPELINE
-    >>> value = b'{"transaction_id":"t1","event_time":1700000000000,"customer_id":"c1",'
-    >>> value += b'"terminal_id":"m1","amount_minor":100,"currency":"EUR"}'
+    >>> from features.project.running import project_at
+    >>> resets = project_at("examples/logins").pipeline.by_topic["resets"]
+    >>> value = b'{"reset_id":"r1","at":"2023-11-14T22:13:20Z","account":{"id":"a1"},"method":"sms"}'
     >>> at = 1_700_000_000_100
-    >>> records = [(0, 5, at, b"c1", value, None), (0, 6, at, b"c1", b"{", None)]
-    >>> verdict = judge(PIPELINE.scored, RawBatch.of(records))
-    >>> verdict.good["amount_minor"], verdict.bad[0].code
-    (array([100]), 'E_DECODE_JSON')
+    >>> records = [(0, 5, at, None, value, None), (0, 6, at, None, b"{", None)]
+    >>> verdict = judge(resets, RawBatch.of(records))
+    >>> verdict.good["account_id"], verdict.bad[0].code
+    (array([b'a1'], dtype='|S2'), 'E_DECODE_JSON')
     """
     whole = _judged(source, batch)
     part, good = whole.part, whole.part.rows.tolist()

@@ -10,7 +10,9 @@ some deliveries are late and some repeated. Simulated data flatter: never presen
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -63,6 +65,15 @@ def workload(name: str) -> PaymentPlan:
     except KeyError:
         known = ", ".join(WORKLOADS)
         raise ConfigError("E_WORKLOAD_NAME", "no such workload", name, f"choose one of {known}") from None
+
+
+def records(plan: PaymentPlan, events: int | None = None) -> dict[str, Any]:
+    """Return a workload's records by source, payments with their moments of delivery.
+
+    With `events` the same weeks have so many payments.
+    """
+    made = generate(plan if events is None else replace(plan, events=events))
+    return {"transactions": (made.transactions, made.deliver_ms), "labels": made.labels}
 
 
 def write(name: str, folder: Path) -> tuple[Path, Path]:

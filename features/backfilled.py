@@ -21,7 +21,7 @@ PARTS = "part-*.parquet"
 class Backfilled(msgspec.Struct, frozen=True, kw_only=True):
     """What a folder holds.
 
-    `before` says how far: by raw partition the first payment that is not in it, or by partition of the
+    `before` says how far: by raw partition the first event that is not in it, or by partition of the
     feature log the first offset; `by` names the two columns of the feature log that tell.
     """
 
@@ -35,8 +35,8 @@ class Backfilled(msgspec.Struct, frozen=True, kw_only=True):
 def folder_name(entity: Entity, hash_: str = "") -> str:
     """Return where in the lake an entity's backfill belongs, of these definitions or of this code's.
 
-    >>> from features.catalog import CUSTOMER
-    >>> folder_name(CUSTOMER, "00ff")
-    'backfill/customer/00ff'
+    >>> from features.project.running import project_at
+    >>> folder_name(project_at("examples/logins").entities[0], "00ff")
+    'backfill/account/00ff'
     """
     return f"{FOLDER}/{entity.name}/{hash_ or meaning_of(entity).hash}"

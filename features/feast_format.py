@@ -81,7 +81,7 @@ def refuse_collisions(views: Iterable[ViewFields]) -> None:
     Raises:
         ConfigError: E_FEATURE_COLLISION; one of the two features needs another name.
 
-    >>> refuse_collisions([("payments", ["count", "sum"]), ("profile", ["count"])])
+    >>> refuse_collisions([("orders", ["count", "sum"]), ("profile", ["count"])])
     """
     taken: dict[bytes, str] = {}
     for view, features in views:

@@ -72,9 +72,10 @@ def text_key(field: str) -> KeyFormat:
 def key_format(pipeline: Pipeline, entity: Entity) -> KeyFormat:
     """Return how an entity of a project is keyed.
 
-    >>> from features.catalog import CUSTOMER, PIPELINE
-    >>> key_format(PIPELINE, CUSTOMER)
-    KeyFormat(fields=('customer_id',), is_number=(False,))
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> key_format(logins.pipeline, logins.entities[0])
+    KeyFormat(fields=('account_id',), is_number=(False,))
     """
     fields = pipeline.chain.named(entity.name).fields
     return KeyFormat(fields, tuple(_is_number(pipeline, name) for name in fields))

@@ -72,7 +72,7 @@ class RowWriterCodec:
         tiles: the entity's view of tiles, if rows carry them.
         drops: a view of tiles that rows carry no more; older ones are taken away, since they would lie.
 
-    >>> codec = RowWriterCodec("hr", "card_id", [("payments", ["count", "sum"])])
+    >>> codec = RowWriterCodec("hr", "account_id", [("orders", ["count", "sum"])])
     >>> keys, values = np.array([b"c1", b"c22"]), np.array([[1.0, 250.0], [2.0, np.nan]])
     >>> data = codec.encode(keys, values, np.array([1000, 2000]), np.array([7, 8]), epoch=1)
     >>> data[:22], codec.calls(2), codec.calls(101)
@@ -200,7 +200,7 @@ class RowReaderCodec:
     With `tiles` the packed states are read as well; their view's timestamp and stamp stand behind those of
     the other views.
 
-    >>> codec = RowReaderCodec("hr", "card_id", [("payments", ["count"])])
+    >>> codec = RowReaderCodec("hr", "account_id", [("orders", ["count"])])
     >>> codec.encode(np.array([b"c1"]))[:16]
     b'*5\\r\\n$5\\r\\nHMGET\\r\\n$'
     >>> rows = codec.decode(b"*3\\r\\n$-1\\r\\n$-1\\r\\n$-1\\r\\n", rows=1)

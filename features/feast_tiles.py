@@ -34,9 +34,9 @@ class TilesView(NamedTuple):
     def of(cls, entity: Entity) -> "TilesView":
         """Return the tiles view of an entity.
 
-        >>> from features.catalog import CUSTOMER
-        >>> TilesView.of(CUSTOMER).packed
-        'customer_packed'
+        >>> from features.project.running import project_at
+        >>> TilesView.of(project_at("examples/logins").entities[0]).packed
+        'account_packed'
         """
         return cls(f"{entity.name}_tiles", f"{entity.name}_packed", f"{entity.name}_valid_until_ms")
 

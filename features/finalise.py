@@ -1,4 +1,4 @@
-"""From a key's tiles to its values: as of a moment, or as of a payment that is not in the log yet.
+"""From a key's tiles to its values: as of a moment, or as of an event that is not in the log yet.
 
 The tiles are what the stage packed, and they are loaded into a state like the stage's own, so a value read
 later is computed by the very code that computes it in the stream. The state is scratch: it is filled anew by
@@ -35,15 +35,16 @@ class Finalised(NamedTuple):
 class Finaliser:
     """Reads the tiles of one entity; not safe for use by two threads.
 
-    >>> from features.catalog import CUSTOMER
-    >>> state, payment = EntityState(CUSTOMER), {
-    ...     "pos": np.array([0]), "customer_id": np.array([b"c1"]), "terminal_id": np.array([b"m1"]),
-    ...     "event_time": np.array([1_000]), "amount_minor": np.array([500]),
+    >>> from features.project.running import project_at
+    >>> device = project_at("examples/logins").entities[1]
+    >>> state, login = EntityState(device), {
+    ...     "pos": np.array([0]), "device_id": np.array([b"d1"]), "account_id": np.array([b"a1"]),
+    ...     "at": np.array([1_000]),
     ... }
-    >>> _ = state.apply(payment, kind=1)
-    >>> tiles = state.export(payment["customer_id"])
+    >>> _ = state.apply(login, kind=1)
+    >>> tiles = state.export(login["device_id"])
     >>> hour = 3_600_000
-    >>> Finaliser(CUSTOMER).at([*tiles, b""], np.array([hour, hour])).values[:, 0].tolist()
+    >>> Finaliser(device).at([*tiles, b""], np.array([hour, hour])).values[:, 0].tolist()
     [1.0, 0.0]
     """
 

@@ -1,15 +1,17 @@
 """What stored numbers mean: one hash an entity for its state, one a feature for whoever reads it by name.
 
-State is of one entity, so a change to the terminal's features leaves the customer's state as it is. A value
+State is of one entity, so a change to one entity's features leaves another's state as it is. A value
 that is read by its name (a model's input, a column of the lake) is the same as long as its own declaration
 is, whatever stands beside it.
 """
 
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from msgspec import structs
 
-from contracts.meaning import Meaning
+from contracts.meaning import Meaning, Meanings
 from features.aggregations import Distinct
 from features.definition import STATE_RULES, Entity, Feature, View, definitions_hash
 
@@ -18,15 +20,21 @@ from features.definition import STATE_RULES, Entity, Feature, View, definitions_
 def meaning_of(entity: Entity) -> Meaning:
     """Return what this code means by an entity's columns.
 
-    >>> from features.catalog import CUSTOMER
-    >>> meaning = meaning_of(CUSTOMER)
-    >>> meaning.columns == CUSTOMER.columns, len(meaning.hash)
+    >>> from features.project.running import project_at
+    >>> entity = project_at("examples/logins").entities[0]
+    >>> meaning = meaning_of(entity)
+    >>> meaning.columns == entity.columns, len(meaning.hash)
     (True, 16)
     """
     features = {
         name: feature_hash(view, f) for view in entity.views for f in view.features for name in f.columns
     }
     return Meaning(entity=entity.name, hash=definitions_hash(entity, STATE_RULES), features=features)
+
+
+def meanings_of(entities: Iterable[Entity], folder: Path | None = None) -> Meanings:
+    """Return the definitions of entities, and those of before that are noted in a folder."""
+    return Meanings(tuple(meaning_of(entity) for entity in entities), folder)
 
 
 def feature_hash(view: View, feature: Feature) -> str:

@@ -3,7 +3,7 @@
 Every 32 rows of its log a partition looks at the keys of these rows, each at its newest time in them. If they
 are three or more, the clock moves forward to the time that all but the earliest quarter of them have reached;
 with fewer it stays. So one row, or all rows of one key or two, dated years ahead move it by nothing, nor does
-a terminal with a wrong calendar that has less than three quarters of the keys; a quiet week or a gap in a
+a device with a wrong calendar that has less than three quarters of the keys; a quiet week or a gap in a
 replay is believed as soon as 32 rows tell of it. It never goes back.
 
 The clock is a function of the log alone: of the keys and times of its rows, in their order. The rows since it

@@ -59,8 +59,9 @@ class Seeded(msgspec.Struct, frozen=True, kw_only=True):
 def state_file(entity: Entity, partition: int) -> str:
     """Return a partition's states under this code's definitions, as a path in the seed's folder.
 
-    >>> from features.catalog import CUSTOMER
-    >>> state_file(CUSTOMER, 3) == f"customer/{meaning_of(CUSTOMER).hash}/3.parquet"
+    >>> from features.project.running import project_at
+    >>> account = project_at("examples/logins").entities[0]
+    >>> state_file(account, 3) == f"account/{meaning_of(account).hash}/3.parquet"
     True
     """
     return f"{entity.name}/{meaning_of(entity).hash}/{partition}.parquet"

@@ -56,15 +56,15 @@ class EntityState:
     to the newest event time so far and is judged at that moment. Not safe for use by two threads. With
     `forgets` false no key is idle, whatever other keys have seen: their states may come from anywhere.
 
-    >>> from features.catalog import CUSTOMER
-    >>> state = EntityState(CUSTOMER)
+    >>> from features.project.running import project_at
+    >>> device = project_at("examples/logins").entities[1]
+    >>> state = EntityState(device)
     >>> rows = {
-    ...     "pos": np.arange(2), "customer_id": np.array([b"c1", b"c1"]),
-    ...     "terminal_id": np.array([b"m1", b"m2"]),
-    ...     "event_time": np.array([1_000, 61_000]), "amount_minor": np.array([500, 700]),
+    ...     "pos": np.arange(2), "device_id": np.array([b"d1", b"d1"]),
+    ...     "account_id": np.array([b"a1", b"a2"]), "at": np.array([1_000, 61_000]),
     ... }
     >>> applied = state.apply(rows, kind=1)
-    >>> applied.values[:, CUSTOMER.columns.index("customer_count_1h")].tolist()
+    >>> applied.values[:, device.columns.index("device_logins_count_1h")].tolist()
     [1.0, 2.0]
     """
 
@@ -109,8 +109,9 @@ class EntityState:
     def loaded_bytes(self, keys: int, packed_bytes: int) -> int:
         """Return how many bytes so many keys take at least once `load` has taken over their packed states.
 
-        >>> from features.catalog import CUSTOMER
-        >>> EntityState(CUSTOMER).loaded_bytes(1_000_000, 120_000_000) > 300_000_000
+        >>> from features.project.running import project_at
+        >>> device = project_at("examples/logins").entities[1]
+        >>> EntityState(device).loaded_bytes(1_000_000, 120_000_000) > 150_000_000
         True
         """
         own = keys * (self._keys.slot_bytes + self._slot_bytes)

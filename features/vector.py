@@ -5,19 +5,18 @@ service's trees, so a derived feature has one meaning. All of it is float64; NaN
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import PROJECT
-from features.expressions import Program, Schema, number
+from features.expressions import Program, number
+from features.expressions.wire import columns_of_wire
 from features.project.running import RunningProject
-from features.project.schema import schema_of
+from features.project.schema import schema_of, stage_schema
 
 Floats = NDArray[np.float64]
-
-EVENT_SCHEMA: Schema = schema_of(PROJECT.scored_contract)
 
 
 class VectorMaker:
@@ -25,6 +24,13 @@ class VectorMaker:
 
     A category is its place in the contract's list, from 1; an unknown or missing value is 0, a category of
     its own.
+
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> empty = [np.full((1, len(entity.columns)), np.nan) for entity in logins.entities]
+    >>> event = {"channel": np.array([b"app"]), "at": np.array([1_522_540_831_000])}
+    >>> VectorMaker(logins).assemble(event, empty, np.empty((1, 0)))[0, :3].tolist()
+    [2.0, 0.0, nan]
     """
 
     def __init__(self, project: RunningProject) -> None:
@@ -32,7 +38,11 @@ class VectorMaker:
         self._profile = next((view.columns for view in project.batch_views), ())
         stored = (*self._service.event, *self._service.stored_columns)
         computed = [one for one in self._service.of_event if one.name not in self._service.categories]
-        self._of_event = Program({one.name: one.tree for one in computed}, schema_of(project.scored_contract))
+        schema = schema_of(project.scored_contract)
+        self._of_event = Program({one.name: one.tree for one in computed}, schema)
+        self._wire = stage_schema(project.scored_contract)
+        decimals = [one for one in computed if one.name in schema and schema[one.name].kind == "decimal"]
+        self._units = {one.name: float(10 ** schema[one.name].scale) for one in decimals}
         self._of_features = Program(
             {one.name: one.tree for one in self._service.of_features}, dict.fromkeys(stored, number())
         )
@@ -41,7 +51,16 @@ class VectorMaker:
     def assemble(
         self, event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profile: Floats
     ) -> Floats:
-        """Return the vectors of n events, (n, f), as `assemble`."""
+        """Return the vectors of n events.
+
+        Args:
+            event: columns of the contract's fields, shape (n,); times in epoch ms, amounts in minor units.
+            groups: of each entity, in the order of the chain: shape (n, features), as of each event.
+            profile: shape (n, kp), the columns of the project's batch view.
+
+        Returns:
+            Shape (n, f), the columns of the project's service.
+        """
         named = {name: profile[:, i] for i, name in enumerate(self._profile)}
         for entity, values in zip(self._entities, groups, strict=True):
             named |= {name: values[:, i] for i, name in enumerate(entity.columns)}
@@ -52,9 +71,10 @@ class VectorMaker:
         return np.column_stack([named[name] for name in self._service.columns])
 
     def event_features(self, event: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
-        """Return what the event alone says, by its fields' columns."""
+        """Return what the event alone says, by its fields as the wire has them; decimals in their unit."""
         codes = {name: one.codes_of(event[name]) for name, one in self._codes.items()}
-        return self._of_event.floats(event) | codes
+        found = self._of_event.floats(columns_of_wire(event, self._wire, self._of_event.inputs))
+        return found | {name: found[name] / unit for name, unit in self._units.items()} | codes
 
     def derived_features(self, named: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return what is derived from the other columns of the vector, by name; null is NaN."""
@@ -79,34 +99,7 @@ class Categories:
         return np.where(self._sorted[places] == column, self._code[places], 0.0)
 
 
-_OURS = VectorMaker(PROJECT)
-
-
-def assemble(event: Mapping[str, NDArray[Any]], groups: Sequence[Floats], profile: Floats) -> Floats:
-    """Return the vectors of n events of this process's project.
-
-    Args:
-        event: columns of the contract's fields, shape (n,); times in epoch ms, amounts in minor units.
-        groups: of each entity, in the order of the chain: shape (n, features), as of each event.
-        profile: shape (n, kp), columns `PROFILE.columns`.
-
-    Returns:
-        Shape (n, f), columns `SERVICE.columns`.
-
-    >>> from features.catalog import ENTITIES, PROFILE
-    >>> empty = [np.full((1, len(entity.columns)), np.nan) for entity in ENTITIES]
-    >>> event = {"amount_minor": np.array([1999]), "event_time": np.array([1_522_540_831_000])}
-    >>> assemble(event, empty, np.full((1, len(PROFILE.columns)), np.nan))[0, :4].tolist()
-    [1999.0, 0.0, 1.0, 1.0]
-    """
-    return _OURS.assemble(event, groups, profile)
-
-
-def event_features(event: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
-    """Return what the event alone says, by its fields' columns."""
-    return _OURS.event_features(event)
-
-
-def derived_features(named: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return what is derived from the other columns of the vector, by name; null is NaN."""
-    return _OURS.derived_features(named)
+@cache
+def vectors_of(project: RunningProject) -> VectorMaker:
+    """Return what puts a project's vectors together; it is made once."""
+    return VectorMaker(project)

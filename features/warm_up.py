@@ -17,8 +17,8 @@ MANY = 3_000  # keys: more than a fresh state has room for
 def exercise(entity: Entity) -> None:
     """Fold, read, pack, load, forget and grow a state that is thrown away.
 
-    >>> from features.catalog import TERMINAL
-    >>> exercise(TERMINAL)
+    >>> from features.project.running import project_at
+    >>> exercise(project_at("examples/logins").entities[1])
     """
     state, kinds = EntityState(entity), sorted(entity.times)
     _fold(state, kinds, [b"a", b"b"], BEGIN_MS)

@@ -21,6 +21,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from contracts.errors import ClusterError, ConfigError, HeadraceError, StateError
+from features.project.running import project_of_process
 from headrace import guarding, topics_admin
 from headrace.deployment import Up
 from headrace.health_watch import health_words
@@ -301,11 +302,11 @@ def _waiting_workers(run: Run) -> list[str]:
 def _model() -> str:
     """Put the champion through what the scorer puts it through."""
     from inference.models.manifest import read_champion
-    from inference.release.champion import load_champion, our_definitions
+    from inference.release.champion import definitions_of, load_champion
 
     run: Run = environment.current_run()
     champion = read_champion(run.models)
     if champion is None:
         raise Note("N_MODEL", "no champion: rules alone decide", "", "run `headrace train --promote`")
-    load_champion(run.models, champion, our_definitions())
+    load_champion(run.models, champion, definitions_of(project_of_process()))
     return f"{champion.name} {champion.version}"

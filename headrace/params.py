@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from contracts.pipeline import Pipeline
 
 
 class OutputFile(click.Path):
@@ -33,13 +37,31 @@ class EntityName(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name; a usage error where no entity of the chain has it."""
-        from features.project.running import project_of_process
-
-        names = project_of_process().pipeline.chain.names
+        names = _pipeline().chain.names
         if value not in names:
             self.fail(f"{value!r} is no entity of the project: choose from {', '.join(names)}", param, ctx)
         return value
 
 
+class SourceTopic(click.ParamType):
+    """A topic of one of the project's sources; which there are is looked up only when a command runs."""
+
+    name = "topic"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the topic; a usage error where no source has it."""
+        topics = tuple(_pipeline().by_topic)
+        if value not in topics:
+            self.fail(f"{value!r} is no source's topic: choose from {', '.join(topics)}", param, ctx)
+        return value
+
+
+def _pipeline() -> "Pipeline":
+    from features.project.running import project_of_process
+
+    return project_of_process().pipeline
+
+
 OUTPUT = OutputFile()
 ENTITY = EntityName()
+SOURCE_TOPIC = SourceTopic()

@@ -51,7 +51,7 @@ def json_text(document: Any) -> str:
 
 
 def say_json(document: Any) -> None:
-    """Print JSON, for programs and safe for a terminal."""
+    """Print JSON, for programs and safe for a screen."""
     sys.stdout.write(json_text(document) + "\n")
 
 

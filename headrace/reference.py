@@ -13,12 +13,13 @@ from typing import get_args
 
 import click
 
+from contracts.pipeline import Pipeline
 from contracts.topics import DAY_MS
 from features import aggregations
 from features.aggregations import Aggregation, Kept
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, ENTITIES, PIPELINE, SERVICE
 from features.definition import Feature, View, Window
 from features.expressions import describe
+from features.project.running import RunningProject, project_of_process
 from headrace import runbook
 from headrace.__main__ import cli
 from runtime import environment
@@ -28,32 +29,33 @@ RUNBOOK = FOLDER.parent / "runbook.md"
 NOTE = "<!-- made by `python -m headrace.reference`; edit the code instead -->\n\n"
 
 
-def pages() -> dict[str, str]:
-    """Return every page's text by file name."""
+def pages(project: RunningProject) -> dict[str, str]:
+    """Return every page's text by file name; features and topics are those of a project."""
     return {
-        "features.md": NOTE + "\n".join(_features()) + "\n",
+        "features.md": NOTE + "\n".join(_features(project)) + "\n",
         "aggregations.md": NOTE + "\n".join(_aggregations()) + "\n",
-        "topics.md": NOTE + "\n".join(_topics()) + "\n",
+        "topics.md": NOTE + "\n".join(_topics(project.pipeline)) + "\n",
         "settings.md": NOTE + "\n".join(_settings()) + "\n",
         "commands.md": NOTE + "\n".join(_commands()) + "\n",
     }
 
 
-def _features() -> Iterator[str]:
-    yield f"# Features\n\nService `{SERVICE.name}`, definitions `{DEFINITIONS_HASH}`.\n"
+def _features(project: RunningProject) -> Iterator[str]:
+    service, batch = project.service, project.profile
+    yield f"# Features\n\nService `{service.name}`, definitions `{project.definitions_hash}`.\n"
     yield "Windows are sawtooth windows: exact at their head, their tail moves in hops. *Current* says"
     yield "whether the event being judged counts itself. Money is in minor units, time in ms, null is NaN.\n"
-    for entity in ENTITIES:
+    for entity in project.entities:
         for view in entity.views:
             yield from _view(entity.join_key, view)
-    yield f"## {CUSTOMER_PROFILE.name} (batch, by {CUSTOMER_PROFILE.join_key})\n"
-    yield f"Filled by `feast materialize`; stale after {CUSTOMER_PROFILE.max_age_ms // DAY_MS} days.\n"
-    yield from [f"- `{name}`" for name in CUSTOMER_PROFILE.columns]
+    yield f"## {batch.name} (batch, by {batch.join_key})\n"
+    yield f"Filled by `feast materialize`; stale after {batch.max_age_ms // DAY_MS} days.\n"
+    yield from [f"- `{name}`" for name in batch.columns]
     yield "\n## From the event\n"
-    yield from [f"- `{one.name}`: {describe(one.tree)}" for one in SERVICE.of_event]
+    yield from [f"- `{one.name}`: {describe(one.tree)}" for one in service.of_event]
     yield "\n## Derived from other features\n"
     yield "A division by zero is null ([expressions](../expressions.md)).\n"
-    yield from [f"- `{one.name}`: {describe(one.tree)}" for one in SERVICE.of_features]
+    yield from [f"- `{one.name}`: {describe(one.tree)}" for one in service.of_features]
 
 
 def _view(join_key: str, view: View) -> Iterator[str]:
@@ -113,10 +115,10 @@ def _text(thing: object) -> str:
     return thing.__doc__ or ""
 
 
-def _topics() -> Iterator[str]:
+def _topics(pipeline: Pipeline) -> Iterator[str]:
     yield "# Topics\n\nNames on a cluster have the run's prefix in front. `headrace doctor` refuses others.\n"
     yield "| topic | what | key | partitions | kept | timestamps | owner |\n|---|---|---|---|---|---|---|"
-    for topic in PIPELINE.topics:
+    for topic in pipeline.topics:
         kept = "compacted" if topic.compacted else f"{topic.retention_ms // DAY_MS} days"
         stamp = "append" if topic.log_append_time else "create"
         facts = (topic.about, topic.key, str(topic.partitions), kept, stamp, topic.owner)
@@ -149,7 +151,8 @@ def _command(name: str, command: click.Command, parent: click.Context) -> Iterat
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for file_name, text in pages().items():
+    made = pages(project_of_process())
+    for file_name, text in made.items():
         (FOLDER / file_name).write_text(text)
     RUNBOOK.write_text(NOTE + "\n".join(runbook.page()))
-    sys.stdout.write(f"{FOLDER}: {', '.join(pages())}\n")
+    sys.stdout.write(f"{FOLDER}: {', '.join(made)}\n")

@@ -22,7 +22,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 )  # fmt: skip
 @click.option(
     "--share", "share_percent", type=click.FloatRange(0, 100, min_open=True), default=1.0, show_default=True,
-    help="A canary's share of the customers, percent.",
+    help="A canary's share of the keys, percent.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Pass by gates that do not hold; needs --why.")
 @click.option("--dry-run", is_flag=True, help="Show what the gates say and change nothing.")
@@ -33,14 +33,14 @@ def promote(
 ) -> None:
     """Move VERSION_ID to a stage when its gates hold; running scorers follow within a second.
 
-    A shadow scores every payment and decides none; a canary decides for a share of the customers and is
+    A shadow scores every event and decides none; a canary decides for a share of the keys and is
     withdrawn when its guardrails break; the champion decides the rest.
 
     \b
     Examples:
-      headrace models promote fraud/0002-1a2b3c4d --to shadow
-      headrace models promote fraud/0002-1a2b3c4d --to canary --share 5
-      headrace models promote fraud/0002-1a2b3c4d --force --why "the old one is known to be broken"
+      headrace models promote risk/0002-1a2b3c4d --to shadow
+      headrace models promote risk/0002-1a2b3c4d --to canary --share 5
+      headrace models promote risk/0002-1a2b3c4d --force --why "the old one is known to be broken"
     """
     if force and not why:
         raise ModelError("E_GATE_FORCE", "gates are passed by without a reason", version_id, "give --why")
@@ -123,14 +123,15 @@ def registry(*, follow: bool = True) -> Any:
 
 def promoter() -> Any:
     """Return what promotes the run's versions through their gates."""
+    from headrace.training_data import lake_of
     from inference.release.live_evidence import FolderEvidence
     from inference.release.promotion import Promoter
     from inference.release.settings import ReleaseGateSettings
     from runtime.environment import current_run, settings_of
 
-    run = current_run()
-    evidence = FolderEvidence(run.models)
-    return Promoter(registry(), settings_of(ReleaseGateSettings), evidence, _comparison(run))
+    run, gates = current_run(), settings_of(ReleaseGateSettings)
+    evidence, lake = FolderEvidence(run.models), lake_of(run)
+    return Promoter(lake.project, registry(), gates, evidence, _comparison(run, lake))
 
 
 def change(why: str) -> Any:
@@ -168,13 +169,11 @@ def _tell(findings: list[Any]) -> None:
         click.echo(escaped(f"  {word}  {finding}{f' ({finding.code})' if finding.code else ''}"), err=True)
 
 
-def _comparison(run: Any) -> Any:
-    """Return how two versions are compared on the lake's payments, None where the lake has none."""
+def _comparison(run: Any, lake: Any) -> Any:
+    """Return how two versions are compared on the lake's events, None where the lake has none."""
     from headrace.training_data import profiles
-    from inference.offline.lake.lake import Lake
     from inference.offline.training import compare, training_set
 
-    lake = Lake(run.lake)
     if not lake.has("features") or not lake.has("label_log"):
         return None
 

@@ -17,8 +17,9 @@ from runtime.run_project import RunProject, admit, note_project, project_of_run,
 def described(project: RunningProject) -> RunProject:
     """Return what a run remembers of a project.
 
-    >>> sorted(described(project_of_process()).parts)[:3]
-    ['batch view customer_profile', 'chain', 'contract of labels']
+    >>> from features.project.running import project_at
+    >>> sorted(described(project_at("examples/logins")).parts)[:3]
+    ['chain', 'contract of logins', 'contract of resets']
     """
     return RunProject(name=project.name, folder=str(project.folder), parts=dict(_parts(project)))
 

@@ -63,7 +63,9 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
                 "E_SEED_DONE", f"the run was seeded from {before.source.lake}", str(into.lake.folder),
                 "make a new run to begin anew",
             )  # fmt: skip
-        return add_definitions(FixedLake(old), into.lake.folder, before, source, options, on, tell)
+        return add_definitions(
+            FixedLake(old, into.project), into.lake.folder, before, source, options, on, tell
+        )
     if source.epoch >= into.settings.epoch:
         raise ConfigError(
             "E_SEED_EPOCH", f"the run (epoch {into.settings.epoch}) is not younger than the other",
@@ -79,7 +81,8 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
         for stage in stages:
             stage.refuse_begun()
         made = make_seed(
-            FixedLake(old), into.lake.folder, source, into.settings.partitions, options, on, tell
+            FixedLake(old, into.project), into.lake.folder, source, into.settings.partitions, options,
+            on, tell,
         )  # fmt: skip
         for stage in stages:
             stage.fence()

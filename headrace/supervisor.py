@@ -98,8 +98,7 @@ class Worker(msgspec.Struct):
 def workers_of_project() -> tuple[tuple[str, ...], ...]:
     """Return the kinds of workers that every run of this process's project has, in the stream's order.
 
-    >>> workers_of_project()
-    (('gate',), ('stream', 'customer'), ('stream', 'terminal'), ('score',), ('archive',))
+    A gate, a stage an entity of its chain, a scorer and an archive.
     """
     chain = project_of_process().pipeline.chain
     return (("gate",), *(("stream", link.name) for link in chain.links), ("score",), ("archive",))

@@ -1,6 +1,6 @@
 """What a process tells: one JSON line a log event on stderr, and metrics for Prometheus on loopback.
 
-Log lines are ASCII: control characters, which could forge a line or move a terminal's cursor, are escaped.
+Log lines are ASCII: control characters, which could forge a line or move a screen's cursor, are escaped.
 Fields with personal data are dropped by name, as a net below the rule that nobody logs them.
 """
 

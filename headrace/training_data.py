@@ -2,8 +2,14 @@
 
 from typing import Any
 
+from features.project.running import project_of_process
 from inference.offline.lake.lake import Lake
 from runtime.run import Run
+
+
+def lake_of(run: Run) -> Lake:
+    """Return a run's lake, of this process's project."""
+    return Lake(run.lake, project_of_process())
 
 
 def profiles(run: Run, lake: Lake) -> Any:

@@ -79,10 +79,10 @@ class ChildTrainer:
 def _outcome(text: str, code: int) -> Outcome:
     """Return what a training's output says.
 
-    >>> _outcome('{"id": "fraud/0002-ab"}', 0).model
-    'fraud/0002-ab'
-    >>> _outcome("Error E_TRAIN_FRAUDS: 3 frauds", 6).code
-    'E_TRAIN_FRAUDS'
+    >>> _outcome('{"id": "risk/0002-ab"}', 0).model
+    'risk/0002-ab'
+    >>> _outcome("Error E_TRAIN_POSITIVES: 3 positives", 6).code
+    'E_TRAIN_POSITIVES'
     """
     if code == 0 and (begin := text.find("{")) >= 0:
         return Outcome(model=msgspec.json.decode(text[begin:].encode(), type=_Entry).id)

@@ -384,7 +384,7 @@ def _refuse_plaintext(host: str) -> None:
     if host in LOOPBACK or os.environ.get("HEADRACE_ALLOW_PLAINTEXT") == "yes":
         return
     raise ConfigError(
-        "E_CONFIG_PLAINTEXT", "payments, or models, would leave this machine unencrypted", host,
+        "E_CONFIG_PLAINTEXT", "records, or models, would leave this machine unencrypted", host,
         "use ssl, sasl_ssl or rediss://, or set HEADRACE_ALLOW_PLAINTEXT=yes on a network of your own",
     )  # fmt: skip
 

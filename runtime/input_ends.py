@@ -11,13 +11,13 @@ from runtime.kafka_clients import new_consumer
 from runtime.kafka_errors import meaning_of
 
 TIMEOUT_S = 2.0
-AS_WRITTEN = {"isolation.level": "read_uncommitted"}  # the end as writers see it, open transactions included
+AS_WRITTEN = {"isolation.level": "read_uncommitted"}  # the end as writers see it, with what is not committed
 
 
 class KafkaInputEnds:
     """The ends of one cluster's partitions, as offsets by which the run names records; used by one thread.
 
-    >>> KafkaInputEnds(KafkaConnection(bootstrap_servers="127.0.0.1:9"), "demo.").seen("transactions/0")
+    >>> KafkaInputEnds(KafkaConnection(bootstrap_servers="127.0.0.1:9"), "demo.").seen("orders/0")
     0
     """
 

@@ -127,7 +127,7 @@ class InputRecord:
     def end_of(self, reader: str, topic: str, partition: int, at: int) -> int:
         """Return where a reader goes on that stands at `at`: behind accepted holes, or there.
 
-        >>> InputRecord(None).end_of("gate", "transactions", 0, 5)
+        >>> InputRecord(None).end_of("gate", "orders", 0, 5)
         5
         """
         for hole in self.accepted():

@@ -14,7 +14,7 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     of topics and brokers and at the clocks. `replication` copies of a topic are wanted, of which `min_insync`
     must take a write: 0 means as many as there are brokers but at most three, and one less than that but at
     least one. A Redis that is a copy is answered by `on_replica`: it takes no rows, so stages keep theirs,
-    and scoring goes on from the values that ride with each payment. Offsets that nobody commits must be kept
+    and scoring goes on from the values that ride with each record. Offsets that nobody commits must be kept
     for `offsets_kept_min_h` hours: a worker that was away for longer does not know where it stood. Clocks
     that are `clock_warn_s` apart are told, and `clock_apart_max_s` is answered by `on_clock`.
     """

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
-from features.catalog import CUSTOMER, PIPELINE, TERMINAL
+from features.catalog import CUSTOMER, ENTITIES, PIPELINE, TERMINAL
+from features.meaning import meanings_of
 from features.state import EntityState
 from streams.archive.frames import feature_table
 from streams.archive.parquet_files import file_path, write_whole
@@ -159,7 +160,10 @@ def _write_log(lake: Path, rows: Columns, kind: int, dataset: str) -> None:
             first = int(part["offset"][0])
             path = file_path(lake, dataset, partition, first)
             write_whole(
-                feature_table([part], PIPELINE.by_number[kind]), path, first, int(part["offset"][-1]) + 1
+                feature_table([part], PIPELINE.by_number[kind], meanings_of(ENTITIES)),
+                path,
+                first,
+                int(part["offset"][-1]) + 1,
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
+from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
 from tests import lake_maker as maker
 
@@ -64,7 +65,7 @@ def cut_lakes(
             for part in (paid, judged, rows, known)
         )
         _write(folder, raw, raw_labels, features, label_log)
-    return [Lake(folder) for folder in folders]
+    return [Lake(folder, PROJECT) for folder in folders]
 
 
 def _write(lake: Path, raw: Columns, raw_labels: Columns, features: Columns, label_log: Columns) -> None:

@@ -10,13 +10,15 @@ or a carrier; a client on the web or the API may send no device. Four attacks:
 
 A take-over becomes known one to fourteen days later; an analyst looks at some other logins at random.
 
+`headrace demo` takes its records from `WORKLOADS` and `records`.
+
     python examples/logins/generate.py FOLDER [--seed N] [--accounts N] [--days N] [--format ndjson|parquet]
 """
 
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,14 @@ class Plan:
     days: int = 30
     attacks_a_day: float = 2.0
     looked_at: float = 0.02  # share of other logins whose outcome an analyst finds out
+
+
+WORKLOADS = {
+    # Two months of a small service: enough take-overs known in time to learn from and to judge by.
+    "demo": Plan(seed=2025, accounts=600, days=60, attacks_a_day=12.0),
+    # The same in a few seconds, for tests.
+    "small": Plan(seed=11, accounts=150, days=30, attacks_a_day=8.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +99,16 @@ def generate(plan: Plan) -> dict[str, list[dict[str, Any]]]:
         at_s = START_S + draws.uniform(0, plan.days * DAY_S)
         _attack(draws, ATTACKS[number % len(ATTACKS)], float(at_s), accounts, made)
     return _records(draws, plan, made)
+
+
+def records(plan: Plan, events: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Return a workload's records by source; with `events` fewer accounts and attacks make about as many."""
+    made = generate(plan)
+    if events is not None and len(made["logins"]) > events:
+        share = events / len(made["logins"])
+        fewer = {"accounts": max(20, int(plan.accounts * share)), "attacks_a_day": plan.attacks_a_day * share}
+        made = generate(replace(plan, **fewer))
+    return made
 
 
 def _account(draws: Draws, number: int, accounts: int) -> Account:

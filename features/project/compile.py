@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from contracts.chain import Chain
 from contracts.contract_field import is_name
 from contracts.contract_file import ReadContract, read_contract
 from contracts.contract_version import ContractVersion
 from contracts.errors import ConfigError
+from contracts.row_columns import MADE, made_columns
 from features.declare import DeclaredBatchView, Project, Source, WrittenAt
 from features.definition import BatchView, statements_of
 from features.project.compiled import CompiledProject, CompiledView
@@ -35,6 +37,7 @@ def compile_project(folder: Path, project: Project) -> CompiledProject:
     models = tuple(compile_model(model, project, scored, views, problems) for model in project.models)
     batch_views = {view: _batch_view(folder, view, problems) for view in project.batch_views}
     _check_names(project, views, problems)
+    _check_columns(project, contracts, problems)
     _check_money(project, scored, problems)
     return CompiledProject(
         folder=str(folder),
@@ -214,6 +217,23 @@ def _check_names(project: Project, views: tuple[CompiledView, ...], problems: Pr
     features += [(name, view.written) for view in project.batch_views for name in view.columns]
     derived = {(name, model.written) for model in project.models for name, _ in model.derived}
     _once("feature", [*features, *sorted(derived)], problems, "E_FEATURE_NAME")
+
+
+def _check_columns(project: Project, contracts: Mapping[Source, ContractVersion], problems: Problems) -> None:
+    """Note fields that are called as a column that the engine adds: one would be taken for the other."""
+    try:
+        taken = made_columns(Chain(*((entity.name, entity.fields) for entity in project.chain)))
+    except ConfigError:  # a chain that is none, which is noted elsewhere
+        taken = MADE
+    for contract in contracts.values():
+        for field in contract.fields:
+            if field.name in taken:
+                problems.note(
+                    WrittenAt(contract.file, field.line),
+                    "E_ODCS_NAME",
+                    f"{field.name!r} is a column that the engine adds to every row",
+                    "name the field otherwise; its physicalName says where it is in the record",
+                )
 
 
 def _once(

@@ -92,8 +92,8 @@ def feature_name(asked: Aggregate, prefix: str, label: str) -> str:
     >>> from features.declare import distinct, max_of, since_last
     >>> feature_name(distinct("device_id", "24h"), "account_logins", "24h")
     'account_logins_device_id_distinct_24h'
-    >>> feature_name(max_of("amount", "30d", before=True), "card", "30d")
-    'card_amount_max_30d_before'
+    >>> feature_name(max_of("amount", "30d", before=True), "account", "30d")
+    'account_amount_max_30d_before'
     >>> feature_name(since_last(), "account_logins", ""), feature_name(since_last(name="idle_ms"), "x", "")
     ('account_logins_since_last_ms', 'idle_ms')
     """

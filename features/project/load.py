@@ -45,7 +45,7 @@ def project_of(folder: Path) -> CompiledProject:
 def _declared(path: Path) -> Project | Problem:
     """Return the project that a file declares, or why it declares none."""
     try:
-        module = _run(path)
+        module = run_file(path)
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
         return _problem(path, 1, "E_PROJECT_PYTHON", what, f"give the folder a {FILE}")
@@ -67,8 +67,14 @@ def _declared(path: Path) -> Project | Problem:
     return found[0]
 
 
-def _run(path: Path) -> ModuleType:
-    """Return the file's names. No bytecode is left in the folder, and nothing beside it can be imported."""
+def run_file(path: Path) -> ModuleType:
+    """Run a file of a project by its path, under a private name, and return its names.
+
+    No bytecode is left in the folder, and nothing beside it can be imported.
+
+    Raises:
+        Exception: whatever the file raises; it is a stranger's program.
+    """
     text = path.read_bytes()
     module = ModuleType(f"_headrace_project_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}")
     module.__file__ = str(path)

@@ -17,7 +17,7 @@ from contracts.frame import Columns
 from contracts.pipeline import Mark, Pipeline, Role, SourceStream
 from contracts.topics import DAY_MS
 from features.declare import CLOCK_FIELDS, Source
-from features.definition import BatchView, Entity
+from features.definition import STATE_RULES, BatchView, Entity, definitions_hash
 from features.expressions import Program, Tree
 from features.expressions.wire import columns_of_wire
 from features.project.compiled import POSITIVE, CompiledModel, CompiledProject
@@ -33,10 +33,9 @@ from runtime.project_folder import project_folder
 class RunningProject:
     """A project that has nothing wrong with it, in the engine's own terms.
 
-    >>> from runtime.project_folder import INSTALLED
-    >>> project = running_project(INSTALLED)
+    >>> project = project_at("examples/logins")
     >>> project.name, project.pipeline.chain.names, [source.topic for source in project.pipeline.sources]
-    ('payments', ('customer', 'terminal'), ['transactions', 'labels'])
+    ('logins', ('account', 'device', 'ip'), ['logins', 'takeovers', 'resets'])
     """
 
     compiled: CompiledProject
@@ -84,6 +83,23 @@ class RunningProject:
         return tuple(self.compiled.batch_views.values())
 
     @cached_property
+    def profile(self) -> BatchView:
+        """The batch view served beside an entity's windows; one without columns where there is none."""
+        none = BatchView(name="", join_key=self.entities[0].join_key, columns=(), max_age_ms=0)
+        return next(iter(self.batch_views), none)
+
+    @cached_property
+    def profiled(self) -> Entity:
+        """The entity by whose key the batch view is read."""
+        found = (entity for entity in self.entities if entity.join_key == self.profile.join_key)
+        return next(found, self.entities[0])
+
+    @cached_property
+    def definitions_hash(self) -> str:
+        """The hash of everything that says what its features are."""
+        return definitions_hash(*self.entities, self.profile, self.service, STATE_RULES)
+
+    @cached_property
     def event(self) -> EventIdentity:
         """How its scored events are named in decisions."""
         return identity_in(self.pipeline)
@@ -103,10 +119,14 @@ class RunningProject:
         return decisions_of(self.compiled)
 
     @property
+    def policy_path(self) -> Path:
+        """Where its policy would be, whether or not it brings one."""
+        return self.folder / FILE
+
+    @property
     def policy_file(self) -> Path | None:
         """The policy that it brings; None where it has none."""
-        path = self.folder / FILE
-        return path if path.exists() else None
+        return self.policy_path if self.policy_path.exists() else None
 
     @property
     def watched(self) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ def schema_of(contract: ContractVersion) -> Schema:
 
     >>> from contracts.contract_file import contract_of
     >>> from pathlib import Path
-    >>> schema_of(contract_of(Path("feature_repo/contracts/labels.yaml")))["label"].members
-    ('fraud', 'legitimate')
+    >>> schema_of(contract_of(Path("examples/logins/contracts/resets.yaml")))["method"].members
+    ('email', 'sms')
     """
     typed = {field.name: type_of(field) for field in contract.fields}
     return {name: found for name, found in typed.items() if found is not None}

@@ -16,7 +16,7 @@ LESS_URGENT = 10  # where cores are few, decisions go first; the lake catches up
 
 @click.command(name="archive", epilog=EXAMPLE)
 def command() -> None:
-    """Write transactions, labels, features, predictions, drift and dead letters to Parquet.
+    """Write the sources' records, features, predictions, drift and dead letters to Parquet.
 
     SIGTERM or Ctrl-C reads what is already published, writes it and stops.
     """
@@ -31,8 +31,6 @@ def command() -> None:
     settings = slots.with_member(environment.settings_of(ArchiveSettings), run.home / "slots", "archive")
     os.nice(LESS_URGENT)
     with working("archive", run, settings, guard="archive") as worker:
-        archive = Archive(
-            project_of_process().pipeline, settings, ArchiveMetrics(worker.registry), worker.health
-        )
+        archive = Archive(project_of_process(), settings, ArchiveMetrics(worker.registry), worker.health)
         worker.ready()
         archive.run(worker.is_stopping)

@@ -14,7 +14,7 @@ EXAMPLE = """
 Examples:
   headrace backfill                                    every row's features, for training and Feast
   headrace backfill --compare --json backfill.json     is the lake the same, bit for bit?
-  headrace backfill --entity terminal --workers 8
+  headrace backfill --entity device --workers 8
   headrace backfill --warm                             stages stopped: hand their state to new definitions
   headrace backfill --seed-from ../old/lake            a new run, before its stages start: begin where it ends
   headrace backfill --dask tcp://10.0.0.1:8786         on a Dask cluster that shares the lake's folder
@@ -57,8 +57,8 @@ def command(
     stages behind it and the archive read to the end, and run this with --warm from the new code: it writes
     the stage's state and rows under the new definitions, at the exact offset where the old ones stopped.
 
-    A new run begins with empty windows. With --seed-from, before its stages have taken a payment, it begins
-    where another run ended: windows, remembered transaction ids and rows of the online store are those of
+    A new run begins with empty windows. With --seed-from, before its stages have taken a record, it begins
+    where another run ended: windows, remembered ids and rows of the online store are those of
     that run's whole lake. Told are the offsets of its topics up to which that goes; send this run what comes
     after them. A seeded run whose code has new definitions needs this once more before --warm.
     """
@@ -79,7 +79,8 @@ def command(
         _warm(entity, options, executor(processes, dask), wait_s, json_file)
         return
     chosen = [known for known in project_of_process().entities if entity in (None, known.name)]
-    found = backfill(Lake(current_run().lake), chosen, options, executor(processes, dask), _tell)
+    lake = Lake(current_run().lake, project_of_process())
+    found = backfill(lake, chosen, options, executor(processes, dask), _tell)
     report = found.as_dict()
     _tell_result(report, json_file, _lines(report, compare))
     if found.mismatches:
@@ -100,7 +101,7 @@ def _warm(entity: str | None, options: Any, on: Any, wait_s: float, json_file: P
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
     project = project_of_process()
     stages = [name for name in project.pipeline.chain.names if entity in (None, name)]
-    place = hand_over.Place(project, settings, Lake(run.lake), wait_s)
+    place = hand_over.Place(project, settings, Lake(run.lake, project), wait_s)
     found = hand_over.warm(stages, place, options, on, _tell)
     adopt_project(run)
     lines = [
@@ -120,7 +121,8 @@ def _seed(old: Path, options: Any, on: Any, json_file: Path | None) -> None:
 
     run = environment.current_run()
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
-    into = seeding.Into(project_of_process(), Lake(run.lake), settings)
+    project = project_of_process()
+    into = seeding.Into(project, Lake(run.lake, project), settings)
     made = seeding.seed(old, into, options, on, _tell)
     adopt_project(run)
     lines = [f"{name}: begins after {rows:,} rows" for name, rows in made.rows.items()]

@@ -55,10 +55,11 @@ def _engine_policy(project: "CompiledProject") -> "Iterator[Problem]":
     path = Path(project.folder) / FILE
     if project.problems or not path.is_file() or "decisions" in load(path):
         return
+    from features.project.running import project_at
     from inference.policy.policy import read_policy
 
     try:
-        read_policy(path)
+        read_policy(path, project_at(project.folder))
     except ConfigError as error:
         yield Problem(file=str(path), line=1, code=error.code, what=error.what, remedy="correct the file")
 

@@ -1,4 +1,4 @@
-"""`headrace demo`: history, a first model, live payments and a summary that must add up."""
+"""`headrace demo`: history, a first model, live records and a summary that must add up."""
 
 import sys
 from dataclasses import replace
@@ -12,7 +12,9 @@ EXAMPLE = """
 \b
 Examples:
   headrace demo
-  headrace demo --input payments.parquet --labels labels.parquet --json summary.json
+  headrace demo --input events.parquet --labels labels.parquet --json summary.json
+  headrace --project examples/logins demo
+  headrace demo --input logins=logins.ndjson --input resets=resets.ndjson --input takeovers=takeovers.ndjson
   headrace demo --malformed 0.05 --redis-outage 20 --redis-flush --kafka-restart
 """
 # Of a generated workload more is history, which a model needs, and half of the rest shows latency.
@@ -20,37 +22,44 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 
 
 @click.command(name="demo", epilog=EXAMPLE)
-@click.option("--input", "input_file", type=click.Path(path_type=Path), help="Payments (Parquet).")
-@click.option("--labels", "labels_file", type=click.Path(path_type=Path), help="Their labels (Parquet).")
-@click.option("--workload", default="demo", show_default=True, help="Generated workload, without --input.")
-@click.option("--events", type=click.IntRange(min=100), help="Use at most this many payments.")
-@click.option("--rate", default=1_000.0, show_default=True, help="Payments a second in the paced last part.")
+@click.option(
+    "--input", "files", multiple=True, metavar="[SOURCE=]FILE", help="Records of a source (Parquet, NDJSON)."
+)
+@click.option(
+    "--labels", "labels_file", type=click.Path(path_type=Path), help="Labels of the scored records."
+)
+@click.option(
+    "--workload", help="Of the project's generator, without --input (default: demo, else its first)."
+)
+@click.option("--events", type=click.IntRange(min=100), help="Use at most this many scored records.")
+@click.option("--rate", default=1_000.0, show_default=True, help="Records a second in the paced last part.")
 @click.option(
     "--partitions", default=1, show_default=True, help="Of each topic; one worker a kind needs one."
 )
 @click.option("--json", "json_file", type=OUTPUT, help="Write the summary here.")
 @click.option("--malformed", default=0.0, type=click.FloatRange(0, 0.5), help="Share of broken records.")
 @click.option("--redis-outage", default=0.0, type=click.FloatRange(0, 300), help="Stop Redis for S seconds.")
-@click.option("--redis-flush", is_flag=True, help="Empty Redis while payments come.")
-@click.option("--kafka-restart", is_flag=True, help="Restart Kafka while payments come.")
+@click.option("--redis-flush", is_flag=True, help="Empty Redis while records come.")
+@click.option("--kafka-restart", is_flag=True, help="Restart Kafka while records come.")
 def command(
-    input_file: Path | None, labels_file: Path | None, workload: str, events: int | None, rate: float,
+    files: tuple[str, ...], labels_file: Path | None, workload: str | None, events: int | None, rate: float,
     partitions: int, json_file: Path | None, malformed: float, redis_outage: float, redis_flush: bool,
     kafka_restart: bool,
 ) -> None:  # fmt: skip
-    """Bring servers and workers up, replay history, train, score live payments, and count.
+    """Bring servers and workers up, replay history, train, score live records, and count.
 
-    The first part by event time (60 % of a given file) is history: scored by rules alone while labels come
-    in at their time. Then a model is trained and scores the rest; of that, the paced last part measures
-    latency. The run keeps its own topics and folder under .headrace/, so that `explain`, `verify` and
-    `models` answer afterwards.
+    The records are the project's: given by source, or made by its `generate.py`. The first part by event
+    time (60 % of given files) is history: scored by rules alone while labels come in at their time. Then a
+    model is trained, and the same without window features, which says what those are worth; it scores the
+    rest, of which the paced last part measures latency. The run keeps its own topics and folder under
+    .headrace/, so that `explain`, `verify` and `models` answer afterwards.
 
     Exits with 1 when the counts do not add up.
     """
     from headrace.demo.plan import DemoPlan, Faults
     from headrace.demo.show import show
 
-    if labels_file is not None and input_file is None:
+    if labels_file is not None and not files:
         raise click.UsageError("--labels belongs to --input")
     faults = Faults(
         malformed_ratio=malformed,
@@ -59,9 +68,9 @@ def command(
         kafka_restart=kafka_restart,
     )
     plan = DemoPlan(
-        workload=workload, input_file=input_file, labels_file=labels_file, events=events, paced_rate=rate,
+        workload=workload, files=files, labels_file=labels_file, events=events, paced_rate=rate,
         partitions=partitions, faults=faults,
     )  # fmt: skip
-    if input_file is None:
+    if not files:
         plan = replace(plan, history_ratio=GENERATED_HISTORY_RATIO, paced_ratio=GENERATED_PACED_RATIO)
     sys.exit(show(plan, json_file))

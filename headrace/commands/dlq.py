@@ -6,16 +6,18 @@ from typing import Any
 import click
 
 from headrace.groups import NearestGroup
+from headrace.params import SOURCE_TOPIC
 from headrace.printing import say, say_json
 
 EXAMPLE = """
 \b
 Examples:
   headrace dlq list --code E_CONTRACT_ENUM
-  headrace dlq show transactions/3/1042
-  headrace dlq replay --topic transactions --dry-run
+  headrace dlq show orders/3/1042
+  headrace dlq replay --topic orders --dry-run
 """
-TOPIC = click.option("--topic", type=click.Choice(["transactions", "labels"]), help="Only this input topic.")
+
+TOPIC = click.option("--topic", type=SOURCE_TOPIC, help="Only this source's topic.")
 CODE = click.option("--code", default="", help="Only this code, as E_DECODE_JSON.")
 
 
@@ -24,7 +26,7 @@ def command() -> None:
     """List, show and replay dead letters: records that broke their contract."""
 
 
-@command.command(name="list", epilog="Example: headrace dlq list --topic labels --key c17 --json")
+@command.command(name="list", epilog="Example: headrace dlq list --topic orders --key c17 --json")
 @TOPIC
 @CODE
 @click.option("--key", help="Only records with this key, as c17.")
@@ -38,7 +40,7 @@ def list_letters(topic: str | None, code: str, key: str | None, limit: int, as_j
     from collections import Counter
 
     wanted = None if key is None else key.encode()
-    found = _dead_letters().letters(_topics(topic), code)
+    found = _dead_letters().letters((topic,) if topic else (), code)
     letters = [letter for letter in found if wanted is None or letter.key == wanted]
     rows = [_row(letter) for letter in letters[-limit:]]
     if as_json:
@@ -54,7 +56,7 @@ def list_letters(topic: str | None, code: str, key: str | None, limit: int, as_j
     say(f"{len(letters):,} dead letters{shown}" if letters else "no dead letters")
 
 
-@command.command(epilog="Example: headrace dlq show transactions/3/1042 --bytes")
+@command.command(epilog="Example: headrace dlq show orders/3/1042 --bytes")
 @click.argument("origin", metavar="TOPIC/PARTITION/OFFSET")
 @click.option(
     "--bytes", "with_bytes", is_flag=True, help="Print key and value as they are, personal data too."
@@ -62,9 +64,10 @@ def list_letters(topic: str | None, code: str, key: str | None, limit: int, as_j
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(origin: str, with_bytes: bool, as_json: bool) -> None:
     """Show one dead letter. Personal fields are masked unless --bytes asks for the bytes."""
+    from features.project.running import project_of_process
     from streams.gate.dead_letters import Origin
 
-    letter = _dead_letters().find(Origin.parse(origin))
+    letter = _dead_letters().find(Origin.parse(origin, project_of_process().pipeline))
     row = _row(letter) | {"value": _masked(letter.origin.topic, letter.value)}
     if with_bytes:
         row |= {"key": _text(letter.key), "value": _text(letter.value)}
@@ -75,7 +78,7 @@ def show(origin: str, with_bytes: bool, as_json: bool) -> None:
         say(f"{name:14} {value}")
 
 
-@command.command(epilog="Example: headrace dlq replay transactions/3/1042")
+@command.command(epilog="Example: headrace dlq replay orders/3/1042")
 @click.argument("origins", metavar="[TOPIC/PARTITION/OFFSET]...", nargs=-1)
 @TOPIC
 @CODE
@@ -91,15 +94,16 @@ def replay(
     published; it is listed with its code, and the exit code is 3. Name letters by origin, or choose them by
     --topic and --code.
     """
+    from features.project.running import project_of_process
     from runtime.environment import current_run
     from streams.gate.dead_letters import Origin
     from streams.gate.replayed import opened
 
     if not (origins or topic or code):
         raise click.UsageError("name letters by origin, or choose them by --topic or --code")
-    dead = _dead_letters()
-    wanted = [Origin.parse(text) for text in dict.fromkeys(origins)]
-    letters = [dead.find(origin) for origin in wanted] or list(dead.letters(_topics(topic), code))
+    dead, pipeline = _dead_letters(), project_of_process().pipeline
+    wanted = [Origin.parse(text, pipeline) for text in dict.fromkeys(origins)]
+    letters = [dead.find(origin) for origin in wanted] or list(dead.letters((topic,) if topic else (), code))
     with opened(current_run().home) as ledger:
         refusals = dead.replay(letters, int(time.time() * 1000), ledger, dry_run=dry_run, again=again)
     accepted = len(letters) - len(refusals)
@@ -116,15 +120,12 @@ def replay(
 
 
 def _dead_letters() -> Any:
+    from features.project.running import project_of_process
     from runtime.environment import connections
     from streams.gate.dead_letters import DeadLetters
 
     kafka, run = connections()
-    return DeadLetters(kafka, run.topic_prefix)
-
-
-def _topics(topic: str | None) -> tuple[str, ...]:
-    return (topic,) if topic else ("transactions", "labels")
+    return DeadLetters(kafka, run.topic_prefix, project_of_process().pipeline)
 
 
 def _row(letter: Any) -> dict[str, Any]:

@@ -21,13 +21,14 @@ OTHERS_SHOWN = 10
 @click.argument("prediction_or_event_id")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(prediction_or_event_id: str, as_json: bool) -> None:
-    """Explain the decision on a payment, from the run's lake and registry; no server needs to run.
+    """Explain the decision on an event, from the run's lake and registry; no server needs to run.
 
     Of several decisions on one event id the newest is explained, and the others are named with the
     prediction_id by which to ask for each. Personal fields are masked.
     """
     import msgspec
 
+    from features.project.running import project_of_process
     from inference.offline.lake.known_losses import words
     from inference.offline.lake.lake import Lake
     from inference.offline.replay.explain import explain
@@ -35,13 +36,14 @@ def command(prediction_or_event_id: str, as_json: bool) -> None:
     from runtime.environment import current_run
 
     run = current_run()
-    found = msgspec.to_builtins(explain(Lake(run.lake), Registry(run.models), prediction_or_event_id))
+    lake = Lake(run.lake, project_of_process())
+    found = msgspec.to_builtins(explain(lake, Registry(run.models), prediction_or_event_id))
     if as_json:
-        found["holes"] = words(Lake(run.lake))
+        found["holes"] = words(lake)
         say_json(found)
     else:
         say(*lines(found))
-        say(*(f"HOLE in what the run read: {hole}" for hole in words(Lake(run.lake))))
+        say(*(f"HOLE in what the run read: {hole}" for hole in words(lake)))
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -51,12 +53,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"{said['decision'].upper()} by {said['decided_by']}, {score} ({said['risk_band']})",
         f"  prediction {said['prediction_id']} of event {said['event_id']}",
-        f"  payment    {_time(said['event_time'])}",
+        f"  event      {_time(said['event_time'])}",
         f"  keys       {_keys(said)}",
         f"  place      {said['source']['topic']}/{said['source']['partition']}@{said['source']['offset']}",
     ]
-    if found["payment"]:
-        lines.append(f"  raw event  {found['payment']}")
+    if found["event"]:
+        lines.append(f"  raw event  {found['event']}")
     lines += [f"  label      {_label(row)}, known {_time(row['known_ms'])}" for row in found["labels"]]
     if said["degraded"]:
         lines.append(f"  degraded   {', '.join(said['degraded_why'])}")

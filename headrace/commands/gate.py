@@ -12,7 +12,7 @@ Examples:
 
 @click.command(name="gate", epilog=EXAMPLE)
 def command() -> None:
-    """Check transactions and labels against their contracts: good ones go on, bad ones to the dead letters.
+    """Check the sources' records against their contracts: good ones go on, bad ones to the dead letters.
 
     SIGTERM or Ctrl-C finishes what was taken and stops. Exit code 70-79: start again.
     """

@@ -23,6 +23,7 @@ def command(to_the_end: bool) -> None:
     """
     import os
 
+    from features.project.running import project_of_process
     from headrace.release_commands import registry as run_registry
     from headrace.training_process import ChildTrainer
     from headrace.worker import working
@@ -33,14 +34,18 @@ def command(to_the_end: bool) -> None:
     from inference.release.settings import ReleaseGateSettings
     from runtime import environment
 
-    run = environment.current_run()
+    run, project = environment.current_run(), project_of_process()
     settings = environment.settings_of(LearnerSettings, folder=run.home / "learner")
     os.nice(10)  # where cores are few, decisions go first
     with working("learn", run, settings, guard="learn") as worker:
         trainer = ChildTrainer(run.logs, settings.retrain.settle_s)
-        models = RegistryModels(run_registry(follow=False), environment.settings_of(ReleaseGateSettings))
+        models = RegistryModels(
+            project, run_registry(follow=False), environment.settings_of(ReleaseGateSettings)
+        )
         try:
-            learner = LearnerWorker(settings, LearnerMetrics(worker.registry), trainer, models, worker.health)
+            learner = LearnerWorker(
+                project, settings, LearnerMetrics(worker.registry), trainer, models, worker.health
+            )
             learner.run(worker.is_stopping, worker.ready, to_the_end=to_the_end)
         finally:
             trainer.close()

@@ -23,9 +23,10 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 def materialize(run: "Run", end_ms: int | None = None, start: date | None = None) -> "Materialized":
     """Do what the command does for a run, up to an event time, epoch ms (default: the newest event's)."""
+    from features.project.running import project_of_process
     from streams.store.feast import materialize as repository
 
-    return repository.materialize(run, end_ms, start)
+    return repository.materialize(run, project_of_process(), end_ms, start)
 
 
 @click.command(name="materialize", epilog=EXAMPLE)

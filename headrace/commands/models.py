@@ -12,7 +12,7 @@ EXAMPLE = """
 \b
 Examples:
   headrace models list
-  headrace models promote fraud/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
+  headrace models promote risk/0002-1a2b3c4d --to shadow --why "better on the last two weeks"
   headrace models rollback --why "declines too many"
 """
 
@@ -76,8 +76,9 @@ def show(version_id: str, as_json: bool) -> None:
 def reproduce(version_id: str, as_json: bool) -> None:
     """Train VERSION_ID again from what its manifest says; the bytes must be equal, or the exit code says so.
 
-    Example: headrace models reproduce fraud/0002-1a2b3c4d
+    Example: headrace models reproduce risk/0002-1a2b3c4d
     """
+    from features.project.running import project_of_process
     from headrace.training_data import profiles
     from inference.models.provenance import Provenance
     from inference.offline.lake.lake import Lake
@@ -85,7 +86,7 @@ def reproduce(version_id: str, as_json: bool) -> None:
     from runtime.environment import current_run
 
     run, models = current_run(), registry()
-    entry, lake = models.find(version_id), Lake(run.lake)
+    entry, lake = models.find(version_id), Lake(run.lake, project_of_process())
     found = train_again(entry.id, models.manifest(entry), lake, profiles(run, lake), Provenance.of())
     if as_json:
         show_json(found)
@@ -100,13 +101,14 @@ def reproduce(version_id: str, as_json: bool) -> None:
 @command.command()
 @click.argument("version_id")
 @click.argument("other_id")
-@click.option("--from", "from_ms", type=int, help="Judge payments after this, epoch ms.")
+@click.option("--from", "from_ms", type=int, help="Judge events after this, epoch ms.")
 @JSON
 def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) -> None:
-    """Compare two versions on labelled payments younger than both trainings.
+    """Compare two versions on labelled events younger than both trainings.
 
-    Example: headrace models compare fraud/0002-1a2b3c4d champion
+    Example: headrace models compare risk/0002-1a2b3c4d champion
     """
+    from features.project.running import project_of_process
     from headrace.training_data import profiles
     from inference.offline.lake.lake import Lake
     from inference.offline.training import compare as comparing
@@ -114,9 +116,9 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
     from inference.release.promotion import side
     from runtime.environment import current_run
 
-    run, models = current_run(), registry()
-    lake = Lake(run.lake)
-    sides = [side(models, models.find(name)) for name in (version_id, other_id)]
+    run, models, project = current_run(), registry(), project_of_process()
+    lake = Lake(run.lake, project)
+    sides = [side(models, models.find(name), project) for name in (version_id, other_id)]
     data = training_set.build(lake, profiles(run, lake), training_set.newest_ms(lake))
     found = comparing.compare(data, sides[0], sides[1], from_ms)
     if as_json:
@@ -126,9 +128,9 @@ def compare(version_id: str, other_id: str, from_ms: int | None, as_json: bool) 
         say(f"{name}  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}")
     for name, rows in found.learnt.items():
         if rows:
-            warn(f"{name} has learnt {rows:,} of these payments: its figures flatter it")
+            warn(f"{name} has learnt {rows:,} of these events: its figures flatter it")
     low, high = found.gain["gain_95_percent"]
-    say(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} payments")
+    say(f"gain {found.gain['gain']:+.4f} (95 %: {low:+.4f} to {high:+.4f}), {found.rows:,} events")
 
 
 for released in (promote, rollback, retire, audit):

@@ -11,8 +11,8 @@ EXAMPLE = """
 \b
 Examples:
   headrace offsets show
-  headrace offsets accept-loss --topic transactions --partition 2 --reason "retention was 1 h; INC-1204"
-  headrace offsets accept-loss --topic transactions --reason "made again by the payments team"
+  headrace offsets accept-loss --topic orders --partition 2 --reason "retention was 1 h; INC-1204"
+  headrace offsets accept-loss --topic orders --reason "made again by the orders team"
 """
 
 

@@ -21,8 +21,8 @@ Examples:
 """
 FILE = click.argument("file", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-FROM = click.option("--from", "begin", default="", help="Payments from this event time on, RFC 3339.")
-TO = click.option("--to", "end", default="", help="Payments before this event time, RFC 3339.")
+FROM = click.option("--from", "begin", default="", help="Events from this event time on, RFC 3339.")
+TO = click.option("--to", "end", default="", help="Events before this event time, RFC 3339.")
 
 
 @click.group(name="policy", cls=NearestGroup, epilog=EXAMPLE)
@@ -37,16 +37,18 @@ def check(file: Path, as_json: bool) -> None:
     """Read a policy file as the scorer would, and refuse it with a code if it would be refused."""
     import msgspec
 
+    from features.project.running import project_of_process
     from inference.policy.policy import read_policy
 
-    declared = read_policy(file)
+    project = project_of_process()
+    declared = read_policy(file, project)
     found = {"sha256": declared.sha256, "policy": msgspec.to_builtins(declared.policy)}
     if as_json:
         say_json(found)
     else:
         policy = declared.policy
         say(f"{policy.name} version {policy.version} may be put in force; sha256 {declared.sha256}")
-        say(*_rules(policy))
+        say(*_rules(policy, project))
 
 
 @command.command(name="dry-run", epilog="Example: headrace policy dry-run policy.yaml --json")
@@ -55,12 +57,13 @@ def check(file: Path, as_json: bool) -> None:
 @TO
 @JSON
 def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
-    """Decide the lake's payments by another policy and show what would change; no server needs to run.
+    """Decide the lake's events by another policy and show what would change; no server needs to run.
 
-    Scores are those that were recorded. Money is told of payments whose label is known.
+    Scores are those that were recorded. Money is told of events whose label is known.
     """
     import msgspec
 
+    from features.project.running import project_of_process
     from inference.offline.lake.lake import Lake
     from inference.offline.replay.dry_run import DryRunner
     from inference.policy.policy import read_policy
@@ -68,8 +71,9 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
     from runtime.clock import SystemClock
     from runtime.environment import current_run
 
-    run, declared = current_run(), read_policy(file)
-    runner = DryRunner(Lake(run.lake), Registry(run.models), declared, SystemClock())
+    run, project = current_run(), project_of_process()
+    declared = read_policy(file, project)
+    runner = DryRunner(Lake(run.lake, project), Registry(run.models), declared, SystemClock())
     found = msgspec.to_builtins(runner.run(_epoch_ms(begin, "--from"), _epoch_ms(end, "--to")))
     if as_json:
         say_json(found)
@@ -85,12 +89,12 @@ def dry_run(file: Path, begin: str, end: str, as_json: bool) -> None:
     help="Costs of this policy (default: the one in force).",
 )
 @click.option(
-    "--cases-a-day", type=click.IntRange(min=0), help="How many payments people can look at in a day."
+    "--cases-a-day", type=click.IntRange(min=0), help="How many events people can look at in a day."
 )
 @click.option("--review-cost-minor", type=click.IntRange(min=0), help="What one look costs.")
 @click.option("--decline-cost-minor", type=click.IntRange(min=0), help="What one wrong decline costs.")
 @click.option(
-    "--loss-share", type=click.FloatRange(0, 1), help="Share of a fraud's amount lost when approved."
+    "--loss-share", type=click.FloatRange(0, 1), help="Share of a positive's amount lost when approved."
 )
 @FROM
 @TO
@@ -101,28 +105,30 @@ def thresholds(
 ) -> None:  # fmt: skip
     """Choose the thresholds that would have cost least, within what people can look at.
 
-    Made from the lake's scored payments with a label; no server needs to run.
+    Made from the lake's scored events with a label; no server needs to run.
     """
     import msgspec
 
-    from features.catalog import DECISIONS
+    from features.project.running import project_of_process
     from inference.offline.lake.lake import Lake
     from inference.policy.threshold_choice import choose, of_lake
     from runtime.environment import current_run
 
-    run = current_run()
+    run, project = current_run(), project_of_process()
     named = {
         "cases_a_day": cases_a_day, "review_cost_minor": review_cost_minor,
         "decline_cost_minor": decline_cost_minor, "loss_share": loss_share,
     }  # fmt: skip
     given: Any = {name: value for name, value in named.items() if value is not None}
-    terms = msgspec.structs.replace(_live(file).policy.review, **given)
-    scored = of_lake(Lake(run.lake), _epoch_ms(begin, "--from"), _epoch_ms(end, "--to"))
+    terms = msgspec.structs.replace(_live(file, project).policy.review, **given)
+    scored = of_lake(Lake(run.lake, project), _epoch_ms(begin, "--from"), _epoch_ms(end, "--to"))
     chosen = msgspec.to_builtins(choose(scored, terms)) | {"terms": msgspec.to_builtins(terms)}
     if as_json:
         say_json(chosen)
         return
-    queue, stop = (next(iter(sorted(names)), "") for names in (DECISIONS.queue, DECISIONS.stops))
+    queue, stop = (
+        next(iter(sorted(names)), "") for names in (project.decisions.queue, project.decisions.stops)
+    )
     say(f"thresholds: {{{queue}: {chosen['review']!r}, {stop}: {chosen['decline']!r}}}")
     say(
         f"on {chosen['events']:,} scored events of {chosen['days']} days,"
@@ -145,11 +151,14 @@ def activate(file: Path, why: str, as_json: bool) -> None:
     It becomes policy.yaml beside the models. Scorers that HEADRACE_POLICY_FILE points elsewhere stay there.
     Who did it, when and why is kept; see `headrace policy show`.
     """
+    from features.project.running import project_of_process
     from inference.policy import activation
     from inference.policy.policy import read_policy
     from runtime.environment import current_run
 
-    _in_force(activation.activate(current_run().models, read_policy(file), change(why)), as_json)
+    project = project_of_process()
+    declared = read_policy(file, project)
+    _in_force(activation.activate(current_run().models, declared, change(why), project), as_json)
 
 
 @command.command(epilog='Example: headrace policy rollback --why "too many reviews"')
@@ -157,10 +166,12 @@ def activate(file: Path, why: str, as_json: bool) -> None:
 @JSON
 def rollback(why: str, as_json: bool) -> None:
     """Put the policy in force again that was before the present one."""
+    from features.project.running import project_of_process
     from inference.policy import activation
     from runtime.environment import current_run
 
-    _in_force(activation.rollback(current_run().models, change(why)), as_json)
+    project = project_of_process()
+    _in_force(activation.rollback(current_run().models, change(why), project), as_json)
 
 
 @command.command(epilog="Example: headrace policy show --json")
@@ -169,17 +180,19 @@ def show(as_json: bool) -> None:
     """Show the policy in force on this run, and who put which one in force, when and why."""
     import msgspec
 
+    from features.project.running import project_of_process
     from inference.policy import activation
     from runtime.environment import current_run
 
-    declared, rows = _live(None), activation.audit(current_run().models)
+    project = project_of_process()
+    declared, rows = _live(None, project), activation.audit(current_run().models)
     if as_json:
         found = {"sha256": declared.sha256, "where": declared.where}
         say_json(found | {"policy": msgspec.to_builtins(declared.policy), "audit": msgspec.to_builtins(rows)})
         return
     policy = declared.policy
     say(f"{policy.name} version {policy.version}; sha256 {declared.sha256}; {declared.where}")
-    say(*_rules(policy))
+    say(*_rules(policy, project))
     for row in rows:
         moment = datetime.fromtimestamp(row.at_ms / 1000, UTC).isoformat(timespec="seconds")
         say(f"  {moment}  {row.who}  {row.action}  {row.name} {row.version} {row.sha256[:16]}  {row.why}")
@@ -196,39 +209,37 @@ def _in_force(row: Any, as_json: bool) -> None:
     say(f"{row.name} version {row.version} is in force; sha256 {row.sha256}")
 
 
-def _live(file: Path | None) -> Any:
+def _live(file: Path | None, project: Any) -> Any:
     from inference.policy.policy import read_policy
     from inference.policy.settings import PolicySettings
     from inference.policy.store import place_of
     from runtime.environment import current_run, settings_of
 
-    return read_policy(file or place_of(current_run().models, settings_of(PolicySettings).file))
+    named = settings_of(PolicySettings).file
+    return read_policy(file or place_of(current_run().models, named, project), project)
 
 
-def _rules(policy: Any) -> list[str]:
+def _rules(policy: Any, project: Any) -> list[str]:
     """Return a line a rule that is asked: what it asks for, and when."""
-    from features.catalog import DECISIONS
     from features.expressions import describe
     from inference.policy.rules import declared_rules
 
-    found = declared_rules(policy.rules)
-    return [
-        f"  {rule.id}: {DECISIONS.names[rule.severity]} when {describe(rule.condition)}" for rule in found
-    ]
+    names = project.decisions.names
+    found = declared_rules(policy.rules, project)
+    return [f"  {rule.id}: {names[rule.severity]} when {describe(rule.condition)}" for rule in found]
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
     before, after = found["before"], found["after"]
     lines = [
-        f"{found['moved']:,} of {found['payments']:,} payments of {found['days']} days"
-        " would be decided otherwise"
+        f"{found['moved']:,} of {found['events']:,} events of {found['days']} days would be decided otherwise"
     ]
     lines += map(_move, found["moves"])
     lines += [f"  {name:22} {before[name]} -> {after[name]}" for name in before]
     keeper = found["gatekeeper"]
     if keeper["mode"] != "disabled":
         lines.append(
-            f"  gatekeeper ({keeper['mode']}): clears {keeper['payments']:,} ({keeper['share']:.1%}),"
+            f"  gatekeeper ({keeper['mode']}): clears {keeper['events']:,} ({keeper['share']:.1%}),"
             f" {keeper['otherwise']:,} of them were not approved"
         )
     for why, number in found["not_comparable"].items():
@@ -239,8 +250,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
 def _move(move: dict[str, Any]) -> str:
     ids = ", ".join(move["sample"][:2])
     return (
-        f"  {move['before']} -> {move['after']} by {move['cause']}: {move['payments']:,}"
-        f" ({move['frauds']:,} frauds of {move['fraud_amount_minor']:,} minor units,"
+        f"  {move['before']} -> {move['after']} by {move['cause']}: {move['events']:,}"
+        f" ({move['positives']:,} positives of {move['positive_amount_minor']:,} minor units,"
         f" {move['legitimate']:,} legitimate, {move['unknown']:,} unknown), as {ids}"
     )
 

@@ -12,7 +12,7 @@ EXAMPLE = """
 \b
 Examples:
   headrace rebuild-store                      after Redis lost its data, or to be sure of it
-  headrace rebuild-store --entity customer
+  headrace rebuild-store --entity account
   headrace rebuild-store --json
 """
 
@@ -46,7 +46,7 @@ def command(entity: str | None, no_batch: bool, as_json: bool) -> None:
     if not no_batch:
         from streams.store.feast.materialize import rematerialize
 
-        report["batch"] = rematerialize(run)
+        report["batch"] = rematerialize(run, project)
     report["seconds"] = round(time.monotonic() - began_s, 3)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")

@@ -15,7 +15,7 @@ EXIT_HOLES = 8  # nothing differs, and the run is known to have lost records
 
 
 @click.command(name="replay", epilog=EXAMPLE)
-@click.argument("ids", metavar="[PREDICTION_OR_TRANSACTION_ID]...", nargs=-1)
+@click.argument("ids", metavar="[PREDICTION_OR_EVENT_ID]...", nargs=-1)
 @click.option("--all", "count", type=click.IntRange(min=1), help="So many predictions of the run, at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones --all draws.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -29,6 +29,7 @@ def command(ids: tuple[str, ...], count: int | None, seed: int, as_json: bool) -
     import msgspec
     import orjson
 
+    from features.project.running import project_of_process
     from inference.offline.lake.known_losses import words
     from inference.offline.lake.lake import Lake
     from inference.offline.lake.sample import draw
@@ -40,7 +41,7 @@ def command(ids: tuple[str, ...], count: int | None, seed: int, as_json: bool) -
     if bool(ids) == (count is not None):
         raise click.UsageError("name predictions, or draw some by --all")
     run = current_run()
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, project_of_process())
     records = [row["value"] for sought in ids for row in predictions_of(lake, sought)]
     if count is not None:
         records = draw(lake, "predictions", count, seed)

@@ -65,6 +65,7 @@ def show(case_or_event_id: str, from_lake: bool, as_json: bool) -> None:
     import msgspec
 
     from contracts.errors import StateError
+    from features.project.running import project_of_process
     from headrace.commands.explain import lines
     from inference.offline.lake.lake import Lake
     from inference.offline.replay.explain import explain
@@ -78,7 +79,7 @@ def show(case_or_event_id: str, from_lake: bool, as_json: bool) -> None:
     run = current_run()
     try:
         explained = msgspec.to_builtins(
-            explain(Lake(run.lake), Registry(run.models), case.opened.case_id)
+            explain(Lake(run.lake, project_of_process()), Registry(run.models), case.opened.case_id)
         )  # fmt: skip
         why = ""
     except StateError as error:  # seconds old: the lake has not heard of it
@@ -113,14 +114,14 @@ def decide(case_or_event_id: str, verdict: str, who: str, why: str, at: str, as_
 
     The same verdict again changes nothing; another analyst's is kept beside yours.
     """
+    from features.project.running import project_of_process
     from inference.review.log import ReviewLog
     from runtime.environment import connections
 
     kafka, run = connections()
     at_ms = _epoch_ms(at) if at else None
-    case, new, unlabelled = ReviewLog(kafka, run.topic_prefix).decide(
-        case_or_event_id, verdict, who, why, at_ms
-    )
+    reviews = ReviewLog(kafka, run.topic_prefix, project_of_process())
+    case, new, unlabelled = reviews.decide(case_or_event_id, verdict, who, why, at_ms)
     row = _row(case, case.verdicts[-1].decided_at) | {"new": new, "unlabelled": unlabelled}
     if as_json:
         say_json(row)
@@ -136,14 +137,16 @@ def decide(case_or_event_id: str, verdict: str, who: str, why: str, at: str, as_
 @JSON
 def stats(from_lake: bool, as_json: bool) -> None:
     """Show how people keep up and agree: capacity, ageing, agreement, and what their verdicts were."""
+    from features.project.running import project_of_process
     from inference.policy.policy import read_policy
     from inference.policy.settings import PolicySettings
     from inference.policy.store import place_of
     from inference.review.queue import figures
     from runtime.environment import current_run, settings_of
 
-    run = current_run()
-    policy = read_policy(place_of(run.models, settings_of(PolicySettings).file)).policy
+    run, project = current_run(), project_of_process()
+    file = place_of(run.models, settings_of(PolicySettings).file, project)
+    policy = read_policy(file, project).policy
     found = figures(_cases(from_lake), policy.review)
     if as_json:
         say_json(found)
@@ -153,14 +156,16 @@ def stats(from_lake: bool, as_json: bool) -> None:
 
 
 def _cases(from_lake: bool) -> Any:
+    from features.project.running import project_of_process
     from inference.offline.lake.lake import Lake
     from inference.review.log import ReviewLog, cases_in
     from runtime.environment import connections, current_run
 
+    project = project_of_process()
     if from_lake:
-        return cases_in(Lake(current_run().lake))
+        return cases_in(Lake(current_run().lake, project))
     kafka, run = connections()
-    return ReviewLog(kafka, run.topic_prefix).cases()
+    return ReviewLog(kafka, run.topic_prefix, project).cases()
 
 
 def _row(case: Any, clock_ms: int) -> dict[str, Any]:

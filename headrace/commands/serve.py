@@ -1,4 +1,4 @@
-"""`headrace serve`: features and decisions over HTTP, before a payment is in the log."""
+"""`headrace serve`: features and decisions over HTTP, before an event is in the log."""
 
 import click
 
@@ -8,7 +8,7 @@ Examples:
   headrace serve
   headrace serve --port 0
   curl -H "Authorization: Bearer $(cat .headrace/current/serve/token)" \\
-       -d '{"customer_id": "c1"}' http://127.0.0.1:8700/features
+       -d '{"account_id": "a1"}' http://127.0.0.1:8700/features
 """
 
 
@@ -26,7 +26,7 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
     """
     import msgspec
 
-    from features.catalog import PIPELINE
+    from features.project.running import project_of_process
     from headrace.door_note import note_door, token_of
     from headrace.worker import working
     from inference.serve.metrics import ServeMetrics
@@ -35,7 +35,7 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
     from runtime import environment
     from runtime.personal_keys import keys_for
 
-    run = environment.current_run()
+    run, project = environment.current_run(), project_of_process()
     settings = environment.settings_of(
         ServeSettings,
         **({} if host is None else {"host": host}),
@@ -52,6 +52,6 @@ def command(host: str | None, port: int | None, allow_remote: bool) -> None:
             worker.ready()
             click.echo(f"http://{settings.host}:{opened}", err=True)
 
-        keys = keys_for(PIPELINE, run)
-        server = ServeWorker(settings, ServeMetrics(worker.registry), worker.health, keys)
+        keys = keys_for(project.pipeline, run)
+        server = ServeWorker(project, settings, ServeMetrics(worker.registry), worker.health, keys)
         server.run(worker.is_stopping, ready)

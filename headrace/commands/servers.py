@@ -81,4 +81,4 @@ def tool(name: str, arguments: tuple[str, ...]) -> None:
     local = LocalServers(environment.root())
     bootstrap = environment.kafka_connection().bootstrap_servers
     command_line = local.kafka.tool(name, ["--bootstrap-server", bootstrap, *arguments])
-    os.execv(command_line[0], command_line)  # noqa: S606  # the program takes over the terminal
+    os.execv(command_line[0], command_line)  # noqa: S606  # the program takes over the screen

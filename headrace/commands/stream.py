@@ -7,9 +7,8 @@ from headrace.params import ENTITY
 EXAMPLE = """
 \b
 Examples:
-  headrace stream customer
-  headrace stream terminal
-  HEADRACE_STAGE_CHECKPOINT_INTERVAL_MS=500 headrace stream customer
+  headrace stream account
+  HEADRACE_STAGE_CHECKPOINT_INTERVAL_MS=500 headrace stream account
 """
 
 
@@ -43,13 +42,14 @@ def command(stage: str) -> None:
     run = environment.current_run()
     name = f"stream-{stage}"
     settings = environment.settings_of(StageSettings, data_folder=run.home / "faust")
-    definition = StageDefinition.of(stage_of(project_of_process(), stage), settings)
+    project = project_of_process()
+    definition = StageDefinition.of(stage_of(project, stage), settings)
     if standby.is_spare():
         warm_up(definition)
         standby.await_turn()
     finished_seed(run.lake)  # one that some partitions may have and others not stops the stage
     settings = slots.with_member(settings, run.home / "slots", name)
-    for meaning in (meaning_of(definition.entity), service_meaning()):
+    for meaning in (meaning_of(definition.entity), service_meaning(project)):
         note(run.lake, meaning)
     with working(name, run, settings, guard=name, own_signals=True) as worker:
         process = StageProcess(definition, settings, StageMetrics(worker.registry, stage), worker.health)

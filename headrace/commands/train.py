@@ -1,6 +1,7 @@
 """`headrace train`: a new version of the model from the run's lake."""
 
 import getpass
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,21 +17,28 @@ Examples:
   headrace train --until 1526860800000 --json
   headrace train --promote
   headrace train --search 5
+  headrace train --event-alone
 """
 
 
 @click.command(name="train", epilog=EXAMPLE)
 @click.option("--until", "until_ms", type=int, help="Training moment, epoch ms (default: the lake's newest).")
-@click.option("--name", default="fraud", show_default=True, help="Name of the model.")
+@click.option("--name", default="", help="Name of the model (default: the declared one's, without `_v1`).")
 @click.option("--promote", is_flag=True, help="Make it champion: where there is one, if its gates hold.")
 @click.option("--search", "trials", type=click.IntRange(0, 7), default=0, help="Try as many nearby settings.")
+@click.option(
+    "--event-alone", is_flag=True, help="Train once more without window features, and tell what they gain."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
-def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json: bool) -> None:
-    """Train on the payments whose label was known at the training moment.
+def command(
+    until_ms: int | None, name: str, promote: bool, trials: int, event_alone: bool, as_json: bool
+) -> None:
+    """Train on the events whose label was known at the training moment.
 
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
     no server needs to run.
     """
+    from features.project.running import project_of_process
     from headrace.release_commands import registry as models
     from headrace.training_data import profiles
     from inference.models.provenance import Provenance
@@ -42,16 +50,18 @@ def command(until_ms: int | None, name: str, promote: bool, trials: int, as_json
     from runtime.environment import current_run, settings_of
 
     run = current_run()
-    lake = Lake(run.lake)
+    project = project_of_process()
+    lake = Lake(run.lake, project)
+    name = name or name_of(project)
     began = time.monotonic()
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
-    _tell(as_json, f"reading payments and the labels known by {moment_ms}")
+    _tell(as_json, f"reading events and the labels known by {moment_ms}")
     data = training_set.build(lake, profiles(run, lake), moment_ms)
-    _tell(as_json, f"training on {len(data):,} payments, {int(data.fraud.sum()):,} of them frauds")
+    _tell(as_json, f"training on {len(data):,} events, {int(data.positive.sum()):,} of them positive")
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))
     with progress(settings.search_trials + 1, shown=not as_json and trials > 0) as tell:
-        trained = train(data, settings, Provenance.of(), _champion(registry), tell)
+        trained = train(data, settings, Provenance.of(), _champion(registry), tell, event_alone=event_alone)
     change = Change(who=getpass.getuser(), at_ms=time.time_ns() // 1_000_000, why="headrace train")
     entry = registry.add(name, trained.files, trained.manifest, change)
     if promote:
@@ -84,19 +94,27 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
+def name_of(project: Any) -> str:
+    """Return what a project's trained models are called: as its model, without the version of its inputs."""
+    declared = project.model.declared.name if project.model else project.name
+    return re.sub(r"_v\d+$", "", declared)
+
+
 def _champion(registry: Any) -> Any:
     """Return the champion to compare with, None where there is none for these features."""
     from contracts.errors import ModelError
-    from features.catalog import DEFINITIONS_HASH, SERVICE
+    from features.project.running import project_of_process
     from inference.models.manifest import read_champion
     from inference.offline.training.train import Rival
     from inference.release.champion import Definitions, load_champion
 
-    pointer = read_champion(registry.models)
+    pointer, project = read_champion(registry.models), project_of_process()
     if pointer is None:
         return None
     try:
-        model = load_champion(registry.models, pointer, Definitions(DEFINITIONS_HASH, SERVICE.columns))
+        service, decisions = project.service, project.decisions.names
+        ours = Definitions(project.definitions_hash, service.columns, {}, service, decisions)
+        model = load_champion(registry.models, pointer, ours)
     except ModelError as error:
         click.echo(f"not compared with the champion: {error}", err=True)
         return None
@@ -123,8 +141,11 @@ def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) 
     click.echo(f"{entry.id} ({entry.stage}) in {took_s:.1f} s")
     click.echo(
         f"  average precision {figures['average_precision']:.4f}, AUC {figures['auc']:.4f}"
-        f" on {figures['rows']:,} later payments with {figures['frauds']:,} frauds"
+        f" on {figures['rows']:,} later events with {figures['positives']:,} positives"
     )
+    alone = figures.get("comparison", {}).get("event_alone")
+    if alone is not None:
+        click.echo(f"  {_without_windows(alone)}")
     against = figures.get("comparison", {}).get("champion")
     if against is not None:
         click.echo(f"  {_compared(against)}")
@@ -134,11 +155,19 @@ def _report(entry: Any, manifest: dict[str, Any], took_s: float, as_json: bool) 
         click.echo(f"  next: headrace models promote {entry.id}")
 
 
+def _without_windows(alone: dict[str, Any]) -> str:
+    low, high = alone["gain_95_percent"]
+    return (
+        f"without window features {alone['other_average_precision']:.4f}: they gain {alone['gain']:+.4f}"
+        f" average precision (95 %: {low:+.4f} to {high:+.4f}), same rows, same split"
+    )
+
+
 def _compared(against: dict[str, Any]) -> str:
     if against["gain"] is None:
         return f"{against['code']}: {against['why']} ({against['against']} has learnt the rest)"
     return (
         f"{against['gain']:+.4f} average precision over {against['against']},"
-        f" on {against['rows']:,} payments that neither has learnt"
+        f" on {against['rows']:,} events that neither has learnt"
         f" ({against['rows_it_has_learnt']:,} that it has are left out)"
     )

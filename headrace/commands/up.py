@@ -27,7 +27,7 @@ Examples:
     "--spares/--no-spares",
     default=True,
     show_default=True,
-    help="A second process of each worker that payments wait for takes over when it ends, in about a second.",
+    help="A second process of each worker that records wait for takes over when it ends, in about a second.",
 )
 @click.option("--reload", is_flag=True, help="Start the workers again when a Python file of ours changes.")
 def command(serve: bool, serve_port: int | None, learn: bool, spares: bool, reload: bool) -> None:

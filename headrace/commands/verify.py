@@ -74,12 +74,13 @@ def _verified(run: Any, rows: int, json_file: Path | None, show: Any) -> Any:
     import msgspec
     import orjson
 
+    from features.project.running import project_of_process
     from inference.offline.lake.lake import FixedLake
     from inference.offline.verify.verify import verify
 
     reader = _reader(run)
     try:
-        report = verify(FixedLake(run.lake), reader, run.epoch, rows)
+        report = verify(FixedLake(run.lake, project_of_process()), reader, run.epoch, rows)
     finally:
         if reader is not None:
             reader.close()
@@ -114,6 +115,7 @@ def _shown(run: Any, port: int | None) -> Any:
 def _reader(run: Any) -> Any:
     """Return a patient reader of the run's Redis, None when no server is known."""
     from contracts.errors import ConfigError
+    from features.project.running import project_of_process
     from inference.reading.online_reader import RedisFeatureReader
     from inference.reading.settings import ReaderSettings
     from runtime.environment import redis_connection
@@ -123,7 +125,7 @@ def _reader(run: Any) -> Any:
     except ConfigError:
         return None
     patient = ReaderSettings(connect_timeout_ms=1000.0, reply_timeout_ms=5000.0)
-    return RedisFeatureReader(redis, run.project, patient)
+    return RedisFeatureReader(project_of_process(), redis, run.project, patient)
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

@@ -1,1 +1,1 @@
-"""The demo: history, a model, live payments, and a summary that must add up."""
+"""The demo: history, a model, live records, and a summary that must add up."""

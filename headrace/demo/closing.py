@@ -13,6 +13,8 @@ def closing_words(summary: dict[str, Any], console: Console) -> None:
     console.print()
     console.print(_counts(summary))
     console.print(_quality(summary))
+    if "event_alone" in summary["model"]:
+        console.print(_windows(summary["model"]["event_alone"]), highlight=False)
     console.print(_latency(summary))
     for name, fault in summary["faults"].items():
         facts = ", ".join(f"{key} {value}" for key, value in fault.items())
@@ -29,13 +31,13 @@ def _counts(summary: dict[str, Any]) -> Table:
     table = Table(title="counts", show_header=False, expand=False)
     table.add_column(justify="right", style="bold")
     table.add_column()
-    table.add_row("payments in", f"{summary['events_in']:,} (and {summary['labels_in']:,} labels)")
+    table.add_row("sent", _pairs(summary["sent"]))
     table.add_row("predictions", f"{summary['predictions']:,}")
     table.add_row("dead letters", _by_code(summary["dead_letters_by_code"]))
     table.add_row("repeats ignored", f"{summary['repeats_ignored']:,}")
     table.add_row("missing", f"{summary['missing']:,}")
     table.add_row("predicted twice", f"{summary['duplicates']:,}")
-    table.add_row("as fast as possible", f"{summary['events_per_second']:,.0f} payments a second")
+    table.add_row("as fast as possible", f"{summary['events_per_second']:,.0f} a second")
     table.add_row("decisions", _pairs(summary["decisions"]))
     table.add_row("decided by", _pairs(summary["decided_by"]))
     table.add_row("degraded", f"{summary['degraded']:,} {_pairs(summary['degraded_why'])}")
@@ -46,24 +48,33 @@ def _counts(summary: dict[str, Any]) -> Table:
 
 def _quality(summary: dict[str, Any]) -> Table:
     model = summary["model"]
-    table = Table(title=f"the model on live payments ({model.get('version', '')})", expand=False)
+    table = Table(title=f"the model on live records ({model.get('version', '')})", expand=False)
     table.add_column("figure", style="bold")
     table.add_column("value", justify="right")
-    for name in ("rows", "frauds", "average_precision", "auc", "precision_at_100_cards_a_day", "brier"):
+    for name in ("rows", "positives", "average_precision", "auc", "precision_at_100_keys_a_day", "brier"):
         value = model.get(name)
         if value is not None:
             table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
     for decision, row in model.get("decisions", {}).items():
-        share = "-" if row["fraud_ratio"] is None else f"{row['fraud_ratio']:.1%}"
-        table.add_row(f"{decision}: share of frauds", f"{share} of {row['count']:,}")
+        share = "-" if row["positive_ratio"] is None else f"{row['positive_ratio']:.1%}"
+        table.add_row(f"{decision}: share of positives", f"{share} of {row['count']:,}")
     return table
+
+
+def _windows(gain: dict[str, Any]) -> str:
+    low, high = gain["gain_95_percent"]
+    return (
+        f"when it was trained, on later rows: average precision {gain['average_precision']:.3f},"
+        f" the same model without window features {gain['other_average_precision']:.3f}"
+        f" (95 % of the gain: {low:+.3f} to {high:+.3f})"
+    )
 
 
 def _latency(summary: dict[str, Any]) -> str:
     if not summary["latency_ms"]:
         return "latency: nothing was measured"
     figures = ", ".join(f"{name} {value:.0f} ms" for name, value in summary["latency_ms"].items())
-    return f"from the moment a payment was due to its prediction readable: [bold]{figures}[/bold]"
+    return f"from the moment a record was due to its prediction readable: [bold]{figures}[/bold]"
 
 
 def _next(summary: dict[str, Any]) -> str:

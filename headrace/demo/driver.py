@@ -1,11 +1,13 @@
-"""The demo, phase by phase: history, a model, live payments, and what a subscriber saw of it all."""
+"""The demo, phase by phase: history, a model, live records, and what a subscriber saw of it all."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from contracts.errors import ClusterError
+from features.project.running import RunningProject
 from headrace.demo.faults import injected_faults, reports
 from headrace.demo.input import DemoInput
 from headrace.demo.plan import DemoPlan, parts, refreshes
@@ -22,7 +24,8 @@ from headrace.traffic.result_reader import ResultReader
 from headrace.traffic.sending import outgoing
 
 STALL_SECONDS = 90.0
-TOO_LITTLE_TO_LEARN = ("E_TRAIN_FRAUDS", "E_LAKE_EMPTY")
+TOO_LITTLE_TO_LEARN = ("E_TRAIN_POSITIVES", "E_TRAIN_LABELS", "E_TRAIN_NO_LABEL", "E_LAKE_EMPTY")
+NO_MODEL = "E_TRAIN_NO_LABEL"
 POLL_SECONDS = 0.02
 SLICE_EVENTS = 1_000
 IN_FLIGHT_MAX = 12_000
@@ -32,18 +35,20 @@ class Driver:
     """Runs one demo on a stack that is up; `run` returns the summary."""
 
     def __init__(
-        self, plan: DemoPlan, given: DemoInput, stack: DemoStack, view: View, progress: Progress
-    ) -> None:
-        self._plan, self._given, self._stack = plan, given, stack
+        self, plan: DemoPlan, given: DemoInput, stack: DemoStack, view: View, progress: Progress,
+        project: RunningProject,
+    ) -> None:  # fmt: skip
+        self._plan, self._given, self._stack, self._project = plan, given, stack, project
         self._view, self._progress = view, progress
         self._observed = Observed.of(given.ids)
+        self._what = project.pipeline.scored.name
         self._facts = Facts(parts(given.moment_ms, plan))
         self._facts.run = str(stack.run.home)
         prefix = stack.run.topic_prefix
         self._producer = RecordProducer(stack.kafka)
         lead, *others = (outgoing(form, records, prefix) for form, records in given.records.items())
         self._replay = Replay(self._producer, lead, others, self._through)
-        self._reader = ResultReader(stack.kafka, prefix, self._observed)
+        self._reader = ResultReader(project.pipeline, stack.kafka, prefix, self._observed)
         self._moved: tuple[int, float] = (-1, time.monotonic())
 
     def run(self) -> dict[str, Any]:
@@ -67,7 +72,9 @@ class Driver:
 
     def _history(self) -> None:
         live = self._facts.parts.live
-        self._view.phase("history", f"history: {live:,} payments as fast as they are digested, rules alone")
+        self._view.phase(
+            "history", f"history: {live:,} {self._what} as fast as they are digested, rules alone"
+        )
         with self._timed("history", live):
             self._replay.rush(0, live, SLICE_EVENTS, IN_FLIGHT_MAX)
             self._await_through(live)
@@ -76,20 +83,27 @@ class Driver:
     def _learn(self) -> None:
         """Train on what the lake holds, and wait until the scorer serves the model.
 
-        History may be too short to have labelled frauds; then rules go on alone, and the summary says why.
+        History may be too short to have positive labels, or the project may have no model; then rules go on
+        alone, and the summary says why.
         """
+        if self._project.model is None:
+            self._facts.no_model = NO_MODEL
+            self._view.say("no model: the project declares features alone")
+            return
         self._view.phase("train", "training the first model on the feature log and the labels known by now")
         try:
             with self._timed("train"):
-                version = self._stack.train()
+                entry = self._stack.train(event_alone=True)
         except CommandFailed as error:
             if error.reason not in TOO_LITTLE_TO_LEARN:
                 raise
             self._facts.no_model = error.reason
             self._view.say(
-                f"[yellow]no model, rules alone: {error.reason}, too few labelled frauds yet[/yellow]"
+                f"[yellow]no model, rules alone: {error.reason}, too few positive labels yet[/yellow]"
             )
             return
+        version = str(entry["version"])
+        self._facts.gain = entry["metrics"]["comparison"].get("event_alone", {})
         with self._timed("load model"):
             self._stack.await_model(version)
         self._progress.model_version = version
@@ -97,7 +111,7 @@ class Driver:
 
     def _live(self) -> None:
         at, row, rate = self._facts.parts, self._facts.parts.live, self._plan.paced_rate
-        self._view.phase("live", f"live: {at.faults - at.live:,} payments as fast as they are digested")
+        self._view.phase("live", f"live: {at.faults - at.live:,} {self._what} as fast as they are digested")
         for stop in [*refreshes(self._given.moment_ms, at.live, at.faults), at.faults]:
             with self._timed("live", stop - row):
                 self._replay.rush(row, stop, SLICE_EVENTS, IN_FLIGHT_MAX)
@@ -106,26 +120,30 @@ class Driver:
             self._refresh(stop)
         if at.paced > at.faults:
             self._under_faults()
-        self._view.phase("paced", f"paced: {at.end - at.paced:,} payments at {rate:,.0f} a second, open loop")
+        self._view.phase(
+            "paced", f"paced: {at.end - at.paced:,} {self._what} at {rate:,.0f} a second, open loop"
+        )
         with self._timed("paced", at.end - at.paced):
             self._paced(at.paced, at.end, rate)
         self._producer.flush()
 
     def _refresh(self, row: int) -> None:
-        """Fill the batch view from the payments before `row`, as a nightly job would."""
+        """Wait for the lake, and fill the batch views from what came before `row`, as a nightly job would."""
         self._producer.flush()
-        self._view.phase("lake", f"the archive writes {row:,} payments to the lake")
+        self._view.phase("lake", f"the archive writes {row:,} {self._what} to the lake")
         with self._timed("archive"):
             self._await_lake()
-        self._view.phase("materialize", "feast materialize: the customer profile, from the lake to Redis")
-        with self._timed("materialize"):
-            self._stack.materialize(int(self._given.event_ms[:row].max()))
+        if self._project.batch_views:
+            names = ", ".join(view.name for view in self._project.batch_views)
+            self._view.phase("materialize", f"feast materialize: {names}, from the lake to Redis")
+            with self._timed("materialize"):
+                self._stack.materialize(int(self._given.facts.event_ms[:row].max()))
         self._progress.phase = "live"
 
     def _under_faults(self) -> None:
         at, plan = self._facts.parts, self._plan
         rate = (at.paced - at.faults) / plan.faults.server_seconds
-        self._view.phase("faults", f"faults strike while {at.paced - at.faults:,} payments come")
+        self._view.phase("faults", f"faults strike while {at.paced - at.faults:,} {self._what} come")
         with self._timed("faults", at.paced - at.faults):
             with injected_faults(plan.faults, self._stack, self._view) as injected:
                 self._replay.pace(at.faults, at.paced, at_rate(at.paced - at.faults, rate))
@@ -140,14 +158,14 @@ class Driver:
         self._await_through(stop)
 
     def _through(self) -> int:
-        """Return how many leading payments are done, and end the demo when that has stood still too long."""
+        """Return how many leading records are done, and end the demo when that has stood still too long."""
         self._progress.sent = self._replay.lead_sent
         through, now_s = self._observed.through(), time.monotonic()
         seen = through + len(self._observed.dead_letters)
         if seen != self._moved[0] or through >= self._replay.lead_sent:
             self._moved = (seen, now_s)
         if now_s - self._moved[1] > STALL_SECONDS:
-            what = f"no prediction for {STALL_SECONDS:.0f} s, {through:,} payments are through"
+            what = f"no prediction for {STALL_SECONDS:.0f} s, {through:,} {self._what} are through"
             where = str(self._stack.run.logs)
             raise ClusterError("E_DEMO_STALLED", what, where, "read the workers' logs there")
         if self._reader.failure is not None:
@@ -161,18 +179,29 @@ class Driver:
             time.sleep(POLL_SECONDS)
 
     def _await_lake(self) -> None:
-        """Wait until features of all payments so far and all labels so far are in files."""
-        letters = [letter.topic for letter in self._observed.dead_letters.values()]
-        labels = self._replay.sent["labels"] - letters.count("labels")
+        """Wait until features of all scored records so far and all labels so far are in files."""
+        labels = self._labels_due()
         predicted = int((self._observed.outcomes.count > 0).sum())
         _wait(
             lambda: (
                 self._stack.lake_rows("features") >= predicted
-                and self._stack.lake_rows("label_log") >= labels
+                and all(self._stack.lake_rows(dataset) >= rows for dataset, rows in labels.items())
             ),
             STALL_SECONDS,
-            f"the lake to hold {predicted:,} feature rows and {labels:,} labels",
+            f"the lake to hold {predicted:,} feature rows and {sum(labels.values()):,} labels",
         )
+
+    def _labels_due(self) -> dict[str, int]:
+        """Return how many labels that were sent and not refused each dataset of the lake is to hold."""
+        refused = Counter(letter.topic for letter in self._observed.dead_letters.values())
+        pipeline = self._project.pipeline
+        return {
+            pipeline.log_dataset(source): self._replay.sent[source.name] - refused[source.topic]
+            for source in pipeline.labels
+        }
+
+    def _labels_sent(self) -> int:
+        return sum(self._replay.sent[source.name] for source in self._project.pipeline.labels)
 
     def _close(self) -> None:
         """Let late seconds show themselves: a duplicate would come after its first."""
@@ -180,12 +209,15 @@ class Driver:
         self._reader.stop()
         self._producer.close()
         facts, given, observed = self._facts, self._given, self._observed
-        facts.payments_sent, facts.labels_sent = self._replay.lead_sent, self._replay.sent["labels"]
+        facts.scored_sent, facts.labels_sent = self._replay.lead_sent, self._labels_sent()
+        facts.sent = dict(self._replay.sent)
         if given.malformed is not None:
             facts.malformed = given.malformed.expected
-        truth = truth_by_slot(observed, given.label_ids, given.label_fraud)
-        facts.model = live_quality(observed, truth, facts.parts.live, given.customer, given.event_ms)
+        truth = truth_by_slot(observed, given.truth.ids, given.truth.positive)
+        facts.model = live_quality(observed, truth, facts.parts.live, given.facts.key, given.facts.event_ms)
         facts.model["version"] = self._progress.model_version
+        if facts.gain:
+            facts.model["event_alone"] = facts.gain
         if facts.no_model:
             facts.model["why_none"] = facts.no_model
         shown = (observed.examples.get(decision) for decision in reversed(DECISIONS))

@@ -1,4 +1,4 @@
-"""Faults injected while live payments come, each timed, so that the summary can prove that it had effect."""
+"""Faults injected while live records come, each timed, so that the summary can prove that it had effect."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ class InjectedFault:
 
 @contextmanager
 def injected_faults(faults: Faults, stack: DemoStack, view: View) -> Iterator[list[InjectedFault]]:
-    """Inject the faults one after the other in a thread while the block sends payments.
+    """Inject the faults one after the other in a thread while the block sends records.
 
     Raises:
         Exception: what injecting one raised, once the block has ended.
@@ -97,7 +97,7 @@ def _kafka_restart(stack: DemoStack) -> InjectedFault:
 
 
 def reports(injected: list[InjectedFault], observed: Observed) -> dict[str, dict[str, Any]]:
-    """Return what each fault did, by its name, once the payments meanwhile are through.
+    """Return what each fault did, by its name, once the records meanwhile are through.
 
     A `problem` is there when no live traffic met the fault, or nothing recovered from it.
     """
@@ -116,7 +116,7 @@ def _report(fault: InjectedFault, observed: Observed) -> dict[str, Any]:
         **fault.seen,
     }
     if not np.any(at_s >= fault.ended_s):
-        report["problem"] = "no payment came after it: no live traffic met it"
+        report["problem"] = "no record came after it: no live traffic met it"
     elif fault.name == "redis_outage" and not report["predictions_during"]:
         report["problem"] = "scoring stood still while Redis was away"
     elif fault.seen.get("keys_after", 0) < fault.seen.get("keys_before", 0):

@@ -1,104 +1,94 @@
 """What the demo feeds: a generated workload or given files, as records, with what judging them needs."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from contracts.frame import strings
-from feature_repo.generate import workload
-from feature_repo.generator.payments import generate
-from features.catalog import PIPELINE
+from contracts.event_identity import EventIdentity
+from features.project.running import RunningProject
 from headrace.demo.plan import DemoPlan
 from headrace.traffic.form import Form, forms_of
-from headrace.traffic.input_files import Records, TableRecords, open_records, read_table
+from headrace.traffic.input_files import Records, open_records
 from headrace.traffic.malformed import MalformedMix
+from headrace.traffic.named_files import files_by_form
+from headrace.traffic.read_back import LabelTruth, RecordFacts, facts_of, truth_of
+from headrace.traffic.workloads import Generator
 
-FORMS = forms_of(PIPELINE)
-PAYMENTS, LABELS = FORMS["transactions"], FORMS["labels"]
+EVENTS_MIN = 100
 
 
 @dataclass(slots=True)
 class DemoInput:
-    """Records to send; per row the customer and time; per label its payment and whether it says fraud."""
+    """Records to send, the scored ones first; ids and facts by row; what their labels say in the end."""
 
     records: dict[Form, Records]
     malformed: MalformedMix | None
     ids: list[str]
-    customer: NDArray[np.bytes_]
-    event_ms: NDArray[np.int64]
-    label_ids: list[str]
-    label_fraud: NDArray[np.bool_]
+    facts: RecordFacts
+    truth: LabelTruth
 
     @property
     def moment_ms(self) -> NDArray[np.int64]:
-        """Return when each leading record is delivered."""
+        """Return when each scored record is delivered."""
         return next(iter(self.records.values())).moment_ms
 
 
-def load_input(plan: DemoPlan) -> DemoInput:
-    """Return the plan's input.
+def load_input(plan: DemoPlan, project: RunningProject) -> DemoInput:
+    """Return the plan's input for a project.
 
     Raises:
-        ConfigError: the file cannot be used, or there are too few payments to split (E_DEMO_EVENTS).
+        ConfigError: E_INPUT_* and E_WORKLOAD_*; E_DEMO_INPUT, there are no scored records; E_DEMO_EVENTS, too
+            few of them to split; E_DEMO_PARTITIONS, their place alone names them, and there are several.
     """
-    payments, labels, payment_table, label_table = _given(plan) if plan.input_file else _generated(plan)
-    ids = payments.ids()
-    if len(ids) < 100:
+    forms = forms_of(project.pipeline)
+    found = _given(plan, project) if plan.files else Generator.of(project.folder).records(
+        plan.workload, plan.events, forms
+    )  # fmt: skip
+    scored = forms[project.pipeline.scored.name]
+    by_name = {form.name: records for form, records in found.items()}
+    if scored.name not in by_name:
         raise ConfigError(
-            "E_DEMO_EVENTS", f"{len(ids)} payments are too few for history and a live part",
-            str(plan.input_file or plan.workload), "give at least 100; a model needs some thousands",
+            "E_DEMO_INPUT", f"no records of {scored.name}, which ask for decisions", project.name,
+            f"give {scored.name}=FILE",
         )  # fmt: skip
-    ratio = plan.faults.malformed_ratio
-    malformed = MalformedMix(payments, ratio, plan.seed) if ratio else None
-    return DemoInput(
-        records={PAYMENTS: malformed or payments} | ({LABELS: labels} if labels is not None else {}),
-        malformed=malformed,
-        ids=ids,
-        customer=strings(payment_table["customer_id"].to_pylist()),
-        event_ms=np.asarray(payment_table["event_time"]),
-        label_ids=label_table["transaction_id"].to_pylist() if label_table is not None else [],
-        label_fraud=_is_fraud(label_table),
-    )
-
-
-def _generated(plan: DemoPlan) -> tuple[Records, Records, pa.Table, pa.Table]:
-    """Generate the workload, thinned to the number of events asked for: the same weeks, fewer payments."""
-    named = workload(plan.workload)
-    made = generate(named if plan.events is None else replace(named, events=plan.events))
-    return (
-        TableRecords(made.transactions, PAYMENTS, made.deliver_ms),
-        TableRecords(made.labels, LABELS),
-        made.transactions,
-        made.labels,
-    )
-
-
-def _given(plan: DemoPlan) -> tuple[Records, Records | None, pa.Table, pa.Table | None]:
-    path = plan.input_file
-    if (
-        path is None
-        or path.suffix != ".parquet"
-        or (plan.labels_file and plan.labels_file.suffix != ".parquet")
-    ):
+    lead, others = by_name[scored.name], {form: r for form, r in found.items() if form.name != scored.name}
+    if len(lead.moment_ms) < EVENTS_MIN:
         raise ConfigError(
-            "E_DEMO_INPUT", "the demo reads Parquet", str(path), "send NDJSON with `headrace produce`"
-        )
-    payments = open_records(path, PAYMENTS, plan.events)
-    table = read_table(path, PAYMENTS).first(len(payments.moment_ms)).table
-    if plan.labels_file is None:
-        return payments, None, table, None
-    labels = read_table(plan.labels_file, LABELS).table
-    if "label" not in labels.column_names:
-        raise ConfigError("E_INPUT_FIELDS", "label is missing", str(plan.labels_file), "say fraud or genuine")
-    labels = labels.take(pc.sort_indices(labels, [("label_time", "ascending")]))
-    return payments, open_records(plan.labels_file, LABELS), table, labels
+            "E_DEMO_EVENTS", f"{len(lead.moment_ms)} records are too few for history and a live part",
+            scored.name, f"give at least {EVENTS_MIN}; a model needs some thousands",
+        )  # fmt: skip
+    ratio, named = plan.faults.malformed_ratio, project.event
+    malformed = MalformedMix(lead, scored, ratio, plan.seed) if ratio else None
+    return DemoInput(
+        records={scored: malformed or lead, **others},
+        malformed=malformed,
+        ids=_ids(named, lead, malformed, plan),
+        facts=facts_of(scored, lead, named),
+        truth=truth_of({form: r for form, r in others.items() if form.source.is_labels}, named),
+    )
 
 
-def _is_fraud(labels: pa.Table | None) -> NDArray[np.bool_]:
-    if labels is None:
-        return np.zeros(0, np.bool_)
-    return np.asarray(pc.equal(labels["label"], "fraud"))
+def _given(plan: DemoPlan, project: RunningProject) -> Mapping[Form, Records]:
+    """Open the files that were named."""
+    files = files_by_form(project.pipeline, plan.files, plan.labels_file)
+    return {
+        form: open_records(path, form, plan.events if form.source.is_scored else None)
+        for form, path in files.items()
+    }
+
+
+def _ids(named: EventIdentity, lead: Records, malformed: MalformedMix | None, plan: DemoPlan) -> list[str]:
+    """Return the ids of the scored records; where none is declared their place in the one partition is."""
+    if named.fields:
+        return lead.ids()
+    if plan.partitions > 1:
+        raise ConfigError(
+            "E_DEMO_PARTITIONS", "without an id records are named by their place, which one partition tells",
+            str(plan.partitions), "leave --partitions at 1, or declare a primary key in the contract",
+        )  # fmt: skip
+    rows = np.arange(len(lead.moment_ms))
+    places = rows if malformed is None else rows + np.cumsum(malformed.before)
+    return [f"0-{place}" for place in places.tolist()]

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 PACED_EVENTS_MAX = 20_000
 REFRESH_MS = 7 * 86_400_000  # of event time: the batch views are made again before they are too old to serve
-FAULT_RATE = 300.0  # payments a second while a fault strikes: enough to show that input remains
+FAULT_RATE = 300.0  # records a second while a fault strikes: enough to show that input remains
 FAULT_MARGIN_S = 12.0  # live traffic before and after a fault, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What is injected while live payments come; nothing by default."""
+    """What is injected while live records come; nothing by default."""
 
     malformed_ratio: float = 0.0
     redis_outage_s: float = 0.0
@@ -32,13 +32,17 @@ class Faults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
-    """A demo's input and sizes; without an input file the workload of that name is generated.
+    """A demo's input and sizes.
 
-    `paced_ratio` is a share of the live part.
+    Args:
+        workload: what the project's generator makes where no file is given; None for its usual one.
+        files: `SOURCE=FILE`, or the file of the scored source.
+        events: at most this many scored records.
+        paced_ratio: a share of the live part.
     """
 
-    workload: str = "demo"
-    input_file: Path | None = None
+    workload: str | None = None
+    files: tuple[str, ...] = ()
     labels_file: Path | None = None
     events: int | None = None
     history_ratio: float = 0.6

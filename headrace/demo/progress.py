@@ -43,7 +43,7 @@ class Progress:
 
     @property
     def lag(self) -> int:
-        """Return how many payments sent are neither predicted nor refused yet."""
+        """Return how many records sent are neither predicted nor refused yet."""
         return max(0, self.sent - self.observed.through()) if self.observed else 0
 
     def decisions(self) -> dict[str, int]:
@@ -54,7 +54,7 @@ class Progress:
         return {name: int((decision == index).sum()) for index, name in enumerate(DECISIONS)}
 
     def latency_ms(self) -> dict[str, float]:
-        """Return percentiles over the newest paced payments that have predictions."""
+        """Return percentiles over the newest paced records that have predictions."""
         if self.observed is None or self.scheduled_s is None:
             return {}
         stop = min(len(self.scheduled_s), max(0, self.sent - self.paced_from))

@@ -1,7 +1,7 @@
-"""How good the decisions were, on live payments alone: against the last label each of them ever gets.
+"""How good the decisions were, on live events alone: against the last label each of them ever gets.
 
 The model has learned from labels known before the live part began; the labels used here were not sent
-when these payments were scored, or not yet due.
+when these events were scored, or not yet due.
 """
 
 from typing import Any
@@ -14,55 +14,55 @@ from headrace.traffic.observed import DECISIONS, Observed
 from inference.offline.training.metrics_offline import Judged, summary
 
 
-def truth_by_slot(observed: Observed, ids: list[str], fraud: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return 1 for fraud, 0 for legitimate, NaN for unlabelled; a later label replaces an earlier one.
+def truth_by_slot(observed: Observed, ids: list[str], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return 1 for a positive, 0 for none, NaN for unlabelled; a later label replaces an earlier one.
 
     Args:
-        ids: the labels' transaction ids in order of label_time, m of them.
-        fraud: shape (m,).
+        ids: the labels' event ids in the order in which they became known, m of them.
+        positive: shape (m,).
     """
     truth = np.full(len(observed.slot_of), np.nan)
     slots = np.array([observed.slot_of.get(i, -1) for i in ids], np.int64)
     known = slots >= 0
-    truth[slots[known]] = fraud[known]  # in order: the last assignment stands
+    truth[slots[known]] = positive[known]  # in order: the last assignment stands
     return truth
 
 
 def live_quality(
-    observed: Observed, truth: NDArray[np.float64], live: int, customer: NDArray[np.bytes_],
+    observed: Observed, truth: NDArray[np.float64], live: int, keys: NDArray[np.bytes_],
     event_ms: NDArray[np.int64],
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the metrics of the payments from row `live` on that a model scored and a label judged.
+    """Return the metrics of the events from row `live` on that a model scored and a label judged.
 
     Args:
         truth: shape (slots,), from `truth_by_slot`.
-        customer: shape (rows,), of each row sent; `event_ms` likewise.
+        keys: shape (rows,), of each row sent; `event_ms` likewise.
     """
     slots, first = np.unique(observed.slots[live:], return_index=True)
     out = observed.outcomes
     judged = (slots >= 0) & np.isfinite(truth[slots]) & np.isfinite(out.score[slots])
     slots, rows = slots[judged], first[judged] + live
-    fraud = (truth[slots] > 0.5).astype(np.int64)
+    positive = (truth[slots] > 0.5).astype(np.int64)
     if not len(slots):
-        return {"rows": 0, "frauds": 0}
+        return {"rows": 0, "positives": 0}
     figures = summary(
-        Judged(fraud=fraud, score=out.score[slots], event_ms=event_ms[rows], customer=customer[rows])
+        Judged(positive=positive, score=out.score[slots], event_ms=event_ms[rows], key=keys[rows])
     )
     figures["live_from_ms"] = int(event_ms[rows].min())
     figures["live_to_ms"] = int(event_ms[rows].max())
-    return figures | {"decisions": _decision_precision(out.decision[slots], out.decided_by[slots], fraud)}
+    return figures | {"decisions": _decision_precision(out.decision[slots], out.decided_by[slots], positive)}
 
 
 def _decision_precision(
-    decision: NDArray[np.int8], decided_by: NDArray[np.int8], fraud: NDArray[np.int64]
+    decision: NDArray[np.int8], decided_by: NDArray[np.int8], positive: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Return for each decision how many, how many by the model alone, and what share were frauds."""
+    """Return for each decision how many, how many by the model alone, and what share were positive."""
     table: dict[str, Any] = {}
     for index, name in enumerate(DECISIONS):
         chosen = decision == index
         table[name] = {
             "count": int(chosen.sum()),
             "by_model": int((chosen & (decided_by == MODEL)).sum()),
-            "fraud_ratio": round(float(fraud[chosen].mean()), 4) if chosen.any() else None,
+            "positive_ratio": round(float(positive[chosen].mean()), 4) if chosen.any() else None,
         }
     return table

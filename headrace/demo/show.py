@@ -13,6 +13,7 @@ from types import FrameType
 import orjson
 from rich.console import Console
 
+from features.project.running import project_of_process
 from headrace.demo.closing import closing_words
 from headrace.demo.driver import Driver
 from headrace.demo.input import load_input
@@ -31,13 +32,14 @@ def show(plan: DemoPlan, json_file: Path | None) -> int:
     progress = Progress()
     with _interruptible(), View(progress, console) as view:
         try:
+            project = project_of_process()
             view.phase("input", _input_words(plan))
-            given = load_input(plan)
+            given = load_input(plan, project)
             name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
             view.phase("servers", f"Kafka, Redis and the workers of run {name}")
             with DemoStack(environment.root(), name, plan.partitions) as stack:
                 view.say(f"up in {time.monotonic() - progress.began_s:.1f} s; logs in {stack.run.logs}")
-                summary = Driver(plan, given, stack, view, progress).run()
+                summary = Driver(plan, given, stack, view, progress, project).run()
                 view.phase("stopping", "stopping the workers; the archive writes what is left")
                 stack.stop_workers()
                 summary["explained"] = stack.explain(summary["explained"])
@@ -52,9 +54,10 @@ def show(plan: DemoPlan, json_file: Path | None) -> int:
 
 
 def _input_words(plan: DemoPlan) -> str:
-    if plan.input_file is not None:
-        return f"reading {plan.input_file}"
-    return f"generating the workload `{plan.workload}`, the same on every machine"
+    if plan.files:
+        return f"reading {', '.join(plan.files)}"
+    named = f" `{plan.workload}`" if plan.workload else ""
+    return f"generating the workload{named}, the same on every machine"
 
 
 @contextmanager

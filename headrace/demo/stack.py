@@ -78,9 +78,15 @@ class DemoStack(FreshStack):
             self._night_job = NightJob(self.run.home, self.run.logs / "materialize.log")
         self._night_job.materialize(end_ms)
 
-    def train(self) -> str:
-        """Train on the lake, promote, and return the version."""
-        return str(json.loads(self._call("train", "--promote", "--json"))["version"])
+    def train(self, *, event_alone: bool = False) -> dict[str, Any]:
+        """Train on the lake, promote, and return the entry: its `version`, its `metrics`.
+
+        Args:
+            event_alone: also train without window features, for the comparison of that name.
+        """
+        more = ["--event-alone"] if event_alone else []
+        entry: dict[str, Any] = json.loads(self._call("train", "--promote", "--json", *more))
+        return entry
 
     def await_model(self, version: str) -> None:
         """Wait until the scorer says that it serves a version.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headrace.demo.plan import Parts
 from headrace.traffic.latency import latencies_ms, percentiles_ms
 from headrace.traffic.malformed import Expected
-from headrace.traffic.observed import DECIDERS, DECISIONS, Observed
+from headrace.traffic.observed import DECIDERS, DECISIONS, SCORED, Observed
 
 MODEL = DECIDERS.index("model")
 
@@ -23,13 +23,15 @@ class Facts:
     """What the driver did and measured."""
 
     parts: Parts
-    payments_sent: int = 0
+    scored_sent: int = 0
     labels_sent: int = 0
+    sent: dict[str, int] = field(default_factory=dict)  # by source
     malformed: Counter[Expected] = field(default_factory=Counter)
     scheduled_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     phase_seconds: dict[str, float] = field(default_factory=dict)
     phase_events: dict[str, int] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
+    gain: dict[str, Any] = field(default_factory=dict)  # of window features over the event alone
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
     no_model: str = ""  # the code of why no model could be trained
     example: str = ""  # the prediction to explain
@@ -54,6 +56,7 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
         "live_events": facts.parts.end - facts.parts.live,
         "paced_events": facts.parts.end - facts.parts.paced,
         "labels_in": facts.labels_sent,
+        "sent": facts.sent,
         "seconds": {name: round(value, 2) for name, value in facts.phase_seconds.items()},
         "faults": facts.faults,
         "explained": facts.example,
@@ -64,12 +67,12 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
 
 def _counts(observed: Observed, facts: Facts) -> dict[str, Any]:
     """Count in and out. A repeat is a row whose id was sent before; it gets no prediction of its own."""
-    letters = [letter for letter in observed.dead_letters.values() if letter.topic == "transactions"]
+    letters = [letter for letter in observed.dead_letters.values() if letter.topic == SCORED]
     known = observed.slots[observed.slots >= 0]
     refused_repeats = sum(1 for letter in letters if _predicted(observed, letter.event_id))
     malformed = sum(facts.malformed.values())
     return {
-        "events_in": facts.payments_sent + malformed,
+        "events_in": facts.scored_sent + malformed,
         "predictions": int(observed.outcomes.count.sum()) + observed.strangers,
         "dead_letters": len(observed.dead_letters),
         "dead_letters_by_code": dict(Counter(letter.code for letter in observed.dead_letters.values())),
@@ -88,19 +91,19 @@ def _predicted(observed: Observed, event_id: str) -> bool:
 def problems(summary: dict[str, Any], observed: Observed, facts: Facts) -> list[str]:
     """Return what does not add up, in words."""
     found = []
-    if facts.payments_sent != len(observed.slots):
-        found.append(f"{len(observed.slots) - facts.payments_sent} payments were never sent")
+    if facts.scored_sent != len(observed.slots):
+        found.append(f"{len(observed.slots) - facts.scored_sent} records were never sent")
     if summary["missing"]:
         rows = observed.missing_rows()
-        found.append(f"{summary['missing']} payments have no prediction, the first is row {rows[0]}")
+        found.append(f"{summary['missing']} records have no prediction, the first is row {rows[0]}")
     if summary["duplicates"]:
-        found.append(f"{summary['duplicates']} payments have more than one prediction")
+        found.append(f"{summary['duplicates']} records have more than one prediction")
     if observed.strangers:
-        found.append(f"{observed.strangers} predictions are for payments that were never sent")
-    refused = sum(1 for letter in observed.dead_letters.values() if letter.topic == "transactions")
+        found.append(f"{observed.strangers} predictions are for records that were never sent")
+    refused = sum(1 for letter in observed.dead_letters.values() if letter.topic == SCORED)
     accounted = summary["predictions"] + refused + summary["repeats_ignored"]
     if accounted != summary["events_in"]:
-        found.append(f"{summary['events_in']} payments went in, {accounted} are accounted for")
+        found.append(f"{summary['events_in']} records went in, {accounted} are accounted for")
     found += _malformed_problems(observed, facts.malformed)
     return found + [
         f"{name}: {fault['problem']}" for name, fault in facts.faults.items() if "problem" in fault
@@ -137,7 +140,7 @@ def _first_of_its_slot(slots: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _throughput(facts: Facts) -> float:
-    """Return payments a second over the parts sent as fast as they were digested."""
+    """Return scored records a second over the parts sent as fast as they were digested."""
     seconds = sum(facts.phase_seconds.get(name, 0.0) for name in ("history", "live"))
     events = sum(facts.phase_events.get(name, 0) for name in ("history", "live"))
     return round(events / seconds, 1) if seconds else 0.0

@@ -1,4 +1,4 @@
-"""The demo's face: a live table on a terminal, a line every few seconds elsewhere."""
+"""The demo's face: a live table on a screen, a line every few seconds elsewhere."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ class View:
         self._lines = threading.Thread(target=self._print_lines, name="view", daemon=True)
 
     def __enter__(self) -> "View":
-        if self._console.is_terminal:
+        if self._console.file.isatty():
             self._live = Live(
                 console=self._console,
                 refresh_per_second=FRAMES_PER_S,

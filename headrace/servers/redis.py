@@ -27,7 +27,7 @@ class Redis(Server):
             "bind": "127.0.0.1",
             "protected-mode": "yes",
             "databases": str(DATABASES),
-            "maxmemory-policy": "noeviction",  # a lost row would look like a customer without a past
+            "maxmemory-policy": "noeviction",  # a lost row would look like a key without a past
             "save": "",
             "appendonly": "no",
             "dir": str(self.folder),

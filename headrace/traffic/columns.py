@@ -73,11 +73,11 @@ def as_contract(table: pa.Table, form: Form) -> Documents:
         ConfigError: E_INPUT_TYPE, a column has a type that could mean several things, or nothing;
             E_INPUT_FIELDS, two columns are one field.
 
-    >>> from features.catalog import PIPELINE
+    >>> from features.project.running import project_at
     >>> from headrace.traffic.form import forms_of
-    >>> form = forms_of(PIPELINE)["transactions"]
-    >>> as_contract(pa.table({"customer_id": [7], "amount_minor": [100.0]}), form).rows(0, 1)
-    [{'customer_id': '7', 'amount_minor': 100}]
+    >>> form = forms_of(project_at("examples/logins").pipeline)["resets"]
+    >>> as_contract(pa.table({"account_id": [7], "method": ["sms"]}), form).rows(0, 1)
+    [{'account': {'id': '7'}, 'method': 'sms'}]
     """
     by_path = {field.path: field for field in form.fields.values()}
     inner = {path[:depth] for path in by_path for depth in range(1, len(path))}

@@ -81,10 +81,10 @@ def forms_of(pipeline: Pipeline) -> dict[str, Form]:
     A record whose contract names no key field is keyed by the first entity of the chain that it has, so that
     the records of one key stay in their order, else by its own id.
 
-    >>> from features.catalog import PIPELINE
-    >>> forms = forms_of(PIPELINE)
-    >>> list(forms), forms["labels"].id_of({"transaction_id": "t1", "customer_id": "c1"})
-    (['transactions', 'labels'], 't1')
+    >>> from features.project.running import project_at
+    >>> forms = forms_of(project_at("examples/logins").pipeline)
+    >>> list(forms), forms["takeovers"].id_of({"login_id": "l1", "account_id": "a1"})
+    (['logins', 'takeovers', 'resets'], 'l1')
     """
     event = identity_in(pipeline)
     return {source.name: _form(pipeline, event, source) for source in pipeline.sources}

@@ -41,11 +41,12 @@ class Records(Protocol):
 class TableRecords:
     """Rows of an Arrow table as JSON records.
 
-    >>> from features.catalog import PIPELINE
+    >>> from features.project.running import project_at
     >>> from headrace.traffic.form import forms_of
-    >>> table = pa.table({"transaction_id": ["t1"], "customer_id": ["c1"], "event_time": [5]})
-    >>> TableRecords(table, forms_of(PIPELINE)["transactions"]).slice(0, 1)
-    [(b'c1', b'{"transaction_id":"t1","customer_id":"c1","event_time":5}')]
+    >>> resets = forms_of(project_at("examples/logins").pipeline)["resets"]
+    >>> row = {"reset_id": "r1", "at": "2026-01-01T00:00:00Z", "account_id": "a1", "method": "sms"}
+    >>> TableRecords(pa.Table.from_pylist([row]), resets).slice(0, 1)[0][0]
+    b'a1'
     """
 
     def __init__(
@@ -80,6 +81,32 @@ class TableRecords:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.moment_ms)
+
+
+class DocumentRecords:
+    """JSON documents as records.
+
+    >>> from features.project.running import project_at
+    >>> from headrace.traffic.form import forms_of
+    >>> rows = [{"reset_id": "r1", "at": "2026-01-01T00:00:00Z", "account": {"id": "a1"}, "method": "sms"}]
+    >>> DocumentRecords(rows, forms_of(project_at("examples/logins").pipeline)["resets"]).ids()
+    ['r1']
+    """
+
+    def __init__(
+        self, rows: Sequence[Mapping[str, Any]], form: Form, moment_ms: NDArray[np.int64] | None = None
+    ) -> None:
+        self._rows, self._form = rows, form
+        times = np.array([form.moment_of(row) for row in rows], np.int64) if moment_ms is None else moment_ms
+        self.moment_ms = _running_max(times)
+
+    def slice(self, start: int, stop: int) -> list[Record]:
+        """Return documents [start, stop)."""
+        return [(self._form.key_of(row), orjson.dumps(row)) for row in self._rows[start:stop]]
+
+    def ids(self) -> list[str]:
+        """Return the ids that the documents say."""
+        return [self._form.id_of(row) for row in self._rows]
 
 
 class LineRecords:
@@ -165,7 +192,7 @@ def read_table(path: Path, form: Form) -> Documents:
 
 
 def _refuse_disorder(times: NDArray[np.int64], form: Form, path: Path) -> None:
-    """A file sorted by, say, customer would make nearly every record late: refuse it with the remedy."""
+    """A file sorted by, say, key would make nearly every record late: refuse it with the remedy."""
     if not len(times):
         return
     behind = float((times < _running_max(times) - DAY_MS).mean())

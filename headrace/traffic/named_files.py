@@ -18,10 +18,10 @@ def files_by_form(pipeline: Pipeline, given: Sequence[str], labels: Path | None 
     Raises:
         ConfigError: E_INPUT_SOURCE, no such source, none or several of labels, or two files are of one.
 
-    >>> from features.catalog import PIPELINE
-    >>> files = files_by_form(PIPELINE, ["a.parquet", "labels=b.ndjson"])
+    >>> from features.project.running import project_at
+    >>> files = files_by_form(project_at("examples/logins").pipeline, ["a.parquet", "resets=b.ndjson"])
     >>> {form.name: str(path) for form, path in files.items()}
-    {'transactions': 'a.parquet', 'labels': 'b.ndjson'}
+    {'logins': 'a.parquet', 'resets': 'b.ndjson'}
     """
     forms = forms_of(pipeline)
     found: dict[Form, Path] = {}

@@ -1,6 +1,6 @@
-"""What a subscriber saw: every payment sent, and what came out for it.
+"""What a subscriber saw: every scored record sent, and what came out for it.
 
-Rows are the payments in the order sent; a slot is a distinct event id, so that a second delivery
+Rows are the scored records in the order sent; a slot is a distinct event id, so that a second delivery
 shares its slot with the first. Counting is by slot, never by trusting a counter of the service.
 """
 
@@ -41,6 +41,7 @@ class SeenPrediction(msgspec.Struct):
     degraded_why: list[str] = []
 
 
+SCORED = catalog.PIPELINE.scored.topic
 DECISIONS = catalog.DECISIONS.names
 DECIDERS = ("model", "rule", "fallback", "override", "default", "gatekeeper")
 
@@ -103,7 +104,7 @@ class Observed:
 
     @classmethod
     def of(cls, ids: list[str]) -> "Observed":
-        """Return a fresh record of what will be seen for these payments."""
+        """Return a fresh record of what will be seen for these records."""
         slot_of: dict[str, int] = {}
         slots = np.array([slot_of.setdefault(i, len(slot_of)) if i else -1 for i in ids], np.int64)
         done = np.zeros(len(slot_of) + 1, np.bool_)
@@ -138,11 +139,11 @@ class Observed:
     def add_dead_letter(self, origin: tuple[str, int, int], letter: SeenDeadLetter) -> None:
         """Note a refused record; the same origin twice is one."""
         self.dead_letters[origin] = letter
-        if letter.topic == catalog.PIPELINE.scored.topic and letter.event_id in self.slot_of:
+        if letter.topic == SCORED and letter.event_id in self.slot_of:
             self.done[self.slot_of[letter.event_id]] = True
 
     def readable_s(self, rows: slice) -> NDArray[np.float64]:
-        """Return when the payments of some rows could be read as predictions, NaN for those that were not."""
+        """Return when the records of some rows could be read as predictions, NaN for those that were not."""
         return self.outcomes.readable_s[self.slots[rows]]
 
     def through(self) -> int:

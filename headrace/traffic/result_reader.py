@@ -10,29 +10,28 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.connections import KafkaConnection
+from contracts.pipeline import Pipeline
 from contracts.topics import DRIFT, PREDICTIONS
-from features.catalog import EVENT, PIPELINE
+from headrace.traffic.form import forms_of
 from headrace.traffic.observed import Observed, SeenDeadLetter, SeenDrift, SeenPrediction
 from runtime.kafka_clients import new_consumer
 from runtime.kafka_errors import meaning_of
 from runtime.kafka_metadata import partitions_of
 
-WATCHED = (PREDICTIONS, *(source.dead_letters for source in PIPELINE.sources), DRIFT)
-
-
-_Id = msgspec.defstruct("_Id", [(name, str, "") for name in EVENT.fields])
-
 
 class ResultReader(threading.Thread):
     """Fills an `Observed` until `stop()`; `failure` holds what ended it early, if anything did."""
 
-    def __init__(self, kafka: KafkaConnection, topic_prefix: str, observed: Observed) -> None:
+    def __init__(
+        self, pipeline: Pipeline, kafka: KafkaConnection, topic_prefix: str, observed: Observed
+    ) -> None:
         super().__init__(name="result-reader", daemon=True)
         self._kafka, self._prefix, self._observed = kafka, topic_prefix, observed
         self._stopping = threading.Event()
+        self._watched = (PREDICTIONS, *(source.dead_letters for source in pipeline.sources), DRIFT)
+        self._form = forms_of(pipeline)[pipeline.scored.name]
         self._decode = msgspec.json.Decoder(SeenPrediction).decode
         self._decode_drift = msgspec.json.Decoder(SeenDrift).decode
-        self._decode_id = msgspec.json.Decoder(_Id).decode
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -62,7 +61,7 @@ class ResultReader(threading.Thread):
         consumer.assign(
             [
                 TopicPartition(topic.full_name(self._prefix), partition, OFFSET_BEGINNING)
-                for topic in WATCHED
+                for topic in self._watched
                 for partition in _partitions(consumer, topic.full_name(self._prefix))
             ]
         )
@@ -92,14 +91,22 @@ class ResultReader(threading.Thread):
         topic = about.get("topic", "").removeprefix(self._prefix)
         origin = (topic, int(about.get("partition", -1)), int(about.get("offset", -1)))
         key, value = message.key(), message.value()
-        letter = SeenDeadLetter(topic, about.get("code", ""), key, value, self._id_of(value))
+        letter = SeenDeadLetter(topic, about.get("code", ""), key, value, self._id_of(value, origin))
         self._observed.add_dead_letter(origin, letter)
 
-    def _id_of(self, value: bytes | None) -> str:
+    def _id_of(self, value: bytes | None, origin: tuple[str, int, int]) -> str:
+        """Return the id of a refused record's event; without a declared one its place is its id."""
+        if not self._form.ids:
+            return f"{origin[1]}-{origin[2]}"
         try:
-            return "/".join(msgspec.structs.astuple(self._decode_id(value or b"")))
-        except (msgspec.DecodeError, UnicodeDecodeError):  # a refused record need not be readable
+            document = msgspec.json.decode(value or b"")
+        except (
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ):  # a refused record need not be readable
             return ""
+        return self._form.id_of(document) if isinstance(document, dict) else ""
 
 
 def _raise_unless_passing(error: KafkaError) -> None:

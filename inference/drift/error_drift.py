@@ -24,7 +24,7 @@ class ErrorDrift:
     Args:
         name: what the records call the error, when there is more than one kind of it.
 
-    >>> drift = ErrorDrift(DriftSettings(), model="fraud/1")
+    >>> drift = ErrorDrift(DriftSettings(), model="risk/1")
     >>> quiet = [event for at in range(2000) for event in drift.feed(at, 0)]
     >>> events = [event for at in range(2000, 2400) for event in drift.feed(at, 1)]
     >>> quiet, [event.kind for event in events[:2]]

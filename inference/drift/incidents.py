@@ -1,23 +1,23 @@
 """Incidents: alerts that have one cause are told as one, with members, from its opening to its close.
 
-What moves together has a source in common: payments, labels or the batch profile; scores, decisions and
+What moves together has a source in common: events, labels or the batch profile; scores, decisions and
 errors follow from any of them. An alert joins the open incident that shares a source with it and had its
 newest member not long before; else it opens one. So does the practice of those who watch servers: group by
 what is shared and by time, tell the group, and keep it open until it has been quiet for a while.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from contracts.events import Drift, DriftMember
 from inference.drift.events import ALL, DriftEvent, Place
-from inference.drift.full_windows import sources_of
 
 OUTCOMES = frozenset({"score", "decision", "refused", "error"})  # what follows from features
+_NAMED = ("labels", "events", "profile")  # the first of these names what comes of several
 _WHAT_TO_DO = {
-    "payments": "look at the members: what payments hold has changed. Ask the producer of the member that"
+    "events": "look at the members: what events hold has changed. Ask the producer of the member that"
     " moved first (releases, units, `headrace verify`); if it is real, train on data that has it"
     " (`headrace train`)",
     "labels": "look at when labels came (topic `labels`, `headrace doctor`): a source that stopped, or sent"
@@ -25,26 +25,32 @@ _WHAT_TO_DO = {
     "profile": "look at the batch view's age and at its last run (`headrace materialize`)",
     "outcome": "look for inputs that moved since then, for a new model, and at which rules hit; if there are"
     " none, wait for labels, and train again when quality falls (`headrace train`)",
-    "error": "train on the newest labels (`headrace train`) and compare with the champion on equal payments"
+    "error": "train on the newest labels (`headrace train`) and compare with the champion on equal events"
     " (`headrace models compare`)",
 }
+
+SourcesOf = Callable[[str], frozenset[str]]
+
+
+def _of_nothing(_feature: str) -> frozenset[str]:
+    return frozenset()
 
 
 class Incident:
     """One that is open: its members by (detector, feature), and which of them are over their limit."""
 
-    def __init__(self, number: str, source: str, alert: DriftEvent, at_ms: int) -> None:
-        self.id, self.source, self.sources = number, source, sources_of(alert.feature)
+    def __init__(self, number: str, source: str, sources: frozenset[str], at_ms: int) -> None:
+        self.id, self.source, self.sources = number, source, sources
         self.at_ms = self.newest_ms = at_ms
         self.members: dict[tuple[str, str], DriftMember] = {}
         self.over: set[tuple[str, str]] = set()
 
-    def take(self, alert: DriftEvent, at_ms: int) -> None:
-        """Take an alert in as a member, or as what a member says now."""
+    def take(self, alert: DriftEvent, sources: frozenset[str], at_ms: int) -> None:
+        """Take an alert in as a member, or as what a member says now; `sources` are its feature's."""
         key = (alert.detector, alert.feature)
         if key not in self.members:
             self.newest_ms = at_ms
-            self.sources |= sources_of(alert.feature)
+            self.sources |= sources
         self.members[key] = DriftMember(
             feature=alert.feature, detector=alert.detector, what=alert.what, at=alert.at, since=alert.since,
             statistic=alert.statistic, limit=alert.limit, from_mean=alert.from_mean, to_mean=alert.to_mean,
@@ -58,10 +64,11 @@ class Incidents:
     Args:
         within_ms: an alert joins what had its newest member so long before, at most; an incident closes when
             no member has been over its limit for as long.
+        sources_of: of what a feature is made (`Reaches.sources_of`).
     """
 
-    def __init__(self, place: Place, within_ms: int) -> None:
-        self._place, self._within_ms = place, within_ms
+    def __init__(self, place: Place, within_ms: int, sources_of: SourcesOf = _of_nothing) -> None:
+        self._place, self._within_ms, self._sources_of = place, within_ms, sources_of
         self._open: list[Incident] = []
         self._quiet_ms: dict[str, int] = {}  # since when no member of an open incident is over its limit
 
@@ -82,23 +89,24 @@ class Incidents:
         if found is None:
             found = self._opened(alert, at_ms)
             told.append(self._record(found, "opened", alert, at_ms))
-        found.take(alert, at_ms)
+        found.take(alert, self._sources_of(alert.feature), at_ms)
         self._quiet_ms.pop(found.id, None)
         return [*told, msgspec.structs.replace(alert, incident=found.id)]
 
     def _related(self, alert: DriftEvent, at_ms: int) -> Incident | None:
         """Return the newest open incident with a source in common; an outcome may follow from any."""
         near = [one for one in reversed(self._open) if at_ms - one.newest_ms <= self._within_ms]
-        sources = sources_of(alert.feature)
+        sources = self._sources_of(alert.feature)
         shared = [one for one in near if one.sources & sources or not (one.sources and sources)]
-        return min(shared, key=lambda one: "payments" not in one.sources, default=None)
+        return min(shared, key=lambda one: "events" not in one.sources, default=None)
 
     def _opened(self, alert: DriftEvent, at_ms: int) -> Incident:
-        source = source_of(alert)
+        sources = self._sources_of(alert.feature)
+        source = source_of(alert, sources)
         moment = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
         number = f"{source}/{self._place.model[-48:]}/{self._place.partition}/{moment}"
         taken = sum(one.id.startswith(number) for one in self._open)
-        incident = Incident(f"{number}/{taken + 1}" if taken else number, source, alert, at_ms)
+        incident = Incident(f"{number}/{taken + 1}" if taken else number, source, sources, at_ms)
         self._open.append(incident)
         return incident
 
@@ -123,7 +131,7 @@ class Incidents:
 
     def _record(self, one: Incident, state: str, first: DriftEvent | None, at_ms: int) -> DriftEvent:
         if first is not None:
-            one.take(first, at_ms)
+            one.take(first, self._sources_of(first.feature), at_ms)
         members = list(one.members.values())
         since = [member.since for member in members if isinstance(member.since, int)]
         return Drift(
@@ -134,14 +142,15 @@ class Incidents:
         )  # fmt: skip
 
 
-def source_of(alert: DriftEvent) -> str:
-    """Return the one word for where an alert comes from.
+def source_of(alert: DriftEvent, sources: frozenset[str]) -> str:
+    """Return the one word for where an alert comes from, whose feature is made of these sources.
 
     >>> from inference.drift.events import cleared
-    >>> source_of(cleared(Place(0, ""), "score", "score", "psi", 0))
+    >>> source_of(cleared(Place(0, ""), "score", "score", "psi", 0), frozenset())
     'outcome'
     """
-    sources = sources_of(alert.feature)
     if alert.what == "error":
         return "error"
-    return min(sources) if sources else "outcome" if alert.feature in OUTCOMES else "payments"
+    if sources:
+        return next(name for name in _NAMED if name in sources)
+    return "outcome" if alert.feature in OUTCOMES else "events"

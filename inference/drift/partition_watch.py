@@ -1,6 +1,6 @@
 """Everything that is watched of one partition of features.log, chunk by chunk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -12,13 +12,10 @@ from inference.drift.events import DriftEvent, Place, What, cleared, differs, wh
 from inference.drift.first_rows import FirstRows
 from inference.drift.full_windows import (
     LONG_AGO,
-    PAYMENTS_LONGEST,
-    PROFILE,
     Began,
     Reach,
+    Reaches,
     from_ms,
-    reach_of,
-    sources_of,
 )
 from inference.drift.incidents import Incidents
 from inference.drift.mean_watch import MeanWatch, as_it_is, less_usual, told
@@ -35,18 +32,28 @@ Ints = NDArray[np.int64]
 
 SCORE, DECISION, REFUSED, NULL_SHARE = "score", "decision", "refused", "null_share"
 _SHARES: tuple[tuple[str, What], ...] = ((NULL_SHARE, "missingness"), (REFUSED, "decision"))
-# A score and a decision follow from all features, and so do not settle before the longest window is full.
-REACHES: Mapping[str, Reach] = {
-    SCORE: PAYMENTS_LONGEST, DECISION: PAYMENTS_LONGEST, REFUSED: PAYMENTS_LONGEST, NULL_SHARE: PROFILE,
-}  # fmt: skip
 
 
-def null_share_of(columns: Sequence[str]) -> list[int]:
+def reach_of(feature: str, reaches: Reaches) -> Reach:
+    """Return how much event time is needed before something is said of a feature, or of what follows.
+
+    A score and a decision follow from all features, and so do not settle before the longest window is full.
+    """
+    if feature in (SCORE, DECISION, REFUSED):
+        return reaches.events_longest
+    return reaches.profile if feature == NULL_SHARE else reaches.reach_of(feature)
+
+
+def null_share_of(columns: Sequence[str], reaches: Reaches) -> list[int]:
     """Return where the columns stand whose null values are counted together in `null_share`.
 
     Those of labels are not: they come and go with the labels, and are watched each by itself.
     """
-    return [i for i, name in enumerate(columns) if name not in CALENDAR and "labels" not in sources_of(name)]
+    return [
+        i
+        for i, name in enumerate(columns)
+        if name not in CALENDAR and "labels" not in reaches.sources_of(name)
+    ]
 
 
 class PartitionWatch:
@@ -57,18 +64,20 @@ class PartitionWatch:
     is that of columns that the model's baseline does not have. Without a model nothing is watched.
 
     Args:
+        reaches: how much event time each column needs.
         began: when the stream began; of a column whose windows are not full by then nothing is said.
     """
 
     def __init__(
-        self, columns: Sequence[str], settings: DriftSettings, place: Place, baseline: Baseline | None,
-        began: Began = LONG_AGO,
+        self, columns: Sequence[str], settings: DriftSettings, reaches: Reaches, place: Place,
+        baseline: Baseline | None, began: Began = LONG_AGO,
     ) -> None:  # fmt: skip
         self._columns = (*columns, SCORE, DECISION)
-        self._counted_nulls = null_share_of(columns)
+        self._counted_nulls = null_share_of(columns, reaches)
+        self._reaches = reaches
         self._settings, self._place, self._began = settings, place, began
         self._alarms = Alarms(settings.cooldown_ms)
-        self._incidents = Incidents(place, settings.incident_ms)
+        self._incidents = Incidents(place, settings.incident_ms, reaches.sources_of)
         self.sample = Sample(settings.sample_every, settings.chunk_rows)
         self.against = _said(place, settings, baseline)
         self._first: list[FirstRows] = []
@@ -169,7 +178,7 @@ class PartitionWatch:
                 self._hold_against(Reference(usual.columns), said)
 
     def _reach(self, name: str) -> Reach:
-        return REACHES[name] if name in REACHES else reach_of(name)
+        return reach_of(name, self._reaches)
 
     def _full_from(self, names: Sequence[str]) -> Ints:
         return np.array([from_ms(self._reach(name), self._began) for name in names], np.int64)

@@ -1,6 +1,6 @@
 """How far whole days of training are apart, beyond what chance explains: the limits allow for as much.
 
-The limits of chance take rows to be independent. Those of one customer, or of one burst of frauds, are not,
+The limits of chance take rows to be independent. Those of one key, or of one burst of positives, are not,
 and days have their own ways, so a day differs from others by more. What is more is estimated as the variance
 of a random effect by day (its mean over days and two standard errors), and stored with the baseline.
 """

@@ -70,7 +70,7 @@ def limits(
         chance: how likely a larger value may be where nothing has changed.
         rows, reference_rows, bins: (k,) rows in the window and in what is expected that are not null, bins.
         spread: (k,) by how much two windows differ beyond chance, as if both were so much smaller: rows of
-            one customer are not independent (the random effect of a cluster, Rao and Scott 1981).
+            one key are not independent (the random effect of a cluster, Rao and Scott 1981).
 
     >>> limits("psi", 0.1, 1e-6, np.array([1e9]), np.array([1e9]), np.array([10]))
     array([0.1])

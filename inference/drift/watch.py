@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import PROJECT
+from features.project.running import RunningProject
 from inference.drift.baseline import Baseline
 from inference.drift.events import DriftEvent, Place, restarted
-from inference.drift.full_windows import LONG_AGO, Began
+from inference.drift.full_windows import LONG_AGO, Began, reaches_of
 from inference.drift.partition_watch import PartitionWatch
 from inference.drift.settings import DriftSettings, words
 
@@ -28,24 +28,25 @@ class DriftWatch:
 
     Args:
         columns: the names of the vectors' columns.
-        watched: those whose mean is watched where the settings name none.
+        project: whose events they are of; it says what is watched where the settings name nothing.
 
     Raises:
         ConfigError: E_CONFIG_DRIFT, a feature is to be watched that is no column.
 
-    >>> watch = DriftWatch(("amount_minor", "customer_count_24h", "terminal_fraud_ratio_7d"))
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> watch = DriftWatch(logins.service.columns, logins)
     >>> [event.kind for event in watch.restart([0], "taken over")]
     ['restart']
     """
 
     def __init__(
-        self, columns: Sequence[str], settings: DriftSettings | None = None,
-        watched: Sequence[str] = PROJECT.watched,
-    ) -> None:  # fmt: skip
+        self, columns: Sequence[str], project: RunningProject, settings: DriftSettings | None = None
+    ) -> None:
         settings = settings or DriftSettings()
         if not settings.watched:
-            settings = msgspec.structs.replace(settings, watched=",".join(watched))
-        self._columns, self._settings = tuple(columns), settings
+            settings = msgspec.structs.replace(settings, watched=",".join(project.watched))
+        self._columns, self._settings, self._reaches = tuple(columns), settings, reaches_of(project)
         unknown = [name for name in words(self._settings.watched) if name not in self._columns]
         if unknown:
             raise ConfigError(
@@ -120,6 +121,7 @@ class DriftWatch:
     def _begin(self, partition: int, why: str) -> DriftEvent:
         place = Place(partition, self._model)
         watch = self._of[partition] = PartitionWatch(
-            self._columns, self._settings, place, self._baseline, self._began.get(partition, LONG_AGO)
-        )
+            self._columns, self._settings, self._reaches, place, self._baseline,
+            self._began.get(partition, LONG_AGO),
+        )  # fmt: skip
         return restarted(place, why, watch.against)

@@ -13,7 +13,8 @@ import structlog
 
 from contracts.errors import ModelError
 from contracts.events import Quality
-from contracts.frame import Columns, Kind, length, take
+from contracts.frame import Columns, length, take
+from features.project.running import RunningProject
 from inference.learning import fairness, figures, records, triggers
 from inference.learning.figures import Scored
 from inference.learning.ledger import Ledger
@@ -21,10 +22,9 @@ from inference.learning.ports import ErrorWatch, Models, Outcome
 from inference.learning.records import Span
 from inference.learning.rows import (
     NO_SERIES,
+    KeptRows,
     SeriesNumbers,
     Words,
-    label_columns,
-    payment_columns,
     read_predictions,
 )
 from inference.learning.settings import LearnerSettings
@@ -61,10 +61,14 @@ class LearnerCore:
     """One run's learner.
 
     Args:
+        project: whose decisions are judged.
         watch_of: makes the detectors of one model's errors, by `name/version`.
     """
 
-    def __init__(self, settings: LearnerSettings, models: Models, watch_of: WatchOf) -> None:
+    def __init__(
+        self, project: RunningProject, settings: LearnerSettings, models: Models, watch_of: WatchOf
+    ) -> None:
+        self.project, self.kept_rows = project, KeptRows(project)
         self._settings, self._models, self._watch_of = settings, models, watch_of
         self.ledger = Ledger(settings.horizon_ms)
         self.series = SeriesNumbers()
@@ -77,7 +81,7 @@ class LearnerCore:
 
     def take_predictions(self, values: Sequence[bytes]) -> int:
         """Take records of `predictions` in; return the newest event time, 0 without any."""
-        read = read_predictions(values, self.series)
+        read = read_predictions(values, self.series, self.project)
         self.refused += read.refused
         kept = self._sampled(read.predictions["key"])
         if kept is None:
@@ -93,13 +97,15 @@ class LearnerCore:
         """Take accepted rows of `features.log` in; return the newest event or label time, 0 without any."""
         if not length(rows):
             return 0
-        if kind == Kind.LABEL:
-            labels = label_columns(rows, partition)
+        if self.kept_rows.is_label(kind):
+            labels = self.kept_rows.labels(rows, kind, partition)
             self.ledger.add_labels(self._sample(labels))
             return _newest(labels["label_ms"])
-        payments = payment_columns(rows, self.words)
-        self.ledger.payments.add(self._sample(payments))
-        return _newest(payments["event_ms"])
+        if not self.kept_rows.is_event(kind):
+            return 0
+        events = self.kept_rows.events(rows, self.words)
+        self.ledger.events.add(self._sample(events))
+        return _newest(events["event_ms"])
 
     def take_drift(self, value: bytes) -> bool:
         """Take a record of `drift` in; say whether it could be read."""
@@ -204,11 +210,11 @@ class LearnerCore:
         for model in self._models.in_shadow():
             outcome = Outcome(model=model)
             try:
-                self._models.promote(model, at_ms, "retraining policy: its gates hold on live payments")
+                self._models.promote(model, at_ms, "retraining policy: its gates hold on live events")
             except ModelError as error:
                 log.info("shadow_goes_on", model=model, code=error.code, why=str(error))
             else:
-                what = f"{model} decides now: its gates hold on live payments"
+                what = f"{model} decides now: its gates hold on live events"
                 told.append(records.training(at_ms, "T_PROMOTED", what, outcome))
         return told
 
@@ -225,27 +231,27 @@ class LearnerCore:
     def _matured(self, span: Span, rows: Columns, shadows: dict[int, Any]) -> list[Quality]:
         told = []
         every = _scored(rows, rows["score"], rows["decision"])
-        settings = self._settings
+        settings, decisions = self._settings, self.project.decisions
         cost, least = settings.review_cost_minor, settings.stratum_labels_min
-        told.append(records.matured(span, None, figures.tell(every, None, cost, least)))
+        told.append(records.matured(span, None, figures.tell(every, None, cost, least, decisions)))
         for number in self._by_name(rows["series"]):
             series, mine = self.series.known[number], rows["series"] == number
             part = take(rows, mine)
             scored = _scored(part, part["score"], part["decision"])
             limits = self._models.thresholds(series.model)
-            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least)))
+            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least, decisions)))
         for number, scores in [(n, shadows[n]) for n in self._by_name(list(shadows))]:
             series, mine = self.series.known[number], np.isfinite(scores)
             limits = self._models.thresholds(series.model)
             if not mine.any() or limits is None:
                 continue  # without thresholds nothing says what it would have decided
             part, score = take(rows, mine), scores[mine]
-            scored = _scored(part, score, figures.verdicts(score, limits))
-            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least)))
+            scored = _scored(part, score, figures.verdicts(score, limits, decisions))
+            told.append(records.matured(span, series, figures.tell(scored, limits, cost, least, decisions)))
         return told
 
     def _window(self, told: Sequence[Quality], span: Span) -> triggers.Window | None:
-        """Return the champion's window: of the model that decides now, once it has matured payments."""
+        """Return the champion's window: of the model that decides now, once it has matured events."""
         training = self._models.champion()
         for record in told:
             if (
@@ -254,7 +260,7 @@ class LearnerCore:
                 and "average_precision" in record.figures
             ):  # fmt: skip
                 precision = record.figures["average_precision"]
-                return triggers.Window(training.model, precision, record.counts["frauds"])
+                return triggers.Window(training.model, precision, record.counts["positives"])
         return None
 
     def _fairness(self, at_ms: int, judged: Columns) -> list[Quality]:
@@ -284,7 +290,7 @@ class LearnerCore:
     def _errors(self, at_ms: int) -> list[Any]:
         """Feed the detectors with the errors that became known, by model."""
         rows, told = self.ledger.newly_judging(at_ms), []
-        error = ((rows["decision"] > 0) != (rows["fraud"] == 1)).astype(np.float64)
+        error = ((rows["decision"] > 0) != (rows["positive"] == 1)).astype(np.float64)
         for number in self._by_name(rows["series"]):
             series, mine = self.series.known[number], rows["series"] == number
             if series.model not in self._watches:
@@ -317,7 +323,7 @@ class LearnerCore:
         return [*told, records.training(at_ms, "T_STARTED", f"a training starts for {why}")], at_ms
 
     def _labels_since(self, since_ms: int, at_ms: int) -> int:
-        """Return how many kept payments got their ruling label in (since_ms, at_ms]."""
+        """Return how many kept events got their ruling label in (since_ms, at_ms]."""
         paid = self.ledger.paid(self.ledger.cut_ms, at_ms)
         label_ms = self.ledger.judged(paid, at_ms)["label_ms"]
         return int((label_ms > since_ms).sum()) if since_ms >= 0 else int((label_ms >= 0).sum())
@@ -340,14 +346,14 @@ class LearnerCore:
         return rows if kept is None else take(rows, kept)
 
     def _sampled(self, key: Any) -> Any:
-        """Return a mask of the payments that are kept, None for all."""
+        """Return a mask of the events that are kept, None for all."""
         permille = self._settings.sample_permille
         return None if permille >= _SAMPLE else key % np.uint64(_SAMPLE) < np.uint64(permille)
 
 
 def _scored(rows: Columns, score: Any, verdict: Any) -> Scored:
     return Scored(
-        score=score, fraud=rows["fraud"], decision=rows["decision"].astype(np.int64),
+        score=score, positive=rows["positive"], decision=rows["decision"].astype(np.int64),
         verdict=verdict.astype(np.int64), amount_minor=rows["amount_minor"],
     )  # fmt: skip
 

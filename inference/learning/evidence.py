@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 def evidence_of(told: Sequence[Quality]) -> dict[str, Figures]:
     """Return each version's labels and precision over the longest window told, all its stages together.
 
-    `labels` are those of payments that the version would flag by its own thresholds, or did.
+    `labels` are those of events that the version would flag by its own thresholds, or did.
     """
     matured = [one for one in told if one.kind == "matured" and isinstance(one.model, str)]
     longest = max((one.window_days or 0 for one in matured), default=0)
@@ -27,7 +27,7 @@ def evidence_of(told: Sequence[Quality]) -> dict[str, Figures]:
         caught = record.counts["true_positives"]
         figures = Figures(
             labels=caught + record.counts["false_positives"], precision=record.figures.get("precision"),
-            frauds=caught + record.counts["false_negatives"], caught=caught,
+            positives=caught + record.counts["false_negatives"], caught=caught,
         )  # fmt: skip
         found[record.model] = found.get(record.model, Figures()).plus(figures)
     return found

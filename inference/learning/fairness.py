@@ -1,10 +1,10 @@
 """How decisions and their errors fall on declared segments, and when a difference is past its limit.
 
-Rates by segment, over a window of matured payments: the share approved; of good payments the share flagged
-(false positives); of frauds the share missed (false negatives). Three comparisons raise an alert: the share
+Rates by segment, over a window of matured events: the share approved; of good events the share flagged (false
+positives); of positives the share missed (false negatives). Three comparisons raise an alert: the share
 approved over the best-treated segment's (disparate impact), and each error rate over that of all others. An
-alert needs enough payments and a difference that chance seldom gives: a two-sided test of two proportions,
-exact where counts are small. So also a rate against none can be judged, and one payment is no evidence.
+alert needs enough events and a difference that chance seldom gives: a two-sided test of two proportions,
+exact where counts are small. So also a rate against none can be judged, and one event is no evidence.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 
 class Segment(NamedTuple):
-    """One segment's counts and rates; a rate without payments is left out."""
+    """One segment's counts and rates; a rate without events is left out."""
 
     name: str
     counts: dict[str, int]
@@ -53,10 +53,10 @@ def segments(
     """Return every segment's figures, and those past their limit.
 
     Args:
-        rows: n payments as `Ledger.judged` returns them.
+        rows: n events as `Ledger.judged` returns them.
         words: the texts that the numbers of `channel` and `country` stand for.
 
-    >>> rows = {"decision": np.array([0, 1]), "fraud": np.array([0, 0]), "channel": np.array([0, 1]),
+    >>> rows = {"decision": np.array([0, 1]), "positive": np.array([0, 0]), "channel": np.array([0, 1]),
     ...     "country": np.array([-1, -1]), "amount_minor": np.array([5, 5])}
     >>> words = {"channel": ["pos", "atm"], "country": []}
     >>> found, _ = segments(rows, words, FairnessSettings(segments="channel"))
@@ -69,7 +69,7 @@ def segments(
         members = _members(rows, column, words, settings.bands_minor)
         told = {name: _counts(rows, mine) for name, mine in members.items()}
         rates = {name: _rates(counts) for name, counts in told.items()}
-        enough = [n for n in told if told[n]["payments"] >= settings.rows_min]
+        enough = [n for n in told if told[n]["events"] >= settings.rows_min]
         best = max(enough, key=lambda name: rates[name]["approval_rate"], default="")
         whole = _sum(list(told.values()))
         for name, counts in told.items():
@@ -112,19 +112,21 @@ def _members(
 
 
 def _counts(rows: Columns, mine: Mask) -> dict[str, int]:
-    decision, fraud = rows["decision"][mine], rows["fraud"][mine]
+    decision, positive = rows["decision"][mine], rows["positive"][mine]
     flagged = decision != APPROVE
     return {
-        "payments": len(decision), "approved": int((~flagged).sum()), "declined": int((decision == 2).sum()),
-        "good": int((fraud == 0).sum()), "good_flagged": int((flagged & (fraud == 0)).sum()),
-        "frauds": int((fraud == 1).sum()), "frauds_missed": int((~flagged & (fraud == 1)).sum()),
+        "events": len(decision), "approved": int((~flagged).sum()), "declined": int((decision == 2).sum()),
+        "good": int((positive == 0).sum()), "good_flagged": int((flagged & (positive == 0)).sum()),
+        "positives": int((positive == 1).sum()), "positives_missed": int((~flagged & (positive == 1)).sum()),
     }  # fmt: skip
 
 
 def _rates(counts: dict[str, int]) -> dict[str, float]:
     pairs = {
-        "approval_rate": ("approved", "payments"), "decline_rate": ("declined", "payments"),
-        "false_positive_rate": ("good_flagged", "good"), "false_negative_rate": ("frauds_missed", "frauds"),
+        "approval_rate": ("approved", "events"),
+        "decline_rate": ("declined", "events"),
+        "false_positive_rate": ("good_flagged", "good"),
+        "false_negative_rate": ("positives_missed", "positives"),
     }  # fmt: skip
     return {name: counts[part] / counts[of] for name, (part, of) in pairs.items() if counts[of]}
 
@@ -140,8 +142,8 @@ def _breaches(
     found = []
     ratio = rates.get("disparate_impact", 1.0)
     if (
-        best is not None and counts["payments"] >= settings.rows_min and ratio < settings.impact_min
-        and (p := chance(counts["approved"], counts["payments"], best["approved"], best["payments"]))
+        best is not None and counts["events"] >= settings.rows_min and ratio < settings.impact_min
+        and (p := chance(counts["approved"], counts["events"], best["approved"], best["events"]))
         <= settings.chance_max
     ):  # fmt: skip
         found.append(
@@ -152,7 +154,7 @@ def _breaches(
         )  # fmt: skip
     for code, hits, of, rate in (
         ("Q_FALSE_POSITIVES", "good_flagged", "good", "false_positive_rate"),
-        ("Q_FALSE_NEGATIVES", "frauds_missed", "frauds", "false_negative_rate"),
+        ("Q_FALSE_NEGATIVES", "positives_missed", "positives", "false_negative_rate"),
     ):
         rest, rest_hits = whole[of] - counts[of], whole[hits] - counts[hits]
         if min(counts[of], rest) < settings.rows_min or counts[hits] < HITS_MIN:

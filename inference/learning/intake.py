@@ -6,25 +6,18 @@ import structlog
 from confluent_kafka import KafkaError, Message
 
 from contracts.errors import ClusterError, Stop
-from contracts.frame import FrameError, Kind
+from contracts.frame import FrameError
 from contracts.frame_check import FrameReader, InputEnds
 from contracts.lanes import Lanes, accept, rejoin
-from contracts.row_columns import log_columns
 from contracts.topics import DRIFT, FEATURES_LOG, PREDICTIONS
-from features.catalog import PIPELINE
 from inference.learning.core import LearnerCore
 from inference.learning.metrics import LearnerMetrics
-from inference.learning.rows import LABEL_COLUMNS, PAYMENT_COLUMNS
 from inference.learning.snapshot import Offsets
 from runtime.kafka_errors import is_end, meaning_of
 from runtime.unreadable import CODE, Passed, Passer, is_unreadable
 
 log = structlog.get_logger(__name__)
 Place = tuple[str, int]  # topic without a run's prefix, partition
-_NEEDED: Mapping[int, frozenset[str]] = {
-    Kind.SCORED: log_columns(PIPELINE)[Kind.SCORED] | PAYMENT_COLUMNS,
-    Kind.LABEL: log_columns(PIPELINE)[Kind.LABEL] | LABEL_COLUMNS,
-}
 
 
 class Intake:
@@ -43,7 +36,7 @@ class Intake:
     ) -> None:
         self._core, self._metrics, self._prefix = core, metrics, prefix
         self._passer, self._passed = passer, list[Passed]()
-        self._frames = FrameReader(FEATURES_LOG.name, PIPELINE, _NEEDED, ends)
+        self._frames = FrameReader(FEATURES_LOG.name, core.project.pipeline, core.kept_rows.needed, ends)
         self.offsets: Offsets = {}
         self.lanes: dict[int, Lanes] = {}
         self.limits: dict[Place, int] = {}

@@ -17,7 +17,7 @@ FETCH_WAIT_MS = 250
 def make_consumer(settings: LearnerSettings) -> Consumer:
     """Return the reader of predictions, features.log and drift; it is assigned, not subscribed.
 
-    One learner reads all, since a label is found by its terminal and a prediction by its customer. Nobody
+    One learner reads all, since a label may be in another partition than its event's prediction. Nobody
     waits for it, so few large fetches leave the broker to those who wait.
     """
     own = {

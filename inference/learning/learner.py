@@ -147,7 +147,7 @@ class Learner:
             if report.train_until_ms is not None:
                 self._trainer.start(report.train_until_ms)
             self._metrics.reported_ms.set(at_ms)
-            for table in ("predictions", "shadows", "payments", "labels"):
+            for table in ("predictions", "shadows", "events", "labels"):
                 self._metrics.rows.labels(table).set(len(getattr(self._core.ledger, table)))
             self._reports += 1
             if self._settings.folder is not None and self._reports % self._settings.snapshot_reports == 0:

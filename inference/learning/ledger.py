@@ -2,10 +2,10 @@
 
 Nothing is joined when it comes: rows are kept as they are and joined when a moment is asked about. So the
 answer is a function of which rows were read, whatever their order was, and labels that are late, repeated,
-corrected or ahead of their payment need no case of their own.
+corrected or ahead of their event need no case of their own.
 
-- A transaction_id that was used twice means its first payment (the training set's rule).
-- The label of a payment at a moment is, of those known by then, the one with the newest label_time; of
+- An id that was used twice means its first event (the training set's rule).
+- The label of an event at a moment is, of those known by then, the one with the newest label_time; of
   equal ones the last in the log of the highest partition (the training set's rule again).
 """
 
@@ -26,12 +26,12 @@ _PREDICTIONS = {
     "series": np.int16,
 }  # fmt: skip
 _SHADOWS = {"place": np.int64, "event_ms": np.int64, "score": np.float64, "series": np.int16}
-_PAYMENTS = {
+_EVENTS = {
     "key": np.uint64, "place": np.int64, "event_ms": np.int64, "amount_minor": np.int64,
     "channel": np.int16, "country": np.int16,
 }  # fmt: skip
 _LABELS = {
-    "key": np.uint64, "id": np.bytes_, "event_ms": np.int64, "label_ms": np.int64, "fraud": np.int8,
+    "key": np.uint64, "id": np.bytes_, "event_ms": np.int64, "label_ms": np.int64, "positive": np.int8,
     "source": np.int8, "partition": np.int32, "pos": np.int64, "fed": np.bool_, "told": np.bool_,
 }  # fmt: skip
 
@@ -39,8 +39,8 @@ _LABELS = {
 class LabelCounts(NamedTuple):
     """What came of the labels that are kept and known at a moment; they add up to `labels`.
 
-    `judging` count, one a payment; `replaced` gave way to a newer one; `repeated` say what is known already;
-    `waiting` wait for their payment; `unmatched` have waited as long as is declared.
+    `judging` count, one an event; `replaced` gave way to a newer one; `repeated` say what is known already;
+    `waiting` wait for their event; `unmatched` have waited as long as is declared.
     """
 
     labels: int
@@ -52,7 +52,7 @@ class LabelCounts(NamedTuple):
 
 
 class Ledger:
-    """Predictions, shadow scores, payments and labels of one run.
+    """Predictions, shadow scores, events and labels of one run.
 
     Args:
         horizon_ms: how far behind the newest moment rows are kept.
@@ -62,7 +62,7 @@ class Ledger:
         self._horizon_ms = horizon_ms
         self.predictions = Growing(_PREDICTIONS)
         self.shadows = Growing(_SHADOWS)
-        self.payments = Growing(_PAYMENTS)
+        self.events = Growing(_EVENTS)
         self.labels = Growing(_LABELS)
         self.clock_ms = 0  # the newest moment that is asked about or was read up to; moved by `advance`
 
@@ -81,7 +81,7 @@ class Ledger:
         depend on when it was dropped."""
         self.clock_ms = max(self.clock_ms, clock_ms)
         for rows, column in (
-            (self.predictions, "event_ms"), (self.shadows, "event_ms"), (self.payments, "event_ms"),
+            (self.predictions, "event_ms"), (self.shadows, "event_ms"), (self.events, "event_ms"),
             (self.labels, "label_ms"),
         ):  # fmt: skip
             young = rows.columns()[column] > self.cut_ms
@@ -94,18 +94,18 @@ class Ledger:
         return int(times.min()) if len(times) else None
 
     def paid(self, after_ms: int, until_ms: int) -> Columns:
-        """Return the decisions on payments made in (after_ms, until_ms], each payment's facts beside it.
+        """Return the decisions on events made in (after_ms, until_ms], each event's facts beside it.
 
         In order of (event_ms, place). `amount_minor` is -1 and the segments are -1 where features.log has
-        not (yet) told of the payment.
+        not (yet) told of the event.
         """
         rows = self.predictions.columns()
-        # A repeated id's first payment may lie before the window, so repeats are found among all.
+        # A repeated id's first event may lie before the window, so repeats are found among all.
         first = _firsts(rows["key"], rows["event_ms"], rows["place"])
         within = first & (rows["event_ms"] > after_ms) & (rows["event_ms"] <= until_ms)
         found = take(rows, within)
         found = take(found, np.lexsort((found["place"], found["event_ms"])))
-        facts = self.payments.columns()
+        facts = self.events.columns()
         at = _where(facts["place"], found["place"])
         for name in ("amount_minor", "channel", "country"):
             found[name] = _picked(facts[name], at, UNKNOWN)
@@ -127,7 +127,7 @@ class Ledger:
         return scores
 
     def judged(self, found: Columns, known_ms: int) -> Columns:
-        """Return the rows of `paid` with `fraud` (0, 1, or -1 without a label), `label_ms` and `source`.
+        """Return the rows of `paid` with `positive` (0, 1, or -1 without a label), `label_ms` and `source`.
 
         Only labels known by `known_ms` count.
         """
@@ -136,15 +136,15 @@ class Ledger:
         at = _where(latest["key"], found["key"])
         return {
             **found,
-            "fraud": _picked(latest["fraud"], at, UNKNOWN),
+            "positive": _picked(latest["positive"], at, UNKNOWN),
             "label_ms": _picked(latest["label_ms"], at, UNKNOWN),
             "source": _picked(latest["source"], at, UNKNOWN),
         }
 
     def newly_judging(self, known_ms: int) -> Columns:
-        """Return labels that began to judge a payment since the last call, in the order they became known.
+        """Return labels that began to judge an event since the last call, in the order they became known.
 
-        Each with the payment's `score`, `decision`, `series` and `event_ms`; a correction comes again, as the
+        Each with the event's `score`, `decision`, `series` and `event_ms`; a correction comes again, as the
         error it now is.
         """
         rows = self.labels.columns()
@@ -158,15 +158,15 @@ class Ledger:
         order = np.lexsort((rows["key"][fresh], rows["label_ms"][fresh]))
         fresh, at = fresh[order], at[order]
         return {
-            "label_ms": rows["label_ms"][fresh], "fraud": rows["fraud"][fresh],
+            "label_ms": rows["label_ms"][fresh], "positive": rows["positive"][fresh],
             **{name: decided[name][at] for name in ("score", "decision", "series", "event_ms")},
         }  # fmt: skip
 
     def newly_unmatched(self, now_ms: int, wait_ms: int) -> Columns:
-        """Return labels that have waited for their payment long enough, once each, by (label_ms, key)."""
+        """Return labels that have waited for their event long enough, once each, by (label_ms, key)."""
         rows = self.labels.columns()
         lost = np.flatnonzero(
-            self._without_payment(rows) & (rows["label_ms"] + wait_ms <= now_ms) & ~rows["told"]
+            self._without_event(rows) & (rows["label_ms"] + wait_ms <= now_ms) & ~rows["told"]
         )
         rows["told"][lost] = True
         found = take(rows, lost)
@@ -176,12 +176,12 @@ class Ledger:
         """Return what came of the labels known by a moment."""
         rows = self.labels.columns()
         known = rows["label_ms"] <= known_ms
-        without = self._without_payment(rows) & known
+        without = self._without_event(rows) & known
         lost = int((without & (rows["label_ms"] + wait_ms <= known_ms)).sum())
         judging = int((_lasts(rows, known) & ~without).sum())
         matched = known & ~without
         content = np.stack([rows["key"][matched], rows["label_ms"][matched].view(np.uint64)])
-        says = rows["fraud"][matched].astype(np.uint64) * np.uint64(4) + rows["source"][matched].astype(
+        says = rows["positive"][matched].astype(np.uint64) * np.uint64(4) + rows["source"][matched].astype(
             np.uint64
         )
         different = np.unique(np.vstack([content, says]), axis=1).shape[1] if matched.any() else 0
@@ -191,7 +191,7 @@ class Ledger:
             waiting=int(without.sum()) - lost, unmatched=lost,
         )  # fmt: skip
 
-    def _without_payment(self, rows: Columns) -> Mask:
+    def _without_event(self, rows: Columns) -> Mask:
         return _where(np.sort(self.predictions.columns()["key"]), rows["key"], ordered=True) < 0
 
 

@@ -12,7 +12,7 @@ from inference.release.release import Stage
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the champion's training: its moment, and how many labelled payments it had."""
+    """What is known of the champion's training: its moment, and how many labelled events it had."""
 
     model: str
     until_ms: int

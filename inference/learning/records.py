@@ -22,11 +22,11 @@ _FAIRNESS_NEXT = (
 )
 
 
-_UNKNOWN_NEXT = "find out whether the payment was refused (transactions.dlq) or the label's id is wrong"
+_UNKNOWN_NEXT = "find out whether the event was refused (its topic's .dlq) or the label's id is wrong"
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A matured window: payments made in (from_ms, to_ms], judged by labels known at `at_ms`."""
+    """A matured window: events made in (from_ms, to_ms], judged by labels known at `at_ms`."""
 
     at_ms: int
     days: int
@@ -34,12 +34,12 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def to_ms(self) -> int:
-        """Return the time of the youngest payment that counts."""
+        """Return the time of the youngest event that counts."""
         return self.at_ms - self.maturity_ms
 
     @property
     def from_ms(self) -> int:
-        """Return the time from which on payments count, itself excluded."""
+        """Return the time from which on events count, itself excluded."""
         return self.to_ms - self.days * DAY_MS
 
 
@@ -49,8 +49,8 @@ def matured(span: Span, series: Series | None, told: Told) -> Quality:
     name = "all" if series is None else f"{series.model}/{series.stage}"
     record = Quality(
         quality_id=f"matured/{span.at_ms}/{span.days}d/{name}", kind="matured", at=span.at_ms,
-        what=f"{who}: {told.counts['labelled']:,} of {told.counts['payments']:,} payments of {span.days} days"
-        f" up to {day(span.to_ms)} have a label, {told.counts['frauds']:,} are frauds",
+        what=f"{who}: {told.counts['labelled']:,} of {told.counts['events']:,} events of {span.days} days"
+        f" up to {day(span.to_ms)} have a label, {told.counts['positives']:,} are positives",
         window_days=span.days, window_from=span.from_ms, window_to=span.to_ms,
         counts=told.counts, figures=told.figures, calibration=told.calibration,
     )  # fmt: skip
@@ -64,7 +64,7 @@ def labels(at_ms: int, counts: LabelCounts, more: Mapping[str, int]) -> Quality:
     return Quality(
         quality_id=f"labels/{at_ms}", kind="labels", at=at_ms,
         what=f"{counts.labels:,} labels: {counts.judging:,} judge, {counts.replaced:,} were replaced,"
-        f" {counts.repeated:,} repeat, {counts.waiting:,} wait, {counts.unmatched:,} judge no known payment",
+        f" {counts.repeated:,} repeat, {counts.waiting:,} wait, {counts.unmatched:,} judge no known event",
         counts={**counts._asdict(), **more}, figures={},
     )  # fmt: skip
 
@@ -73,19 +73,19 @@ def unmatched(at_ms: int, rows: Columns, cut_ms: int) -> Iterator[Quality]:
     """Yield a record for each of the first labels that have waited long enough.
 
     Args:
-        cut_ms: payments older than this are not kept, so their labels come too late rather than unknown.
+        cut_ms: events older than this are not kept, so their labels come too late rather than unknown.
     """
     for row in range(min(length(rows), UNMATCHED_TOLD_MAX)):
-        payment, label_ms = rows["id"][row].decode(), int(rows["label_ms"][row])
+        event, label_ms = rows["id"][row].decode(), int(rows["label_ms"][row])
         late = int(rows["event_ms"][row]) <= cut_ms
         yield Quality(
-            quality_id=f"label_unmatched/{payment}/{label_ms}/{rows['partition'][row]}-{rows['pos'][row]}",
-            kind="label_unmatched", at=at_ms, event_id=payment,
-            code="Q_LABEL_TOO_LATE" if late else "Q_LABEL_UNKNOWN_PAYMENT",
-            what=f"a label of {day(label_ms)} judges a payment of {day(int(rows['event_ms'][row]))} that"
+            quality_id=f"label_unmatched/{event}/{label_ms}/{rows['partition'][row]}-{rows['pos'][row]}",
+            kind="label_unmatched", at=at_ms, event_id=event,
+            code="Q_LABEL_TOO_LATE" if late else "Q_LABEL_UNKNOWN_EVENT",
+            what=f"a label of {day(label_ms)} judges an event of {day(int(rows['event_ms'][row]))} that"
             + (" is older than any window" if late else " no prediction knows"),
             what_to_do="nothing" if late else _UNKNOWN_NEXT,
-            counts={"fraud": int(rows["fraud"][row])}, figures={},
+            counts={"positive": int(rows["positive"][row])}, figures={},
         )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def segment(span: Span, found: Segment) -> Quality:
     """Return a segment's rates."""
     return Quality(
         quality_id=f"segment/{span.at_ms}/{span.days}d/{found.name}", kind="segment", at=span.at_ms,
-        what=f"{found.name}: {found.counts['payments']:,} payments", segment=found.name,
+        what=f"{found.name}: {found.counts['events']:,} events", segment=found.name,
         window_days=span.days, window_from=span.from_ms, window_to=span.to_ms,
         counts=found.counts, figures=found.figures,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def fairness_cleared(span: Span, key: str) -> Quality:
     code, _, name = key.partition(" ")
     return Quality(
         quality_id=f"fairness_cleared/{span.at_ms}/{code}/{name}", kind="fairness_cleared", at=span.at_ms,
-        code=code, segment=name, what=f"{name} is within the limit again, or too few payments tell",
+        code=code, segment=name, what=f"{name} is within the limit again, or too few events tell",
         what_to_do="nothing", counts={}, figures={},
     )  # fmt: skip
 

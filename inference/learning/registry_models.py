@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
+from features.project.running import RunningProject
 from inference.learning.ports import Training
 from inference.models.manifest import MANIFEST_FILE, NOT_JSON, Champion, Thresholds, folder_of, read_file
 from inference.release.live_evidence import FolderEvidence
@@ -23,13 +24,17 @@ class RegistryModels:
     """Reads a registry's manifests, which never change and so are kept, and promotes through its gates.
 
     >>> from pathlib import Path
-    >>> RegistryModels(Registry(Path("no/such/models"))).champion() is None
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> RegistryModels(logins, Registry(Path("no/such/models"))).champion() is None
     True
     """
 
-    def __init__(self, registry: Registry, gates: ReleaseGateSettings | None = None) -> None:
-        self._registry = registry
-        self._promoter = Promoter(registry, gates or ReleaseGateSettings(), FolderEvidence(registry.models))
+    def __init__(
+        self, project: RunningProject, registry: Registry, gates: ReleaseGateSettings | None = None
+    ) -> None:
+        self._registry, live = registry, FolderEvidence(registry.models)
+        self._promoter = Promoter(project, registry, gates or ReleaseGateSettings(), live)
         self._known: dict[str, dict[str, Any]] = {}
         self._last: Training | None = None
 

@@ -1,10 +1,10 @@
 """Records of `predictions` and rows of `features.log` as the learner's columns: numbers only, ids hashed.
 
-A payment is known by its place in the log (partition and offset of its raw record), which a prediction
+An event is known by its place in the log (partition and offset of its raw record), which a prediction
 names and which is its own; a label knows it by its id and its keys together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -13,24 +13,18 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns, length
 from contracts.keys import joined_hash
+from contracts.row_columns import log_columns
 from contracts.text_column import text_column
-from features.catalog import DECISIONS, EVENT
+from features.project.running import RunningProject
 
 PLACE_BITS = 48
 NO_SERIES = -1
 SOURCES = ("chargeback", "analyst", "rule")
 Ints = NDArray[np.int64]
-PAYMENT_COLUMNS = frozenset(
-    {*EVENT.fields, "raw_partition", "raw_offset", "amount_minor", "channel", "country"}
-)
-LABEL_COLUMNS = frozenset({*EVENT.fields, "positive", "source", "terminal_pos"})
+SEGMENTS = ("channel", "country")  # fields of the event whose few values are segments, where it has them
 SERIES_MAX = 10_000  # names that predictions may bring; a series is 16 bits
 WORDS_MAX = 10_000
 OTHER = "other"
-_DECISION = {name: code for code, name in enumerate(DECISIONS.names)}
-
-
-EVENT_KEYS = tuple(link.name for link in EVENT.links)
 _Whole = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 _Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 15)]
 _Time = Annotated[int, msgspec.Meta(ge=0, lt=1 << 43)]
@@ -75,7 +69,7 @@ class SeriesNumbers:
     """A small number for each series, in the order they are met.
 
     >>> numbers = SeriesNumbers()
-    >>> numbers.of("fraud/1", "champion"), numbers.of("fraud/2", "shadow"), numbers.of("fraud/1", "champion")
+    >>> numbers.of("risk/1", "champion"), numbers.of("risk/2", "shadow"), numbers.of("risk/1", "champion")
     (0, 1, 0)
     """
 
@@ -106,19 +100,20 @@ class Read(NamedTuple):
 _decode = msgspec.json.Decoder(_Prediction).decode
 
 
-def read_predictions(values: Sequence[bytes], numbers: SeriesNumbers) -> Read:
-    """Return the columns of n records; one that cannot be read is counted and passed over."""
+def read_predictions(values: Sequence[bytes], numbers: SeriesNumbers, project: RunningProject) -> Read:
+    """Return the columns of n records of a project's; one that cannot be read is counted and passed over."""
     read: list[_Prediction] = []
+    codes = {name: code for code, name in enumerate(project.decisions.names)}
     for value in values:
         try:
             one = _decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
-        if one.decision in _DECISION:
+        if one.decision in codes:
             read.append(one)
     named = [
         text_column([p.event_id for p in read]),
-        *(text_column([p.keys.get(name) or "" for p in read]) for name in EVENT_KEYS),
+        *(text_column([p.keys.get(link.name) or "" for p in read]) for link in project.event.links),
     ]
     key = joined_hash(*named)
     place = np.array([(p.source.partition << PLACE_BITS) + p.source.offset for p in read], np.int64)
@@ -131,7 +126,7 @@ def read_predictions(values: Sequence[bytes], numbers: SeriesNumbers) -> Read:
     rows: Columns = {
         "key": key, "place": place, "event_ms": event_ms,
         "score": np.array([np.nan if p.score is None else p.score for p in read], np.float64),
-        "decision": np.array([_DECISION[p.decision] for p in read], np.int8),
+        "decision": np.array([codes[p.decision] for p in read], np.int8),
         "series": np.array(series, np.int16),
     }  # fmt: skip
     shadows = [(row, shadow) for row, p in enumerate(read) for shadow in p.shadow]
@@ -174,28 +169,55 @@ class Words:
         return np.array(numbers, np.int16)[which]
 
 
-def payment_columns(rows: Columns, words: dict[str, Words]) -> Columns:
-    """Return what the learner keeps of n rows of Kind.SCORED.
+class KeptRows:
+    """What the learner keeps of a project's rows of features.log; amounts are -1 where it has no money."""
 
-    Args:
-        words: numbers the texts of the columns `channel` and `country`.
-    """
-    return {
-        "key": joined_hash(*EVENT.identity_of(rows)),
-        "place": (rows["raw_partition"].astype(np.int64) << PLACE_BITS) + rows["raw_offset"],
-        "event_ms": rows["event_time"], "amount_minor": rows["amount_minor"],
-        "channel": words["channel"].of(rows["channel"]), "country": words["country"].of(rows["country"]),
-    }  # fmt: skip
+    def __init__(self, project: RunningProject) -> None:
+        pipeline = project.pipeline
+        self._event, self._money = project.event, project.money
+        self._scored, self._labels = pipeline.scored, {source.number: source for source in pipeline.labels}
+        self._position = pipeline.chain.last.position
+        worth = {self._money} if self._money else set()
+        segments = {name for name in SEGMENTS if name in pipeline.scored.names}
+        own = frozenset({*self._event.fields, "raw_partition", "raw_offset", *worth, *segments})
+        labels = frozenset({*self._event.fields, "positive", self._position})
+        needed = log_columns(pipeline)
+        self.needed: Mapping[int, frozenset[str]] = {
+            pipeline.scored.number: needed[pipeline.scored.number] | own,
+            **{number: needed[number] | labels for number in self._labels},
+        }
 
+    def is_label(self, kind: int) -> bool:
+        """Return whether rows of this kind are labels."""
+        return kind in self._labels
 
-def label_columns(rows: Columns, partition: int) -> Columns:
-    """Return what the learner keeps of n rows of Kind.LABEL, of one partition of features.log."""
-    known = np.zeros(length(rows), np.int8)
-    for code, source in enumerate(SOURCES):
-        known[rows["source"] == source.encode()] = code
-    return {
-        "key": joined_hash(*EVENT.identity_of(rows)), "id": EVENT.ids_of(rows),
-        "event_ms": rows["event_time"],
-        "label_ms": rows["label_time"], "fraud": rows["positive"].astype(np.int8), "source": known,
-        "partition": np.full(length(rows), partition, np.int32), "pos": rows["terminal_pos"],
-    }  # fmt: skip
+    def is_event(self, kind: int) -> bool:
+        """Return whether rows of this kind are events that are decided."""
+        return kind == self._scored.number
+
+    def events(self, rows: Columns, words: Mapping[str, Words]) -> Columns:
+        """Return the columns of n scored rows.
+
+        Args:
+            words: numbers the texts of the columns `SEGMENTS`.
+        """
+        nothing, unknown = np.zeros(length(rows), "S1"), np.full(length(rows), -1, np.int64)
+        return {
+            "key": joined_hash(*self._event.identity_of(rows)),
+            "place": (rows["raw_partition"].astype(np.int64) << PLACE_BITS) + rows["raw_offset"],
+            "event_ms": rows[self._scored.time],
+            "amount_minor": rows[self._money] if self._money else unknown,
+            **{name: words[name].of(rows.get(name, nothing)) for name in SEGMENTS},
+        }
+
+    def labels(self, rows: Columns, kind: int, partition: int) -> Columns:
+        """Return the columns of n labels, of one partition of features.log."""
+        known, label_ms = np.zeros(length(rows), np.int8), rows[self._labels[kind].time]
+        for code, source in enumerate(SOURCES if "source" in rows else ()):
+            known[rows["source"] == source.encode()] = code
+        return {
+            "key": joined_hash(*self._event.identity_of(rows)), "id": self._event.ids_of(rows),
+            "event_ms": rows.get(self._scored.time, label_ms),
+            "label_ms": label_ms, "positive": rows["positive"].astype(np.int8), "source": known,
+            "partition": np.full(length(rows), partition, np.int32), "pos": rows[self._position],
+        }  # fmt: skip

@@ -21,7 +21,7 @@ class FairnessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which segments are watched, and from where on a difference is an alert.
 
     `segments` are of channel, country and amount_band, comma between; bands end at `amount_bands_minor`.
-    An alert needs `rows_min` payments (for a rate of errors: payments whose label is known and of the class
+    An alert needs `rows_min` events (for a rate of errors: events whose label is known and of the class
     that the rate is of) and a difference that chance gives with at most `chance_max`.
     """
 
@@ -74,7 +74,7 @@ class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     A trigger at 0 is off. Drift fires when an alert of the topic `drift` moved a mean by `drift_ratio` of
     what it was, or tells a divergence as large; quality when average precision over `quality_window_days`
     is `quality_drop_ratio` below the best such window of the same model, `quality_reports` times in a row
-    with `frauds_min` frauds known; labels when those known since the training are `new_labels_ratio` of
+    with `positives_min` positives known; labels when those known since the training are `new_labels_ratio` of
     those it had; age and schedule by days. A training starts at most once in `cooldown_days`, and `settle_s`
     (of the clock on the wall) after its trigger, so that the archive has written what the learner has read.
     """
@@ -87,7 +87,7 @@ class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     age_days: float = 45.0
     schedule_days: float = 0.0
     cooldown_days: float = 7.0
-    frauds_min: int = 30
+    positives_min: int = 30
     labels_min: int = 1000
     start_training: bool = True
     settle_s: float = 30.0
@@ -99,7 +99,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The learner of a run.
 
     `maturity_days` is how long labels take: a window ends that long before the moment it is told of.
-    `wait_days` is how long a label waits for its payment. `sample_permille` keeps that share of payments,
+    `wait_days` is how long a label waits for its event. `sample_permille` keeps that share of events,
     chosen by their id, where all of them would not fit into memory (about 150 bytes each).
     """
 
@@ -162,12 +162,12 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wait_ms(self) -> int:
-        """Return how long a label waits for its payment."""
+        """Return how long a label waits for its event."""
         return int(self.wait_days * DAY_MS)
 
     @property
     def horizon_ms(self) -> int:
-        """Return how far back payments are kept: all that a window can hold, and a week for late records."""
+        """Return how far back events are kept: all that a window can hold, and a week for late records."""
         longest = max(*self.windows, self.fairness.window_days, self.retrain.quality_window_days)
         needed = longest * DAY_MS + self.maturity_ms + 7 * DAY_MS
         return max(needed, int(self.horizon_days * DAY_MS))

@@ -25,7 +25,7 @@ from runtime.atomic_file import replacing
 VERSION = 2
 FILE = "snapshot.npz"
 Offsets = dict[str, dict[int, int]]
-_TABLES = ("predictions", "shadows", "payments", "labels")
+_TABLES = ("predictions", "shadows", "events", "labels")
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):

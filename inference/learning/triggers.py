@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
     model: str
     average_precision: float
-    frauds: int
+    positives: int
 
 
 class Fired(NamedTuple):
@@ -57,7 +57,7 @@ def remember(standing: Standing, window: Window | None, settings: RetrainSetting
     >>> remember(standing, Window("m/1", 0.4, 99), RetrainSettings()).low_reports
     1
     """
-    if window is None or window.frauds < settings.frauds_min:
+    if window is None or window.positives < settings.positives_min:
         return standing
     best = standing.best.get(window.model)
     if best is None or window.average_precision >= best:
@@ -83,7 +83,7 @@ def fired(
 
     Args:
         training: of the champion; None without one, and then enough labels are the one trigger.
-        labels_known: payments whose label became known after the champion's training moment.
+        labels_known: events whose label became known after the champion's training moment.
         alerts: of drift, newer than the last training.
     """
     if training is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from features.project.running import RunningProject
 from inference.drift.error_drift import ErrorDrift
 from inference.learning.core import LearnerCore
 from inference.learning.kafka import make_consumer, make_producer
@@ -18,10 +19,10 @@ class LearnerWorker:
     """The learner of a run, from settings to a clean end."""
 
     def __init__(
-        self, settings: LearnerSettings, metrics: LearnerMetrics, trainer: Trainer, models: Models,
-        health: Health | None = None,
+        self, project: RunningProject, settings: LearnerSettings, metrics: LearnerMetrics, trainer: Trainer,
+        models: Models, health: Health | None = None,
     ) -> None:  # fmt: skip
-        self._health = health
+        self._project, self._health = project, health
         self._settings, self._metrics, self._trainer, self._models = settings, metrics, trainer, models
 
     def run(
@@ -38,7 +39,9 @@ class LearnerWorker:
         """
         producer = make_producer(self._settings)  # fences a predecessor, before anything is read
         consumer = make_consumer(self._settings)
-        core = LearnerCore(self._settings, self._models, partial(ErrorDrift, self._settings.drift))
+        core = LearnerCore(
+            self._project, self._settings, self._models, partial(ErrorDrift, self._settings.drift)
+        )
         clients = Clients(
             consumer,
             producer,

@@ -1,6 +1,6 @@
 """LightGBM without pandas, which it imports for data frames that nobody here gives it.
 
-That is a quarter of what a scorer has to do before its first decision, and payments wait for it when one is
+That is a quarter of what a scorer has to do before its first decision, and events wait for it when one is
 started again under load. LightGBM goes on without packages that it cannot import; others may import pandas
 afterwards as ever. Import LightGBM from here wherever a service or a trial starts.
 """

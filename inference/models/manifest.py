@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
-from features.catalog import DECISIONS
 
 MODEL_FILE = "model.txt"
 GOLDEN_FILE = "golden.json"
@@ -143,8 +142,8 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 class Champion(msgspec.Struct, frozen=True, kw_only=True):
     """Which version is meant, champion or not; `sha256` is the digest of its manifest.json.
 
-    >>> Champion(name="fraud", version="0001-ab", sha256="").id
-    'fraud/0001-ab'
+    >>> Champion(name="risk", version="0001-ab", sha256="").id
+    'risk/0001-ab'
     """
 
     name: str
@@ -242,7 +241,6 @@ def _manifest(data: bytes, sha256: str, where: str) -> Manifest:
         raise ModelError("E_MODEL_HASH", "is not what the release names", where, "promote a version again")
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-        Thresholds(manifest.thresholds).limits(DECISIONS.names)
     except (*NOT_JSON, ValueError) as error:
         raise ModelError("E_MODEL_MANIFEST", str(error), where, "train the model again") from error
     return manifest

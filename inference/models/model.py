@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ModelError
-from features.catalog import SERVICE
-from features.project.service import Service
+from features.project.service import NO_SERVICE, Service
 from inference.drift.baseline import Baseline
 from inference.models.bare_lightgbm import lightgbm
 from inference.models.calibration import Calibration
@@ -44,7 +43,7 @@ class Model(Protocol):
         """From which scores an event is decided how."""
 
     def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
+        """Return the probability of a positive of each row; vectors (n, f), result (n,)."""
 
     def contributions(self, vectors: Floats) -> Floats:
         """Return what each feature adds to the raw score; (n, f + 1), the last is the expected raw score."""
@@ -64,7 +63,7 @@ class LightGbmModel:
     def __init__(
         self, text: str, manifest: Manifest, stage: str = "champion",
         calibration: Calibration | None = None, columns: Sequence[int] | None = None,
-        baseline: Baseline | None = None, service: Service = SERVICE,
+        baseline: Baseline | None = None, service: Service = NO_SERVICE,
     ) -> None:  # fmt: skip
         self._columns = None if columns is None else np.array(columns, np.intp)
         try:
@@ -91,7 +90,7 @@ class LightGbmModel:
         return self._thresholds
 
     def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
+        """Return the probability of a positive of each row; vectors (n, f), result (n,)."""
         raw = self._run(vectors)
         return raw if self._calibration is None else self._calibration.apply(raw)
 

@@ -1,7 +1,7 @@
 """A path for nulls at every split, also where training met none.
 
 LightGBM keeps no path for nulls at a split on a feature that was never null in its data, and takes a null for
-0 there: a customer whose history is not known scores like one who pays nothing. Here such a split sends nulls
+0 there: a key whose history is not known scores like one that does nothing. Here such a split sends nulls
 to the side that most of its training rows went to, as scikit-learn's histogram gradient boosting does. The
 score of a row without such a null does not change by a bit. A category is never null: a missing one has a
 code.

@@ -2,8 +2,3 @@
 
 The project's own `policy.yaml` decides where no other file is named; without one each model's thresholds do.
 """
-
-from features.catalog import PROJECT
-from features.project.policy_file import FILE
-
-DEFAULT = PROJECT.folder / FILE

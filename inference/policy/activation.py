@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from contracts.errors import ConfigError, StateError
+from features.project.running import RunningProject
 from inference.policy.policy import DeclaredPolicy, read_policy
 from inference.policy.store import FOLDER, POLICY_FILE, copy, find, keep, place_of
 from inference.release.registry import Change
@@ -34,16 +35,16 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     before: str
 
 
-def activate(models: Path, declared: DeclaredPolicy, change: Change) -> Activation:
+def activate(models: Path, declared: DeclaredPolicy, change: Change, project: RunningProject) -> Activation:
     """Put a policy in force and return the audit's row.
 
     Raises:
         ConfigError: E_POLICY_STORE, the folder cannot be written.
     """
-    return _changed(models, declared, change, "activate")
+    return _changed(models, declared, change, "activate", project)
 
 
-def rollback(models: Path, change: Change) -> Activation:
+def rollback(models: Path, change: Change, project: RunningProject) -> Activation:
     """Put the policy in force that was before the present one, and return the audit's row.
 
     Raises:
@@ -51,14 +52,14 @@ def rollback(models: Path, change: Change) -> Activation:
             read any more.
         ConfigError: E_POLICY_STORE.
     """
-    present = _present(models)
+    present = _present(models, project)
     earlier = [sha256 for sha256 in _stack(audit(models)) if present is None or sha256 != present.sha256]
     if not earlier:
         raise StateError(
             "E_POLICY_HISTORY", "no policy was in force here before the present one",
             str(models / FOLDER / AUDIT_FILE), "put one in force with `headrace policy activate FILE`",
         )  # fmt: skip
-    return _changed(models, find(models, earlier[-1]), change, "rollback")
+    return _changed(models, find(models, earlier[-1], project), change, "rollback", project)
 
 
 def audit(models: Path) -> list[Activation]:
@@ -80,9 +81,10 @@ def audit(models: Path) -> list[Activation]:
 
 
 def _changed(
-    models: Path, declared: DeclaredPolicy, change: Change, action: Literal["activate", "rollback"]
-) -> Activation:
-    present = _present(models)
+    models: Path, declared: DeclaredPolicy, change: Change, action: Literal["activate", "rollback"],
+    project: RunningProject,
+) -> Activation:  # fmt: skip
+    present = _present(models, project)
     row = Activation(
         at_ms=change.at_ms, who=change.who, why=change.why, action=action, name=declared.policy.name,
         version=declared.policy.version, sha256=declared.sha256,
@@ -105,10 +107,10 @@ def _changed(
     return row
 
 
-def _present(models: Path) -> DeclaredPolicy | None:
-    """Return the policy that the folder's file has, or the default; None where it cannot be read."""
+def _present(models: Path, project: RunningProject) -> DeclaredPolicy | None:
+    """Return the policy that the folder's file has, or the project's; None where it cannot be read."""
     try:
-        return read_policy(place_of(models, None))
+        return read_policy(place_of(models, None, project), project)
     except ConfigError:
         return None  # what cannot be read is in force nowhere
 

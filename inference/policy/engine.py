@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from contracts.events import Reason
 from contracts.frame import Columns
-from features.catalog import PROJECT
 from features.project.running import RunningProject
 from inference.models.manifest import Limits, RowLimits, Thresholds
 from inference.models.model import Model
@@ -40,8 +39,9 @@ class PolicyEngine:
         project: whose events are decided.
     """
 
-    def __init__(self, declared: DeclaredPolicy, project: RunningProject = PROJECT) -> None:
-        self.declared, self.policy, self.decisions = declared, declared.policy, project.decisions
+    def __init__(self, declared: DeclaredPolicy, project: RunningProject) -> None:
+        self.project, self.declared, self.policy = project, declared, declared.policy
+        self.decisions = project.decisions
         policy, columns = declared.policy, project.service.columns
         self.rules = declared_rules(policy.rules, project)
         self.used = declared.used

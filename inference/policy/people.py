@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from contracts.events import Reason
 from contracts.frame import Columns
 from contracts.keys import key_of
-from features.catalog import PROJECT
 from features.project.running import RunningProject
 from inference.policy.decision import OVERRIDE, Codes, Decided
 from inference.policy.policy import Override, Snooze
@@ -30,7 +29,7 @@ class People:
 
     def __init__(
         self, overrides: Sequence[Override], snoozes: Sequence[Snooze], rules: Sequence[Rule],
-        project: RunningProject = PROJECT,
+        project: RunningProject,
     ) -> None:  # fmt: skip
         self._decisions, self._event = project.decisions, project.event
         self._overrides = tuple(sorted(overrides, key=lambda one: project.decisions.code(one.decision)))

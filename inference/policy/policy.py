@@ -17,11 +17,9 @@ from contracts.contract_version import ContractField
 from contracts.errors import ConfigError
 from contracts.events import PolicyUsed
 from contracts.yaml_file import parse, read_bounded
-from features.catalog import PROJECT
 from features.declare import Decision
 from features.expressions.parse import nearest
 from features.project.decisions import NOT_ASSESSED, Decisions
-from features.project.policy_file import FILE
 from features.project.running import RunningProject
 from inference.models.manifest import Limits, Thresholds, digest
 from inference.policy.part import Name, Part
@@ -183,17 +181,18 @@ NO_POLICY = DeclaredPolicy(
 """Of a project without `policy.yaml`: no rules, each model's own thresholds, the mildest without a score."""
 
 
-def read_policy(path: Path, project: RunningProject = PROJECT) -> DeclaredPolicy:
+def read_policy(path: Path, project: RunningProject) -> DeclaredPolicy:
     """Return the policy of a file about a project's events; `NO_POLICY` where that is its own and not there.
 
     Raises:
         ConfigError: E_POLICY_FILE, E_CONFIG_YAML (with the line), or as `policy_of`.
 
-    >>> from inference.policy import DEFAULT
-    >>> read_policy(DEFAULT).policy.thresholds
-    'model'
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> read_policy(logins.policy_path, logins).policy.fallback
+    'challenge'
     """
-    if path == project.folder / FILE and project.policy_file is None:
+    if path == project.policy_path and project.policy_file is None:
         return NO_POLICY
     try:
         data = read_bounded(path)
@@ -204,7 +203,7 @@ def read_policy(path: Path, project: RunningProject = PROJECT) -> DeclaredPolicy
     return policy_of(data, path, project)
 
 
-def policy_of(data: bytes, path: Path, project: RunningProject = PROJECT) -> DeclaredPolicy:
+def policy_of(data: bytes, path: Path, project: RunningProject) -> DeclaredPolicy:
     """Return the policy of a file's bytes; `path` is for messages.
 
     Raises:
@@ -238,7 +237,7 @@ def _refuse_old_rules(document: Mapping[str, Any], path: Path) -> None:
                 "E_POLICY_RULE_FORM",
                 f"rules.{name} has no `when`: a rule's condition stands in the file now",
                 str(path),
-                "write `when`, `reason` and `figures` as feature_repo/policy.yaml does (docs/policy.md)",
+                "write `when`, `reason` and `figures` as docs/policy.md shows",
             )
 
 

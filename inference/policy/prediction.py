@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from contracts.contract_version import ContractVersion
 from contracts.events import FeatureGroup, PolicyUsed, Reason, RuleOutcome
 from contracts.frame import Columns, length
-from features.catalog import PROJECT
 from features.project.running import RunningProject
 from inference.models.model import Model
 from inference.policy.decision import DECIDED_BY, NOT_ASSESSED, RISK_BANDS, Decided
@@ -81,7 +80,7 @@ class PredictionWriter:
 
     def __init__(
         self, epoch: int, rules: tuple[Rule, ...], policy: PolicyUsed | None,
-        project: RunningProject = PROJECT,
+        project: RunningProject,
     ) -> None:  # fmt: skip
         self._epoch, self._rules = b"%d" % epoch, rules
         self._policy: dict[str, Any] = {} if policy is None else {"policy": policy}
@@ -91,7 +90,7 @@ class PredictionWriter:
         self._answers: dict[bytes, bytes] = {}
         self._groups: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
         self._verdicts: dict[tuple[int, int, int], bytes] = {}
-        self._release = ReleaseWriter()
+        self._release = ReleaseWriter(project)
         self._contracts = project.pipeline.scored.versions
 
     def write(
@@ -271,7 +270,7 @@ def _row_bytes(codes: NDArray[np.uint8]) -> list[bytes]:
 
 
 def _latencies(appended_ms: NDArray[np.int64], timing: Timing) -> Iterable[list[bytes]]:
-    """Return each row's time since the payment was in the log, to the decision and to the batch's arrival.
+    """Return each row's time since the event was in the log, to the decision and to the batch's arrival.
 
     The broker's clock may be ahead of ours: a time below 0 is told as 0.
     """

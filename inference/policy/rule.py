@@ -11,7 +11,6 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from contracts.errors import ConfigError
-from features.catalog import PROJECT
 from features.expressions import Schema, Tree, infer, number, parse, substitute, tree_of
 from features.expressions.parse import TEXT_CHARS_MAX, nearest
 from features.expressions.tree import limits
@@ -84,7 +83,7 @@ def schema_for(project: RunningProject) -> Schema:
     return fields | dict.fromkeys(numbers_of(project), number())
 
 
-def rule_of(name: str, terms: RuleTerms, project: RunningProject = PROJECT) -> Rule:
+def rule_of(name: str, terms: RuleTerms, project: RunningProject) -> Rule:
     """Return a rule of a project's policy.
 
     Raises:
@@ -104,7 +103,7 @@ def decision_faults(place: str, name: str, known: tuple[str, ...]) -> Iterator[F
         yield "E_POLICY_DECISION", f"{place}: there is no decision {name!r} there; {nearest(name, known)}"
 
 
-def faults_of(name: str, terms: RuleTerms, project: RunningProject = PROJECT) -> Iterator[Fault]:
+def faults_of(name: str, terms: RuleTerms, project: RunningProject) -> Iterator[Fault]:
     """Return what is wrong with a rule: a code and a sentence each."""
     place, schema, columns = f"rules.{name}", schema_for(project), numbers_of(project)
     if not _ID.fullmatch(name):

@@ -14,9 +14,10 @@ import structlog
 from numpy.typing import NDArray
 
 from contracts.frame import Columns
-from features.catalog import PROJECT
 from features.expressions import Nullable, Program, number
+from features.expressions.wire import columns_of_wire
 from features.project.running import RunningProject
+from features.project.schema import stage_schema
 from inference.policy.rule import Rule, RuleTerms, rule_of, schema_for
 
 Floats = NDArray[np.float64]
@@ -33,13 +34,15 @@ class Outcome(IntEnum):
     ERROR = 2
 
 
-def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject = PROJECT) -> tuple[Rule, ...]:
+def declared_rules(rules: Mapping[str, RuleTerms], project: RunningProject) -> tuple[Rule, ...]:
     """Return the rules that are asked, in the order of the file, in which predictions list them.
 
-    >>> from inference.policy import DEFAULT
+    >>> from features.project.running import project_at
     >>> from inference.policy.policy import read_policy
-    >>> [rule.id for rule in declared_rules(read_policy(DEFAULT).policy.rules)]
-    ['amount_limit', 'customer_velocity', 'amount_jump', 'terminal_frauds']
+    >>> logins = project_at("examples/logins")
+    >>> declared = read_policy(logins.policy_file, logins).policy
+    >>> [rule.id for rule in declared_rules(declared.rules, logins)]
+    ['guessing', 'stuffing', 'new_password_elsewhere']
     """
     return tuple(rule_of(name, terms, project) for name, terms in rules.items() if terms.enabled)
 
@@ -50,17 +53,17 @@ class RuleBook:
     >>> from features.expressions import parse
     >>> above = Rule("limit", "1", 1, "amount", parse("amount > 100"), "")
     >>> amounts = np.array([[100.0], [101.0], [np.nan], [np.inf]])
-    >>> RuleBook([above], ("amount",)).judge(amounts, {}).ravel().tolist()
+    >>> from features.project.running import project_at
+    >>> RuleBook([above], ("amount",), project_at("examples/logins")).judge(amounts, {}).ravel().tolist()
     [0, 1, 0, 2]
     """
 
-    def __init__(
-        self, rules: Sequence[Rule], columns: Sequence[str], project: RunningProject = PROJECT
-    ) -> None:
+    def __init__(self, rules: Sequence[Rule], columns: Sequence[str], project: RunningProject) -> None:
         self.rules = tuple(rules)
         texts = project.service.categories
         at = {name: index for index, name in enumerate(columns) if name not in texts}
         self._schema = {**schema_for(project), **dict.fromkeys(at, number())}
+        self._wire = stage_schema(project.scored_contract)
         self._features = {rule.id: [at[name] for name in rule.inputs if name in at] for rule in self.rules}
         self._program = self._compiled(*self.rules)
         self._names = [name for name in self._program.inputs if name in at]
@@ -116,7 +119,7 @@ class RuleBook:
     def _columns(self, used: Floats, rows: Columns) -> dict[str, Any]:
         """Return the columns that rules read; of a rule that reads none, one to know the rows by."""
         found: dict[str, Any] = {name: used[:, at] for at, name in enumerate(self._names)}
-        found |= {name: rows[name] for name in self._fields if name in rows}
+        found |= columns_of_wire(rows, self._wire, [name for name in self._fields if name in rows])
         return found or {"": np.empty(len(used))}
 
     def _alone(self, rule: Rule, columns: dict[str, Any], count: int) -> Nullable:

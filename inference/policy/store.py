@@ -12,7 +12,6 @@ from pathlib import Path
 from contracts.errors import ConfigError, StateError
 from features.project.running import RunningProject
 from inference.models.manifest import digest
-from inference.policy import DEFAULT
 from inference.policy.policy import DeclaredPolicy, ReasonText, policy_of, read_policy
 from runtime.atomic_file import replace_file
 
@@ -23,12 +22,12 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _NAME_BYTES_MAX = 128
 
 
-def place_of(models: Path, named: Path | None) -> Path:
-    """Return the file of the policy in force: the named one, the registry's, or the default."""
+def place_of(models: Path, named: Path | None, project: RunningProject) -> Path:
+    """Return the file of the policy in force: the named one, the registry's, or the project's."""
     if named is not None:
         return named
     own = models / POLICY_FILE
-    return own if own.exists() else DEFAULT
+    return own if own.exists() else project.policy_path
 
 
 def texts_of(declared: DeclaredPolicy, project: RunningProject) -> Mapping[str, ReasonText]:
@@ -74,24 +73,24 @@ def copy(folder: Path, declared: DeclaredPolicy) -> None:
         replace_file(path, declared.data)
 
 
-def last_live(models: Path) -> DeclaredPolicy | None:
+def last_live(models: Path, project: RunningProject) -> DeclaredPolicy | None:
     """Return the policy that was last live here; None where none was, or it cannot be read."""
     try:
         named = (models / FOLDER / LIVE_FILE).read_bytes()[:_NAME_BYTES_MAX].decode(errors="replace").strip()
-        return find(models, named) if _DIGEST.fullmatch(named) else None
+        return find(models, named, project) if _DIGEST.fullmatch(named) else None
     except (OSError, StateError):
         return None
 
 
-def find(models: Path, sha256: str) -> DeclaredPolicy:
-    """Return the policy of that digest: one that was live, or the default of this code.
+def find(models: Path, sha256: str, project: RunningProject) -> DeclaredPolicy:
+    """Return the policy of that digest: one that was live, or the project's own.
 
     Raises:
         StateError: E_POLICY_UNKNOWN, no such policy is kept; E_POLICY_DAMAGED.
     """
     path = models / FOLDER / f"{sha256}.yaml"
     if not path.exists():
-        default = read_policy(DEFAULT)
+        default = read_policy(project.policy_path, project)
         if default.sha256 == sha256:
             return default
         raise StateError(
@@ -102,7 +101,7 @@ def find(models: Path, sha256: str) -> DeclaredPolicy:
     if digest(data) != sha256:
         raise StateError("E_POLICY_DAMAGED", "is not what its name says", str(path), "restore it from a copy")
     try:
-        return policy_of(data, path)
+        return policy_of(data, path, project)
     except ConfigError as error:
         raise StateError(
             "E_POLICY_UNKNOWN", f"this code cannot read it: {error.what}", str(path),

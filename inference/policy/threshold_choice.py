@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from features.catalog import PROJECT, SERVICE
 from features.definition import DAY_MS
+from features.project.running import RunningProject
 from inference.models.manifest import NEVER, bands, from_score
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.predictions import KnownLabels, parts
@@ -28,7 +28,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 UNKNOWN = -1
 OUTCOMES_MIN = 20  # labels of positives, and of negatives: fewer tell nothing
-_AMOUNT = SERVICE.columns.index(PROJECT.money) if PROJECT.money in SERVICE.columns else -1
 
 
 class Scored(NamedTuple):
@@ -101,9 +100,9 @@ def of_lake(lake: Lake, from_ms: int | None = None, to_ms: int | None = None) ->
         StateError: E_LAKE_EMPTY; E_THRESHOLDS_EMPTY, none was scored, or none has a label;
             E_THRESHOLDS_FEW, less than `OUTCOMES_MIN` labels of either outcome.
     """
-    labels = KnownLabels(lake)
+    labels, amount_at = KnownLabels(lake), money_at(lake.project)
     rows = [
-        (one["score"], (one["features"]["values"][_AMOUNT] or 0.0) if _AMOUNT >= 0 else 0.0,
+        (one["score"], 0.0 if amount_at is None else one["features"]["values"][amount_at] or 0.0,
          labels.of(one, UNKNOWN), one["event_time"] // DAY_MS)
         for part in parts(lake, from_ms, to_ms) for one in part if "score" in one
     ]  # fmt: skip
@@ -121,6 +120,12 @@ def of_lake(lake: Lake, from_ms: int | None = None, to_ms: int | None = None) ->
             "wait for labels, or widen --from and --to",
         )  # fmt: skip
     return Scored(score, amount, label.astype(np.int64), len(np.unique(day[label != UNKNOWN])))
+
+
+def money_at(project: RunningProject) -> int | None:
+    """Return where in the model's vector an event's worth stands; None where the project has no money."""
+    columns = project.service.columns
+    return columns.index(project.money) if project.money in columns else None
 
 
 def _cheapest(

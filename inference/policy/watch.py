@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from contracts.errors import ConfigError
-from inference.policy import DEFAULT
+from features.project.running import RunningProject
 from inference.policy.policy import DeclaredPolicy, read_policy
 from inference.policy.store import keep, last_live, place_of
 from runtime.watched import Watched
@@ -39,12 +39,14 @@ class PolicyListener(Protocol):
 class FixedPolicy:
     """One policy for ever.
 
-    >>> FixedPolicy().current().policy.name
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> FixedPolicy(read_policy(logins.policy_path, logins)).current().policy.name
     'default'
     """
 
-    def __init__(self, declared: DeclaredPolicy | None = None) -> None:
-        self._declared = declared or read_policy(DEFAULT)
+    def __init__(self, declared: DeclaredPolicy) -> None:
+        self._declared = declared
 
     def current(self) -> DeclaredPolicy:
         """Return the policy."""
@@ -55,18 +57,19 @@ class PolicyWatch:
     """Looks at the policy's file once an interval in a thread of its own; `current` never waits.
 
     Args:
+        project: whose policy it is.
         models: the registry's folder, in which live policies are kept.
-        file: the policy's file; None means the registry's own, or the default.
+        file: the policy's file; None means the registry's own, or the project's.
         keeping: whether a policy is kept for replays before it decides; not where nothing is recorded.
         watched: the watch's health and counts.
     """
 
     def __init__(
-        self, models: Path, file: Path | None, listener: PolicyListener, interval_s: float = 1.0,
-        keeping: bool = True, watched: Watched | None = None,
+        self, project: RunningProject, models: Path, file: Path | None, listener: PolicyListener,
+        interval_s: float = 1.0, keeping: bool = True, watched: Watched | None = None,
     ) -> None:  # fmt: skip
         self._keeping, self._watched = keeping, watched or Watched("policy-watch")
-        self._models, self._file, self._listener = models, file, listener
+        self._project, self._models, self._file, self._listener = project, models, file, listener
         self._interval_s = interval_s
         self._declared: DeclaredPolicy | None = None
         self._refused = ""
@@ -81,7 +84,7 @@ class PolicyWatch:
         """
         error = self.look()
         if self._declared is None:
-            self._declared = last_live(self._models)
+            self._declared = last_live(self._models, self._project)
             if self._declared is None:
                 raise error or ConfigError("E_POLICY_FILE", "no policy", str(self._file))
             self._listener.policy_live(self._declared)
@@ -100,7 +103,7 @@ class PolicyWatch:
     def look(self) -> ConfigError | None:
         """Take up the file if it changed; return why it was refused."""
         try:
-            declared = read_policy(place_of(self._models, self._file))
+            declared = read_policy(place_of(self._models, self._file, self._project), self._project)
             is_new = self._declared is None or declared.sha256 != self._declared.sha256
             if is_new and self._keeping:
                 keep(self._models, declared)

@@ -4,33 +4,44 @@ Rows made under other definitions are on their way while stages and scorers are 
 other. Such a row has every feature whose meaning is the same, and null for those that it was made without.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from contracts.frame import Columns, length
 from contracts.meaning import Meaning, Meanings, unchanged
-from features.catalog import CHAIN, ENTITIES, PIPELINE
-from features.meaning import meaning_of
-
-COLUMNS = tuple(dict.fromkeys([
-    "raw_partition", "raw_offset", "appended_ms", "traceparent", CHAIN.last.partition,
-    *PIPELINE.scored.names,
-    *(name for link in CHAIN.links for name in (link.position, link.values)),
-]))  # fmt: skip
-OWN = Meanings(tuple(meaning_of(entity) for entity in ENTITIES))
+from contracts.pipeline import Pipeline
+from contracts.row_columns import log_columns
 
 
-def for_scoring(rows: Columns, meanings: Meanings = OWN) -> Columns:
+def scoring_columns(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the columns of a project's scored rows that scoring reads."""
+    links = pipeline.chain.links
+    return tuple(dict.fromkeys([
+        "raw_partition", "raw_offset", "appended_ms", "traceparent", pipeline.chain.last.partition,
+        *pipeline.scored.names,
+        *(name for link in links for name in (link.position, link.values)),
+    ]))  # fmt: skip
+
+
+def columns_needed(pipeline: Pipeline) -> dict[int, frozenset[str]]:
+    """Return what rows of each source must have for the scorer to read them (`FrameReader`)."""
+    scored = frozenset({"pos", *scoring_columns(pipeline)})
+    return {**log_columns(pipeline), pipeline.scored.number: scored}
+
+
+def for_scoring(rows: Columns, columns: Sequence[str], meanings: Meanings) -> Columns:
     """Return the rows of a frame with just these columns, values in this process's order.
 
     Raises:
         StateError: E_SCORER_COLUMNS, rows of another version of the stage; E_DEFINITIONS_UNKNOWN.
     """
-    missing = [name for name in COLUMNS if name not in rows]
+    missing = [name for name in columns if name not in rows]
     if missing:
         raise _refused(f"missing {missing}")
-    found = {name: rows[name] for name in COLUMNS}
+    found = {name: rows[name] for name in columns}
     for entity, own in meanings.own.items():
         codes = rows.get(f"{entity}_definitions")
         made = own if codes is None or not len(codes) else meanings.of(entity, int(codes[0]))

@@ -1,4 +1,4 @@
-"""Features as of a moment, or with a payment that is not in the log yet: finalised from tiles in Redis.
+"""Features as of a moment, or with an event that is not in the log yet: finalised from tiles in Redis.
 
 A stored row is as of its key's last event and stands still while windows shrink. Beside it lie the key's
 tiles, its packed state, from which the stream's own kernel computes what holds at any later moment. Nothing
@@ -13,10 +13,10 @@ import structlog
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind
-from features.catalog import ENTITIES, PROFILE, PROFILED
 from features.definition import Entity
 from features.feast_row import RowsRead
 from features.finalise import Finalised, Finaliser
+from features.project.running import RunningProject
 from inference.reading.breaker import Breaker
 from inference.reading.online_reader import FeatureReader
 from inference.reading.served import read_store
@@ -73,6 +73,7 @@ class MomentReader:
     """Reads rows with tiles and finalises them; not safe for use by two threads.
 
     Args:
+        project: whose rows they are.
         reader: one that reads tiles too.
         whole: tells whether the store has all rows; asked only when a key is not there.
         epoch: the run's; a row of another one was written for another log.
@@ -81,6 +82,7 @@ class MomentReader:
 
     def __init__(
         self,
+        project: RunningProject,
         reader: FeatureReader,
         breaker: Breaker,
         whole: Callable[[], bool],
@@ -88,8 +90,8 @@ class MomentReader:
         refill: Callable[[str, Keys], None] = lambda _entity, _keys: None,
     ) -> None:
         self._reader, self._breaker, self._whole, self._epoch = reader, breaker, whole, epoch
-        self._refill = refill
-        self._finalisers = {entity.name: Finaliser(entity) for entity in ENTITIES}
+        self._project, self._refill = project, refill
+        self._finalisers = {entity.name: Finaliser(entity) for entity in project.entities}
 
     @property
     def available(self) -> bool:
@@ -109,10 +111,10 @@ class MomentReader:
             return None
         held = {
             entity.name: self._held(entity, rows, some, of)
-            for entity, rows, some, (_, of) in zip(ENTITIES, read, keys, found, strict=True)
+            for entity, rows, some, (_, of) in zip(self._project.entities, read, keys, found, strict=True)
         }
-        profiled = ENTITIES.index(PROFILED)
-        return Stored(held, _profiles(read[profiled], found[profiled][1]))
+        profiled = self._project.entities.index(self._project.profiled)
+        return Stored(held, self._profiles(read[profiled], found[profiled][1]))
 
     def at(self, entity: Entity, held: Held, now_ms: Ints) -> AsOf:
         """Return the values of n keys as of the moments (n,), every event so far counted.
@@ -124,7 +126,7 @@ class MomentReader:
         return AsOf(values, uncertain, held.newest_ms, until_ms)
 
     def with_pending(self, entity: Entity, held: Held, rows: Columns) -> tuple[Floats, Flags]:
-        """Return (n, k) what the stream would answer for each of n payments if it came next, each alone.
+        """Return (n, k) what the stream would answer for each of n events if it came next, each alone.
 
         The second is (n,), the keys of which that cannot be told; their values are null.
         """
@@ -163,9 +165,9 @@ class MomentReader:
         uncertain = held.uncertain | finalised.unreadable
         return np.where(uncertain[:, None], np.nan, finalised.values), uncertain
 
-
-def _profiles(stored: RowsRead, of: NDArray[np.intp]) -> Profiles:
-    at, views = len(PROFILED.columns), len(PROFILED.views)
-    values = stored.values[:, at : at + len(PROFILE.columns)]
-    values = np.where(stored.failed[:, None], np.nan, values)
-    return Profiles(values[of], np.where(stored.failed, -1, stored.event_time_ms[:, views])[of])
+    def _profiles(self, stored: RowsRead, of: NDArray[np.intp]) -> Profiles:
+        beside = self._project.profiled
+        at, views = len(beside.columns), len(beside.views)
+        values = stored.values[:, at : at + len(self._project.profile.columns)]
+        values = np.where(stored.failed[:, None], np.nan, values)
+        return Profiles(values[of], np.where(stored.failed, -1, stored.event_time_ms[:, views])[of])

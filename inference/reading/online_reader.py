@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from contracts.connections import RedisConnection
 from contracts.errors import ClusterError, ContractError, HeadraceError
-from features.catalog import ENTITIES, PIPELINE, PROFILE, PROFILED
 from features.definition import Entity
 from features.feast_key import key_format
 from features.feast_row import RowReaderCodec, RowsRead
 from features.feast_tiles import TilesView
+from features.project.running import RunningProject
 from inference.reading.settings import ReaderSettings
 from runtime.redis_socket import RedisSocket
 
@@ -44,21 +44,28 @@ class FeatureReader(Protocol):
 class RedisFeatureReader:
     """The online store in Redis; a connection an entity, so that all rows come in one round trip.
 
-    The settings' reply timeout bounds the wait for the next bytes of a pipeline of `keys_a_read` keys. With
-    `tiles` the keys' packed states are read too.
+    `keyspace` is the run's. The settings' reply timeout bounds the wait for the next bytes of a pipeline of
+    `keys_a_read` keys. With `tiles` the keys' packed states are read too.
     """
 
     def __init__(
-        self, redis: RedisConnection, project: str, settings: ReaderSettings, tiles: bool = False
+        self,
+        project: RunningProject,
+        redis: RedisConnection,
+        keyspace: str,
+        settings: ReaderSettings,
+        tiles: bool = False,
     ) -> None:
+        beside = project.profile
+
         def pipeline(entity: Entity) -> _Pipeline:
             views = [(view.name, view.columns) for view in entity.views]
-            views += [(PROFILE.name, PROFILE.columns)] if entity == PROFILED else []
-            beside = TilesView.of(entity) if tiles else None
-            codec = RowReaderCodec(project, key_format(PIPELINE, entity), views, beside)
+            views += [(beside.name, beside.columns)] if entity == project.profiled else []
+            packed = TilesView.of(entity) if tiles else None
+            codec = RowReaderCodec(keyspace, key_format(project.pipeline, entity), views, packed)
             return _Pipeline(redis, codec, settings)
 
-        self._pipelines = [pipeline(entity) for entity in ENTITIES]
+        self._pipelines = [pipeline(entity) for entity in project.entities]
         self._settings = settings
 
     def read(self, *keys: Keys) -> tuple[RowsRead, ...]:

@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import PROFILE
-
 Floats = NDArray[np.float64]
 Keys = NDArray[np.bytes_]
 
@@ -12,15 +10,15 @@ Keys = NDArray[np.bytes_]
 class ProfileCache:
     """Bounded: when full, the slots are given again from the first, oldest entries going first.
 
-    >>> cache = ProfileCache(rows=1)
+    >>> cache = ProfileCache(rows=1, columns=5)
     >>> cache.put(np.array([b"a"]), np.ones((1, 5)), np.array([7]))
     >>> cache.put(np.array([b"b"]), np.ones((1, 5)), np.array([8]))
     >>> cache.get(np.array([b"a", b"b"]))[1].tolist()
     [-1, 8]
     """
 
-    def __init__(self, rows: int) -> None:
-        self._values = np.full((rows, len(PROFILE.columns)), np.nan)
+    def __init__(self, rows: int, columns: int) -> None:
+        self._values = np.full((rows, columns), np.nan)
         self._time_ms = np.full(rows, -1, np.int64)
         self._slots: dict[bytes, int] = {}
         self._keys: list[bytes] = []

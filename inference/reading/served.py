@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from contracts.chain import Link
 from contracts.frame import Columns, length
 from contracts.keys import key_of
-from features.catalog import CHAIN, ENTITIES, EVENT, PROFILE, PROFILED
+from features.definition import BatchView
 from features.feast_row import RowsRead
+from features.project.running import RunningProject
 from inference.reading.breaker import Breaker
 from inference.reading.online_reader import FeatureReader, StoreUnavailable
 from inference.reading.profile_cache import ProfileCache
@@ -76,62 +77,69 @@ class Served(NamedTuple):
 
 
 class ServesFeatures(Protocol):
-    """What gives a batch its feature groups: the store and the events, or the store and pending payments."""
+    """What gives a batch its feature groups: the store and the events, or the store and pending events."""
 
     def serve(self, rows: Columns, now_ms: float) -> Served:
         """Return the groups of n events; `now_ms` is a time that never goes back."""
 
 
 NO_AGE = np.iinfo(np.int64).min
-_PROFILED = ENTITIES.index(PROFILED)
-_PROFILE_AT = len(PROFILED.columns)
-_PROFILE_VIEW = len(PROFILED.views)
 
 
 class FeatureServer:
     """Serves the feature groups of a batch of FEATURE rows; keeps going when the store does not.
 
     Args:
+        project: whose events they are.
         epoch: the run's; a stored row of another one was written for another log.
     """
 
     def __init__(
-        self, reader: FeatureReader, breaker: Breaker, epoch: int, cache_rows: int = 100_000
+        self,
+        project: RunningProject,
+        reader: FeatureReader,
+        breaker: Breaker,
+        epoch: int,
+        cache_rows: int = 100_000,
     ) -> None:
         self._reader, self._breaker, self._epoch = reader, breaker, epoch
-        self._last_known = ProfileCache(cache_rows)
+        self._links, self._entities = project.pipeline.chain.links, project.entities
+        self._time, self._profile = project.event.time, project.profile
+        self._profiled = project.entities.index(project.profiled)
+        self._last_known = ProfileCache(cache_rows, len(project.profile.columns))
 
     def serve(self, rows: Columns, now_ms: float) -> Served:
         """Return the groups of n events; `rows` as of Kind.SCORED, never changed."""
-        found = [np.unique(key_of(rows, link.fields), return_inverse=True) for link in CHAIN.links]
+        found = [np.unique(key_of(rows, link.fields), return_inverse=True) for link in self._links]
         read = read_store(self._reader, self._breaker, [keys for keys, _ in found], now_ms)
-        profiled, profile_of = found[_PROFILED]
+        profiled, profile_of = found[self._profiled]
         if read is None:
             return self._alone(rows, found)
         confirmed = [
             self._confirm(link, rows, stored, (keys, of), len(entity.views))
-            for link, entity, stored, (keys, of) in zip(CHAIN.links, ENTITIES, read, found, strict=True)
+            for link, entity, stored, (keys, of) in zip(self._links, self._entities, read, found, strict=True)
         ]
-        profile, time_ms = self._profiles(profiled, read[_PROFILED])
+        profile, time_ms = self._profiles(profiled, read[self._profiled])
         failed = [stored.failed[of] for stored, (_, of) in zip(read, found, strict=True)]
         return Served(
-            _own_values(rows), profile[profile_of],
+            self._own_values(rows), profile[profile_of],
             tuple(status for status, _ in confirmed),
-            *judged_profiles(time_ms[profile_of], rows[EVENT.time], known_only=False),
+            *judged_profiles(self._profile, time_ms[profile_of], rows[self._time], known_only=False),
             np.any(failed, axis=0), True,
-            {link.name: counts for link, (_, counts) in zip(CHAIN.links, confirmed, strict=True)},
+            {link.name: counts for link, (_, counts) in zip(self._links, confirmed, strict=True)},
         )  # fmt: skip
 
     def _alone(self, rows: Columns, found: Sequence[Grouped]) -> Served:
         """Serve without the store: the event's own values, and the last known profiles."""
-        count, (profiled, profile_of) = length(rows), found[_PROFILED]
+        count, (profiled, profile_of) = length(rows), found[self._profiled]
         profile, time_ms = self._last_known.get(profiled)
         exact = np.full(count, Status.EXACT, np.uint8)
         return Served(
-            _own_values(rows), profile[profile_of], tuple(_keyless(exact, keys, of) for keys, of in found),
-            *judged_profiles(time_ms[profile_of], rows[EVENT.time], known_only=True),
+            self._own_values(rows), profile[profile_of],
+            tuple(_keyless(exact, keys, of) for keys, of in found),
+            *judged_profiles(self._profile, time_ms[profile_of], rows[self._time], known_only=True),
             np.zeros(count, bool), False,
-            {link.name: StoreCounts(unread=count) for link in CHAIN.links},
+            {link.name: StoreCounts(unread=count) for link in self._links},
         )  # fmt: skip
 
     def _confirm(
@@ -161,11 +169,15 @@ class FeatureServer:
 
     def _profiles(self, keys: NDArray[np.bytes_], stored: RowsRead) -> tuple[Floats, NDArray[np.int64]]:
         """Return each key's profile and its time, -1 without one; remember those that are there."""
-        profile = stored.values[:, _PROFILE_AT:]
-        time_ms = np.where(stored.failed, -1, stored.event_time_ms[:, _PROFILE_VIEW])
+        beside = self._entities[self._profiled]
+        profile = stored.values[:, len(beside.columns) :]
+        time_ms = np.where(stored.failed, -1, stored.event_time_ms[:, len(beside.views)])
         profile = np.where(stored.failed[:, None], np.nan, profile)
         self._last_known.put(keys, profile, time_ms)
         return profile, time_ms
+
+    def _own_values(self, rows: Columns) -> tuple[Floats, ...]:
+        return tuple(rows[link.values] for link in self._links)
 
 
 def read_store(
@@ -192,12 +204,12 @@ def read_store(
 
 
 def judged_profiles(
-    time_ms: NDArray[np.int64], event_ms: NDArray[np.int64], known_only: bool
+    view: BatchView, time_ms: NDArray[np.int64], event_ms: NDArray[np.int64], known_only: bool
 ) -> tuple[Codes, NDArray[np.int64]]:
-    """Return each profile's status and its age against the event."""
+    """Return the status of each profile of a batch view, and its age against the event."""
     there = time_ms >= 0
     age_ms = np.where(there, event_ms - time_ms, NO_AGE)
-    stale = there & ((age_ms > PROFILE.max_age_ms) | known_only)
+    stale = there & ((age_ms > view.max_age_ms) | known_only)
     status = np.where(stale, Status.STALE, np.where(there, Status.STORE, Status.DEFAULT))
     return status.astype(np.uint8), age_ms
 
@@ -207,10 +219,6 @@ def _keyless(status: Codes, keys: NDArray[np.bytes_], of: NDArray[np.intp]) -> C
     if not len(keys) or keys[0]:
         return status
     return np.where(of == 0, Status.NO_KEY, status).astype(np.uint8)
-
-
-def _own_values(rows: Columns) -> tuple[Floats, ...]:
-    return tuple(rows[link.values] for link in CHAIN.links)
 
 
 def _same_bits(left: Floats, right: Floats) -> NDArray[np.bool_]:

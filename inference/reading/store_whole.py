@@ -7,7 +7,7 @@ of that partition again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from contracts import store_sentinel
 from contracts.connections import RedisConnection
 from contracts.keys import partition_of
-from features.catalog import ENTITIES
 from inference.reading.online_reader import connect
 from inference.reading.settings import ReaderSettings
 from runtime.guards import info_fields
@@ -28,25 +27,25 @@ REFILL_PAUSE_S = 60.0  # of a partition: one that is damaged again and again mus
 class StoreWhole:
     """Asks one server about one run's rows; a question costs a round trip.
 
-    >>> StoreWhole(RedisConnection(host="127.0.0.1", port=9), "headrace", 1, 1, ReaderSettings())()
+    >>> nowhere = RedisConnection(host="127.0.0.1", port=9)
+    >>> StoreWhole(nowhere, "headrace", ("account",), 1, 1, ReaderSettings())()
     False
     """
 
     def __init__(
         self,
         to: RedisConnection,
-        project: str,
+        keyspace: str,
+        entities: Sequence[str],
         epoch: int,
         partitions: int,
         settings: ReaderSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis, self._settings, self._clock = to, settings, clock
-        self._key, self._epoch, self._partitions = store_sentinel.key(project), epoch, partitions
+        self._key, self._epoch, self._partitions = store_sentinel.key(keyspace), epoch, partitions
         self._fields = [
-            store_sentinel.field(entity.name, partition)
-            for entity in ENTITIES
-            for partition in range(partitions)
+            store_sentinel.field(entity, partition) for entity in entities for partition in range(partitions)
         ]
         self._socket: RedisSocket | None = None
         self._asked_s: dict[str, float] = {}

@@ -123,8 +123,8 @@ def assigned_to(experiment: str, share_percent: float, keys: NDArray[np.bytes_])
     version's and finalised once more (SplitMix64), so that another canary draws other keys.
 
     >>> keys = np.array([b"c1", b"c2", b"c3", b"c4"])
-    >>> assigned_to("fraud/0002-ab", 50, keys).tolist()
-    [True, False, True, False]
+    >>> assigned_to("risk/0003-ab", 50, keys).tolist()
+    [True, True, False, True]
     """
     mixed = hash64(keys) ^ hash64(np.array([experiment.encode()]))[0]
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,9 +1,9 @@
 """A canary under watch: it grows while its guardrails hold and is withdrawn when one breaks, to either side.
 
 Each scorer judges by what it saw itself: the canary's last decisions beside what the champion says of the
-very same payments. A scorer that sees a guardrail break lets the champion decide from its next batch on,
+very same events. A scorer that sees a guardrail break lets the champion decide from its next batch on,
 and asks the registry to withdraw the canary for everybody. Growth is by decisions and event time, so a
-replayed log grows it at the same payments.
+replayed log grows it at the same events.
 """
 
 from collections import deque
@@ -13,7 +13,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS
 from features.project.decisions import Decisions
 from inference.models.manifest import Limits, bands
 from inference.release.arms import Arms
@@ -61,7 +60,7 @@ class CanaryKeeper(Protocol):
         """Take the canary out of service, for all scorers."""
 
     def grow(self, canary: LiveCanary, share_percent: float) -> None:
-        """Let the canary decide for more customers."""
+        """Let the canary decide for more keys."""
 
     def count(self, version_id: str, scores: int, errors: int) -> None:
         """Add to a version's live figures."""
@@ -84,10 +83,10 @@ def psi(expected: Floats, actual: Floats) -> float:
 
 
 def flagged_ratio(champion: Mask, canary: Mask) -> tuple[float, float]:
-    """Return how many payments the canary flags for each that the champion flags, and how many it may be.
+    """Return how many events the canary flags for each that the champion flags, and how many it may be.
 
-    The second is the upper end of a 95 % interval. The ratio is of two shares of the same payments (Nam and
-    Blackwelder, 2002: the logarithm's variance by the pairs that differ), with half a payment added to each
+    The second is the upper end of a 95 % interval. The ratio is of two shares of the same events (Nam and
+    Blackwelder, 2002: the logarithm's variance by the pairs that differ), with half an event added to each
     count so that none is 0.
 
     >>> ratio, upper = flagged_ratio(np.arange(1000) < 40, np.arange(1000) < 0)
@@ -105,7 +104,7 @@ def flagged_ratio(champion: Mask, canary: Mask) -> tuple[float, float]:
 class Window:
     """The canary's last decisions: its score (NaN where it failed) beside the champion's, and both bands."""
 
-    def __init__(self, rows: int, decisions: Decisions = DECISIONS) -> None:
+    def __init__(self, rows: int, decisions: Decisions) -> None:
         self._stopping, self._queued = decisions.stopping, decisions.queued
         self._pairs = np.empty((rows, 2))
         self._bands = np.empty((rows, 2), np.uint8)
@@ -114,7 +113,7 @@ class Window:
         self.batch_ms: deque[float] = deque(maxlen=BATCHES_KEPT)
 
     def add(self, champion: Floats, canary: Floats, limits: tuple[Limits, Limits]) -> None:
-        """Add k payments; scores are (k,), limits the champion's and the canary's thresholds."""
+        """Add k events; scores are (k,), limits the champion's and the canary's thresholds."""
         size = len(self._pairs)
         self.flagged += int((bands(champion, limits[0]) > 0).sum())
         pairs = np.column_stack((champion, canary))[-size:]
@@ -186,9 +185,7 @@ class _Step:
 class CanaryGuard:
     """Watches one canary at a time; what it saw begins anew with another canary, champion or process."""
 
-    def __init__(
-        self, settings: CanarySettings, keeper: CanaryKeeper, decisions: Decisions = DECISIONS
-    ) -> None:
+    def __init__(self, settings: CanarySettings, keeper: CanaryKeeper, decisions: Decisions) -> None:
         self._settings, self._keeper, self._decisions = settings, keeper, decisions
         self._watched: tuple[str, int, str] | None = None
         self._withdrawn: set[tuple[str, int]] = set()

@@ -13,6 +13,8 @@ import msgspec
 import structlog
 
 from contracts.errors import ModelError
+from features.project.running import RunningProject
+from features.project.service import NO_SERVICE, Service
 from features.service_meaning import service_meaning
 from inference.drift import baseline
 from inference.models import calibration
@@ -20,12 +22,14 @@ from inference.models.manifest import (
     BASELINE_FILE,
     CALIBRATION_FILE,
     GOLDEN_FILE,
+    MANIFEST_FILE,
     MODEL_FILE,
     NOT_JSON,
     RELEASE_FILE,
     Champion,
     Golden,
     Manifest,
+    Thresholds,
     checked_files,
     digest,
     folder_of,
@@ -60,11 +64,14 @@ class Definitions(msgspec.Struct, frozen=True):
     """What the vectors of this process mean; a model that needs what they do not have is refused.
 
     `hashes` says what each feature means, by name; without them only a model of the same hash is taken.
+    `service` has the categories' lists, and `decisions` are what thresholds may be named for.
     """
 
     hash: str
     features: tuple[str, ...]
     hashes: Mapping[str, str] = {}
+    service: Service = NO_SERVICE
+    decisions: tuple[str, ...] = ()
 
     def columns_of(self, manifest: Manifest, where: str) -> list[int] | None:
         """Return where the model's features stand in our vectors; None when they are the vectors.
@@ -106,10 +113,11 @@ def _as_model_errors() -> Iterator[None]:
         ) from error  # fmt: skip
 
 
-def our_definitions() -> Definitions:
-    """Return what this process's vectors mean."""
-    service = service_meaning()
-    return Definitions(service.hash, service.columns, service.features)
+def definitions_of(project: RunningProject) -> Definitions:
+    """Return what a project's vectors mean."""
+    meant = service_meaning(project)
+    decisions = project.decisions.names
+    return Definitions(meant.hash, meant.columns, meant.features, project.service, decisions)
 
 
 def load_champion(models: Path, champion: Champion, definitions: Definitions) -> LightGbmModel:
@@ -122,6 +130,7 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     manifest = read_manifest(folder, champion.sha256)
     if (manifest.name, manifest.version) != (champion.name, champion.version):
         raise ModelError("E_MODEL_MANIFEST", "names another model", str(folder), "promote a version again")
+    _check_thresholds(manifest, definitions.decisions, folder)
     columns = definitions.columns_of(manifest, str(folder))
     files = checked_files(folder, manifest)
     check_model_text(files[MODEL_FILE], list(manifest.features))
@@ -140,7 +149,24 @@ def load_champion(models: Path, champion: Champion, definitions: Definitions) ->
     fitted = None if line is None else calibration.decode(line, str(folder / CALIBRATION_FILE))
     usual = files.get(BASELINE_FILE)
     known = None if usual is None else baseline.decode(usual, str(folder / BASELINE_FILE))
-    return LightGbmModel(text, manifest, calibration=fitted, columns=columns, baseline=known)
+    return LightGbmModel(
+        text,
+        manifest,
+        calibration=fitted,
+        columns=columns,
+        baseline=known,
+        service=definitions.service,
+    )
+
+
+def _check_thresholds(manifest: Manifest, decisions: tuple[str, ...], folder: Path) -> None:
+    """Refuse thresholds that are none of the project's decisions, where those are known."""
+    try:
+        if decisions:
+            Thresholds(manifest.thresholds).limits(decisions)
+    except ValueError as error:
+        where = str(folder / MANIFEST_FILE)
+        raise ModelError("E_MODEL_MANIFEST", str(error), where, "train the model again") from error
 
 
 def _golden(data: bytes, folder: Path, width: int) -> Golden:

@@ -124,7 +124,7 @@ def calibration_error(report: Mapping[str, Any]) -> float | None:
 
     Guo et al., On Calibration of Modern Neural Networks, 2017, with equally filled bins.
 
-    >>> bins = [{"rows": 3, "score_mean": 0.5, "fraud_share": 0.25}]
+    >>> bins = [{"rows": 3, "score_mean": 0.5, "positive_share": 0.25}]
     >>> calibration_error({"quality": {"reliability": bins}})
     0.25
     """
@@ -132,7 +132,7 @@ def calibration_error(report: Mapping[str, Any]) -> float | None:
     rows = sum(part["rows"] for part in bins)
     if not rows:
         return None
-    return float(sum(part["rows"] * abs(part["score_mean"] - part["fraud_share"]) for part in bins) / rows)
+    return float(sum(part["rows"] * abs(part["score_mean"] - part["positive_share"]) for part in bins) / rows)
 
 
 def _latency_p99_ms(evidence: Evidence) -> float | None:
@@ -224,7 +224,7 @@ LIVE: tuple[Gate, ...] = (
         unknown=_no_labels("precision"), unknown_holds=("canary", "champion"),
     ),
     Gate(
-        "live_recall", "share of matured frauds flagged live, below the champion's", _recall_below_champion,
+        "live_recall", "share of matured positives flagged live, below the other's", _recall_below_champion,
         lambda limits: limits.recall_worse_by, at_least=False,
         unknown=_no_labels("recall"), unknown_holds=("canary", "champion"),
     ),

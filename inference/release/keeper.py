@@ -1,7 +1,7 @@
 """A scorer's hand in the registry: withdraws and grows canaries, and leaves its counts beside the models.
 
 Everything here happens in a thread of its own: a registry that is slow, locked or read-only never holds a
-payment up. What could not be done is tried again at the next look; until then the scorer that asked for it
+event up. What could not be done is tried again at the next look; until then the scorer that asked for it
 goes on without the canary.
 """
 
@@ -89,7 +89,7 @@ class ReleaseKeeper:
         self._wishes.put(lambda: self._retire(id_of(canary.model), canary.since_ms, str(breach), about))
 
     def grow(self, canary: LiveCanary, share_percent: float) -> None:
-        """Let the canary decide for more customers."""
+        """Let the canary decide for more keys."""
         self._wishes.put(lambda: self._share(canary, share_percent))
 
     def count(self, version_id: str, scores: int, errors: int) -> None:
@@ -209,9 +209,9 @@ def _worse_by_labels(mine: Figures, theirs: Figures, settings: CanarySettings) -
             return Breach("precision_worse_by", worse_by, settings.precision_worse_by, mine.labels)
     if mine.recall is not None and theirs.recall is not None:
         worse_by = theirs.recall - mine.recall
-        variance = sum(one.recall * (1 - one.recall) / one.frauds for one in (mine, theirs) if one.recall)
+        variance = sum(one.recall * (1 - one.recall) / one.positives for one in (mine, theirs) if one.recall)
         if worse_by - Z_95 * variance**0.5 > settings.recall_worse_by:
-            return Breach("recall_worse_by", worse_by, settings.recall_worse_by, mine.frauds)
+            return Breach("recall_worse_by", worse_by, settings.recall_worse_by, mine.positives)
     return None
 
 

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 class LiveCanary(NamedTuple):
-    """The canary's model, its share of the customers in percent, and since when, epoch ms."""
+    """The canary's model, its share of the keys in percent, and since when, epoch ms."""
 
     model: Model
     share_percent: float
@@ -61,11 +61,11 @@ class Staged:
 
     @property
     def thresholds(self) -> Thresholds:
-        """From which scores a payment is reviewed or declined."""
+        """From which scores an event is reviewed or declined."""
         return self._model.thresholds
 
     def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
+        """Return the probability of a positive of each row; vectors (n, f), result (n,)."""
         return self._model.predict(vectors)
 
     def contributions(self, vectors: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """What a version's scores are worth in service: figures that scorers and the learner leave beside the models.
 
-    <models>/evidence/<source>.json    {"source", "at_ms", "models": {"fraud/0002-1a2b3c4d": {"scores", ...}}}
+    <models>/evidence/<source>.json    {"source", "at_ms", "models": {"risk/0002-1a2b3c4d": {"scores", ...}}}
 
 Each source writes a file of its own, whole; readers add the counts up. `scores` and `errors` come from the
 scorers, the figures of matured labels from whoever joins labels to predictions.
@@ -16,7 +16,7 @@ from inference.models.manifest import NOT_JSON
 from runtime.atomic_file import replace_file
 
 EVIDENCE_FOLDER = "evidence"
-FRAUDS_MIN = 20  # matured frauds: a share of fewer says nothing
+POSITIVES_MIN = 20  # matured positives: a share of fewer says nothing
 
 log = structlog.get_logger(__name__)
 
@@ -24,27 +24,27 @@ log = structlog.get_logger(__name__)
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One version's live figures.
 
-    `scores` counts payments that it scored in shadow or as canary, `errors` those of them without a usable
+    `scores` counts events that it scored in shadow or as canary, `errors` those of them without a usable
     score. `labels` counts matured labels among what it would have flagged or did flag, `precision` is the
-    share of frauds there, None while unknown. `frauds` counts matured frauds among all its payments, flagged
-    or not, and `caught` those of them that it flagged.
+    share of positives there, None while unknown. `positives` counts those matured among all its events,
+    flagged or not, and `caught` those of them that it flagged.
     """
 
     scores: int = 0
     errors: int = 0
     labels: int = 0
     precision: float | None = None
-    frauds: int = 0
+    positives: int = 0
     caught: int = 0
 
     @property
     def recall(self) -> float | None:
-        """Return the share of frauds that it caught, None where there are too few to tell.
+        """Return the share of positives that it caught, None where there are too few to tell.
 
-        >>> Figures(frauds=40, caught=10).recall, Figures(frauds=FRAUDS_MIN - 1).recall
+        >>> Figures(positives=40, caught=10).recall, Figures(positives=POSITIVES_MIN - 1).recall
         (0.25, None)
         """
-        return self.caught / self.frauds if self.frauds >= FRAUDS_MIN else None
+        return self.caught / self.positives if self.positives >= POSITIVES_MIN else None
 
     def plus(self, other: "Figures") -> "Figures":
         """Return both together; precision is weighed by labels.
@@ -58,7 +58,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return Figures(
             scores=self.scores + other.scores, errors=self.errors + other.errors,
             labels=labels, precision=weighed / labels if labels else None,
-            frauds=self.frauds + other.frauds, caught=self.caught + other.caught,
+            positives=self.positives + other.positives, caught=self.caught + other.caught,
         )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ class LiveEvidence(Protocol):
 class FolderEvidence:
     """Reports in the models' folder.
 
-    >>> FolderEvidence(Path("no/such/models")).of("fraud/1").scores
+    >>> FolderEvidence(Path("no/such/models")).of("risk/1").scores
     0
     """
 

@@ -8,6 +8,7 @@ import msgspec
 import orjson
 
 from contracts.errors import ModelError
+from features.project.running import RunningProject
 from inference.models.manifest import REPORT_FILE
 from inference.offline.training.compare import NOT_COMPARABLE, Comparison, Side
 from inference.release import gates
@@ -25,19 +26,22 @@ class Promoter:
     """Promotes versions through the gates.
 
     Args:
+        project: whose events the versions score.
         live: figures of the stream.
-        compare: compares two versions on the same labelled payments; None where there is no lake, and then
+        compare: compares two versions on the same labelled events; None where there is no lake, and then
             what training compared is taken, when it was with the present champion's figures.
     """
 
     def __init__(
         self,
+        project: RunningProject,
         registry: Registry,
         settings: ReleaseGateSettings,
         live: LiveEvidence,
         compare: Compare | None = None,
     ) -> None:
         self._registry, self._settings, self._live, self._compare = registry, settings, live, compare
+        self._project = project
 
     def judge(self, version_id: str, to: Stage) -> list[Finding]:
         """Return what the gates before a stage say of a version.
@@ -99,7 +103,7 @@ class Promoter:
             ModelError: E_MODEL_*, whatever is wrong with it but its golden rows.
         """
         try:
-            side(self._registry, entry)
+            side(self._registry, entry, self._project)
         except ModelError as error:
             if error.code == "E_MODEL_GOLDEN":
                 return False
@@ -107,16 +111,16 @@ class Promoter:
         return True
 
     def _against(self, entry: Entry, release: Release) -> Mapping[str, Any] | None:
-        """Return the comparison with the champion: on the lake's payments, else as training made it.
+        """Return the comparison with the champion: on the lake's events, else as training made it.
 
-        Without enough payments that neither has learnt, it has no gain and says so.
+        Without enough events that neither has learnt, it has no gain and says so.
         """
         assert release.champion is not None, "asked only where there is one"
         unknown: Mapping[str, Any] | None = None
         if self._compare is not None:
             try:
                 champion = self._registry.find(release.champion.id)
-                pair = side(self._registry, entry), side(self._registry, champion)
+                pair = (side(self._registry, one, self._project) for one in (entry, champion))
                 return self._compare(*pair).gain
             except ModelError as error:
                 if error.code != NOT_COMPARABLE:  # too few labels after both trainings
@@ -151,13 +155,15 @@ def _refused(broken: Sequence[Finding], where: str) -> ModelError:
     )  # fmt: skip
 
 
-def side(registry: Registry, entry: Entry) -> Side:
+def side(registry: Registry, entry: Entry, project: RunningProject) -> Side:
     """Return a version with its model, checked as a scorer checks it, to be compared.
 
     Raises:
         ModelError: E_MODEL_*.
     """
     manifest = registry.manifest(entry)
-    meant = Definitions(manifest["definitions_hash"], tuple(manifest["features"]))
+    decisions = project.decisions.names
+    features = tuple(manifest["features"])
+    meant = Definitions(manifest["definitions_hash"], features, {}, project.service, decisions)
     load = partial(load_champion, registry.models, entry.pointer, meant)
     return Side(id=entry.id, model=load(), manifest=manifest)

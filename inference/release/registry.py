@@ -149,7 +149,7 @@ class Registry:
 
         Args:
             to: shadow, canary or champion.
-            share_percent: of the customers, for a canary.
+            share_percent: of the keys, for a canary.
             expected: the revision that the decision was made on; None for whatever there is.
             gates: what the gates said, for the audit; gates are `inference.release.promotion`'s business.
 

@@ -16,14 +16,14 @@ from contracts.errors import ModelError
 from inference.models.manifest import NOT_JSON, RELEASE_FILE, Champion, read_champion, read_file
 
 Stage = Literal["candidate", "shadow", "canary", "champion", "retired"]
-SHADOWS_MAX = 4  # each costs a prediction of every payment
+SHADOWS_MAX = 4  # each costs a prediction of every event
 HISTORY_MAX = 100
 
 
 class Canary(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that decides for a share of the customers, and since when, epoch ms.
+    """The version that decides for a share of the keys, and since when, epoch ms.
 
-    >>> Canary(model=Champion(name="fraud", version="2", sha256=""), share_percent=0, since_ms=0)
+    >>> Canary(model=Champion(name="risk", version="2", sha256=""), share_percent=0, since_ms=0)
     Traceback (most recent call last):
     ValueError: a canary's share is above 0 and at most 100 percent, not 0
     """
@@ -43,8 +43,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     `revision` grows by one with every change; `change` says what the last one was, by whom and why;
     `signature` is there where releases are signed (`inference/release/signature.py`).
 
-    >>> release = Release().champion_is(Champion(name="fraud", version="1", sha256=""))
-    >>> release.stage_of("fraud/1"), release.stage_of("fraud/2")
+    >>> release = Release().champion_is(Champion(name="risk", version="1", sha256=""))
+    >>> release.stage_of("risk/1"), release.stage_of("risk/2")
     ('champion', 'candidate')
     """
 
@@ -75,7 +75,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return "retired" if version_id in self.retired else "candidate"
 
     def shadow_is(self, model: Champion) -> "Release":
-        """Let a version score every payment and decide none.
+        """Let a version score every event and decide none.
 
         Raises:
             ModelError: E_RELEASE_STAGE, it is champion or canary, or there are as many shadows as may be.
@@ -89,7 +89,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return self._with(model.id, shadows=(*others, model))
 
     def canary_is(self, canary: Canary) -> "Release":
-        """Let a version decide for a share of the customers; the same one again changes its share.
+        """Let a version decide for a share of the keys; the same one again changes its share.
 
         Raises:
             ModelError: E_RELEASE_STAGE, no champion is there to compare with, or another canary is.

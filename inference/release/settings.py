@@ -31,13 +31,13 @@ class CanarySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a canary's share grows and when it is withdrawn (`inference/release/canary.py`).
 
     It goes to the next of `steps_percent` after as many decisions AND as much event time, as one scorer sees
-    them, AND after the champion would have flagged (not approved) `flagged_min` of those payments: before
+    them, AND after the champion would have flagged (not approved) `flagged_min` of those events: before
     that nobody knows what the canary lets pass. Guardrails look at the canary's last `window_rows` decisions
-    beside what the champion would have decided on the same payments, once there are `rows_min` of them:
+    beside what the champion would have decided on the same events, once there are `rows_min` of them:
     distance of the score distributions (PSI), share of scores that failed, shares declined and reviewed
     beyond the champion's and below it, how many it flags for each that the champion flags
     (`flagged_ratio_min`, for the upper end of a 95 % interval), p99 of a batch's prediction; and at precision
-    and recall of matured labels, once there are `labels_min` or 20 frauds.
+    and recall of matured labels, once there are `labels_min` or 20 positives.
     """
 
     steps_percent: str = "1,5,10,25,50"

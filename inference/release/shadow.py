@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from contracts.events import Experiment, ModelUsed
-from features.catalog import DEFINITIONS_HASH, SERVICE
+from features.project.running import RunningProject
 from inference.models.model import Model
 from inference.release.arms import Arms
 from inference.release.live import Live, id_of
@@ -26,11 +26,12 @@ _NOBODY = Arms(Live(), None, None)
 class ReleaseWriter:
     """Writes `,"model":…,"shadow":[…],"experiment":…,"features":{…,"values":[` of each row.
 
-    The canary's payments carry the champion's score among the shadows, so that the two can be judged on the
-    same payments once labels come.
+    The canary's events carry the champion's score among the shadows, so that the two can be judged on the
+    same events once labels come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, project: RunningProject) -> None:
+        self._service = {"service": project.service.name, "definitions_hash": project.definitions_hash}
         self._live: Live | None = None
         self._texts: dict[bool, tuple[bytes, bytes]] = {}
 
@@ -61,7 +62,7 @@ class ReleaseWriter:
         if live is self._live or (self._live is not None and live == self._live):
             return
         self._live = live
-        service = msgspec.json.encode({"service": SERVICE.name, "definitions_hash": DEFINITIONS_HASH})[1:-1]
+        service = msgspec.json.encode(self._service)[1:-1]
         features = b',"features":{%b,"values":[' % service
         self._texts = {False: (_model(live.champion), _experiment(live, "champion") + features)}
         if live.canary is not None:

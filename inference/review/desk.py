@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from contracts.events import ReviewCase
 from contracts.frame import Columns
 from contracts.keys import NULL
-from features.catalog import PROJECT
 from features.definition import DAY_MS
 from features.project.running import RunningProject
 from inference.policy.decision import DECIDED_BY
@@ -25,7 +24,7 @@ from inference.policy.prediction import Judged
 from inference.release.arms import Arms
 from inference.release.live import id_of
 
-DAYS_KEPT = 3  # of a partition's spending; a payment of an older day is not drawn
+DAYS_KEPT = 3  # of a partition's spending; an event of an older day is not drawn
 UNCERTAIN, RANDOM = 0, 1
 DECIDED, NOT_DRAWN = 2, 3
 WHYS = ("uncertain", "random", "decision")
@@ -51,7 +50,7 @@ class ReviewDesk:
         project: whose events are decided.
     """
 
-    def __init__(self, epoch: int, partitions: int, project: RunningProject = PROJECT) -> None:
+    def __init__(self, epoch: int, partitions: int, project: RunningProject) -> None:
         self._epoch, self._partitions = epoch, partitions
         self._event, self._decisions, self._money = project.event, project.decisions, project.money
         self._shard = project.pipeline.chain.last.partition
@@ -68,7 +67,7 @@ class ReviewDesk:
         """Return the cases of n rows, given in log order within each partition.
 
         Args:
-            arms: who scored and decided them; a case names the model that decided its payment.
+            arms: who scored and decided them; a case names the model that decided its event.
             spent: by partition of the feature log, what was drawn before these rows.
         """
         why = np.where(np.isin(judged.decided.decision, self._decisions.queued), DECIDED, NOT_DRAWN)

@@ -18,7 +18,6 @@ from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, StateError
 from contracts.events import ReviewVerdict
 from contracts.topics import REVIEWS, VERDICTS, Topic
-from features.catalog import PROJECT
 from features.project.running import RunningProject
 from inference.offline.lake.lake import Lake
 from inference.review.labels import label_of
@@ -42,7 +41,7 @@ class GivenVerdict(NamedTuple):
 class ReviewLog:
     """Cases and verdicts of one run on its topics."""
 
-    def __init__(self, kafka: KafkaConnection, prefix: str, project: RunningProject = PROJECT) -> None:
+    def __init__(self, kafka: KafkaConnection, prefix: str, project: RunningProject) -> None:
         self._kafka, self._prefix, self._project = kafka, prefix, project
 
     def cases(self) -> dict[str, Case]:

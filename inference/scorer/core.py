@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, length
-from features.catalog import PROJECT
 from features.project.running import RunningProject
 from features.vector import VectorMaker
 from inference.drift.events import DriftEvent
@@ -64,17 +63,18 @@ class ScorerCore:
     """Scores batches of rows of Kind.SCORED.
 
     Args:
+        project: whose events are decided.
         server: serves the feature groups.
         models: says which models score the next batch; without a champion rules decide alone.
         epoch: the run's.
         guard: watches the canary, where there may be one.
         policies: says which policy decides the next batch.
-        watching: whether the drift detectors are fed; they are the stream's, and see each payment once.
-        project: whose events are decided.
+        watching: whether the drift detectors are fed; they are the stream's, and see each event once.
     """
 
     def __init__(
         self,
+        project: RunningProject,
         server: ServesFeatures,
         models: ModelSource,
         clock: Clock,
@@ -83,18 +83,17 @@ class ScorerCore:
         guard: Guard | None = None,
         drift: DriftSettings | None = None,
         watching: bool = True,
-        project: RunningProject = PROJECT,
     ) -> None:
         self._server, self._models, self._clock = server, models, clock
-        self._watching, self._project = watching, project
+        self._watching, self.project = watching, project
         self._vectors = VectorMaker(project)
         self._policies, self._epoch, self._guard = policies, epoch, guard
         self._take_up(policies.current())
-        self.drift = DriftWatch(project.service.columns, drift, project.watched)
+        self.drift = DriftWatch(project.service.columns, project, drift)
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
-        self._engine = PolicyEngine(declared, self._project)
-        self._writer = PredictionWriter(self._epoch, self._engine.rules, self._engine.used, self._project)
+        self._engine = PolicyEngine(declared, self.project)
+        self._writer = PredictionWriter(self._epoch, self._engine.rules, self._engine.used, self.project)
 
     def score(self, rows: Columns, received_ms: float) -> Scored:
         """Return one prediction for each of n rows, in their order, and the drift they showed.
@@ -112,7 +111,7 @@ class ScorerCore:
         vectors = self._vectors.assemble(rows, served.groups, served.profile)
         outcomes = engine.book.judge(vectors, rows)
         clears = partial(engine.clears, vectors, outcomes)
-        keys = self._project.event.record_key(rows)
+        keys = self.project.event.record_key(rows)
         arms = score_arms(live, keys, vectors, clock, clears)
         judged = engine.judge(
             rows,
@@ -134,11 +133,11 @@ class ScorerCore:
     def _watch(self, rows: Columns, judged: Judged, arms: Arms) -> list[DriftEvent]:
         """Feed the detectors, the score's with the champion's own, and the canary's guard."""
         if self._guard is not None:
-            self._guard.see(arms, rows[self._project.event.time])
+            self._guard.see(arms, rows[self.project.event.time])
         model = arms.live.champion
         name, usual = ("", None) if model is None else (id_of(model), baseline_of(model))
         return self.drift.model_is(name, usual) + self.drift.feed(
-            rows[self._project.pipeline.chain.last.partition], rows[self._project.event.time], judged.vectors,
+            rows[self.project.pipeline.chain.last.partition], rows[self.project.event.time], judged.vectors,
             arms.champion,
             judged.decided.decision,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whether the group's offsets were lost: without them payments that were scored would be scored again.
+"""Whether the group's offsets were lost: without them events that were scored would be scored again.
 
 A partition whose offset is not there begins at its first record. That is right for one that nobody has
 scored yet, and wrong where predictions of it were published. So for each such partition that holds records
@@ -35,7 +35,7 @@ class _Source(msgspec.Struct, frozen=True):
 
 
 class _Made(msgspec.Struct, frozen=True):
-    """Of a prediction only which partition its payment was in."""
+    """Of a prediction only which partition its event was in."""
 
     source: _Source
 
@@ -145,7 +145,7 @@ class Search:
 
 
 def _source_of(value: bytes) -> int:
-    """Return the partition that a prediction's payment was in, -1 for bytes that are no prediction."""
+    """Return the partition that a prediction's event was in, -1 for bytes that are no prediction."""
     try:
         return msgspec.json.decode(value, type=_Made).source.partition
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

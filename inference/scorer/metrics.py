@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from features.catalog import CHAIN, DECISIONS
+from features.project.running import RunningProject
 from inference.policy.decision import DECIDED_BY
 from inference.policy.ladder import RUNG_NAMES
 from inference.policy.live_metrics import LiveMetrics
@@ -22,7 +22,8 @@ _AGE_S = (3600.0, 86400.0, 2 * 86400.0, 4 * 86400.0, 8 * 86400.0, 16 * 86400.0)
 class ScorerMetrics(LiveMetrics):
     """The scorer's metrics on one registry; labels are words of ours, never of an event."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, project: RunningProject) -> None:
+        self._decisions, self._groups = project.decisions.names, (*project.pipeline.chain.names, "profile")
         super().__init__(registry, "scorer")
 
         def counter(name: str, about: str, *labels: str) -> Counter:
@@ -76,7 +77,7 @@ class ScorerMetrics(LiveMetrics):
         decided, served = scored.judged.decided, scored.judged.served
         pairs, numbers = np.unique(decided.decision * 8 + decided.decided_by, return_counts=True)
         for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
-            self.decisions.labels(DECISIONS.names[pair // 8], DECIDED_BY[pair % 8]).inc(number)
+            self.decisions.labels(self._decisions[pair // 8], DECIDED_BY[pair % 8]).inc(number)
         for rung, number in enumerate(np.bincount(scored.judged.rung, minlength=len(RUNG_NAMES)).tolist()):
             if number:
                 self.rungs.labels(RUNG_NAMES[rung]).inc(number)
@@ -85,8 +86,8 @@ class ScorerMetrics(LiveMetrics):
         self.step_s.labels("store").observe(scored.timing.store_ms / 1000)
         self.step_s.labels("commit").observe(commit_ms / 1000)
         self.step_s.labels("predict").observe(scored.timing.predict_ms / 1000)
-        groups = zip(CHAIN.names, served.statuses, strict=True)
-        for group, codes in (*groups, ("profile", served.profile_status)):
+        statuses = (*served.statuses, served.profile_status)
+        for group, codes in zip(self._groups, statuses, strict=True):
             for code, number in enumerate(np.bincount(codes, minlength=len(STATUS_NAMES)).tolist()):
                 self.groups.labels(group, STATUS_NAMES[code]).inc(number)
         ages = served.profile_age_ms[served.profile_age_ms >= 0]

@@ -32,7 +32,7 @@ class Position(NamedTuple):
 
     `joined` are the lanes met since the log's beginning, or a part of it, was found to be gone: the first
     record of any other then says where the lane goes on. None where nothing is gone, or all lanes were met.
-    `began` says when the partition's payments and labels began.
+    `began` says when the partition's events and labels began.
     """
 
     offset: int
@@ -54,8 +54,8 @@ def encode_lanes(
     Raises:
         StateError: E_SCORER_LANES, more lanes than an offset's metadata can hold.
 
-    >>> decode_lanes(encode_lanes({"events.terminal/0": 7}, "features.log/0"), "features.log/0")
-    {'events.terminal/0': 7}
+    >>> decode_lanes(encode_lanes({"events.device/0": 7}, "features.log/0"), "features.log/0")
+    {'events.device/0': 7}
     """
     kept = None if joined is None else sorted(joined)
     text = msgspec.json.encode(_Metadata(VERSION, lanes, dict(sampled), began, kept)).decode()

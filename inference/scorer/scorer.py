@@ -1,4 +1,4 @@
-"""The scorer: exactly one committed prediction for each accepted payment.
+"""The scorer: exactly one committed prediction for each accepted event.
 
 Read features.log, drop what its lanes have seen, score, and commit predictions, review cases,
 drift events, offsets and lane numbers in one transaction. An aborted transaction is done again from the
@@ -17,15 +17,13 @@ from contracts.errors import Stop
 from contracts.frame import Columns, Frame, FrameError, Kind, concat, length
 from contracts.frame_check import FrameReader, InputEnds, Refused, bounded
 from contracts.lanes import Lanes, accept, rejoin
-from contracts.meaning import Meanings
 from contracts.refused_frames import refused_letter
-from contracts.row_columns import log_columns
 from contracts.topics import DRIFT, FEATURES_LOG, PREDICTIONS, REVIEWS
-from features.catalog import PIPELINE
+from features.meaning import meanings_of
 from inference.drift.events import DriftEvent
-from inference.drift.full_windows import LONG_AGO, began_with
+from inference.drift.full_windows import LONG_AGO, reaches_of
 from inference.offline.lake.seed_note import read_seed
-from inference.reading.feature_rows import COLUMNS, OWN, for_scoring
+from inference.reading.feature_rows import columns_needed, for_scoring, scoring_columns
 from inference.review.desk import Opened, ReviewDesk
 from inference.scorer.core import Scored, ScorerCore
 from inference.scorer.health import ScorerHealth
@@ -43,8 +41,6 @@ from runtime.watchdog import Watchdog
 
 LANES_LOGGED_MAX = 64  # of a record's invented lane names no more are kept
 FEATURE_ROW_BYTES = 512  # about; a batch is bounded by bytes, known before a record is decoded
-
-_NEEDED = {**log_columns(PIPELINE), Kind.SCORED: frozenset({"pos", *COLUMNS})}
 
 log = structlog.get_logger(__name__)
 
@@ -90,14 +86,17 @@ class Scorer:
         self._consumer, self._producer, ends = clients
         self._watchdog = Watchdog(self._stuck)
         self._core, self._metrics, self._settings, self._clock = core, metrics, settings, clock
-        self._meanings = Meanings(tuple(OWN.own.values()), settings.lake)
-        self._frames = FrameReader(FEATURES_LOG.name, PIPELINE, _NEEDED, ends, self._meanings)
+        project, pipeline = core.project, core.project.pipeline
+        self._columns, self._reaches = scoring_columns(pipeline), reaches_of(project)
+        self._meanings = meanings_of(project.entities, settings.lake)
+        needed = columns_needed(pipeline)
+        self._frames = FrameReader(FEATURES_LOG.name, pipeline, needed, ends, self._meanings)
         self._log = FEATURES_LOG.full_name(settings.topic_prefix)
         self._predictions = PREDICTIONS.full_name(settings.topic_prefix)
         self._drift = DRIFT.full_name(settings.topic_prefix)
         self._reviews = REVIEWS.full_name(settings.topic_prefix)
-        self._dead_letters = PIPELINE.scored.dead_letters.full_name(settings.topic_prefix)
-        self._desk = ReviewDesk(settings.epoch, settings.partitions)
+        self._dead_letters = pipeline.scored.dead_letters.full_name(settings.topic_prefix)
+        self._desk = ReviewDesk(settings.epoch, settings.partitions, project)
         self._passer = Passer(settings.kafka)
         self._positions: dict[int, Position] = {}
         self._input = InputRecord(settings.lake)
@@ -168,9 +167,11 @@ class Scorer:
                 joined = self._rejoined(record.partition, frame, lanes, old.joined)
                 reached[record.partition] = Position(record.offset + 1, lanes, joined, old.sampled)
             rows = accept(frame, lanes, self._gap)
-            reached[record.partition] = at._replace(began=began_with(at.began, frame.kind, rows))
+            reached[record.partition] = at._replace(
+                began=self._reaches.began_with(at.began, frame.kind, rows)
+            )
             if frame.kind == Kind.SCORED and length(rows):
-                parts.append(for_scoring(rows, self._meanings))
+                parts.append(for_scoring(rows, self._columns, self._meanings))
         for partition, upto in self._ends.items():  # what is behind the last record is none
             stood = reached.get(partition) or self._positions.get(partition)
             if stood is not None and upto > stood.offset:

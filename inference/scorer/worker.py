@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 
-from features.catalog import CHAIN
+from features.project.running import RunningProject
 from inference.policy.watch import PolicyWatch
 from inference.reading.breaker import Breaker
 from inference.reading.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.reading.served import FeatureServer
 from inference.release.canary import CanaryGuard
-from inference.release.champion import ChampionWatch, load_champion, our_definitions
+from inference.release.champion import ChampionWatch, definitions_of, load_champion
 from inference.release.keeper import ReleaseKeeper
 from inference.release.stores import store_of
 from inference.scorer.core import ScorerCore
@@ -31,14 +31,18 @@ class ScorerWorker:
     """One scorer of a run, from settings to a clean end."""
 
     def __init__(
-        self, settings: ScorerSettings, metrics: ScorerMetrics, health: Health | None = None
+        self,
+        project: RunningProject,
+        settings: ScorerSettings,
+        metrics: ScorerMetrics,
+        health: Health | None = None,
     ) -> None:
         self._health = health = health or Health()
-        self._settings, self._metrics = settings, metrics
-        self._reader = RedisFeatureReader(settings.redis, settings.project, settings.reader)
+        self._project, self._settings, self._metrics = project, settings, metrics
+        self._reader = RedisFeatureReader(project, settings.redis, settings.project, settings.reader)
         self._watch = ChampionWatch(
             settings.models,
-            partial(load_champion, settings.models, definitions=our_definitions()),
+            partial(load_champion, settings.models, definitions=definitions_of(project)),
             metrics,
             settings.model_look_ms / 1000,
             settings.models_secret,
@@ -51,7 +55,7 @@ class ScorerWorker:
         )  # fmt: skip
         policy = settings.policy
         self._policies = PolicyWatch(
-            settings.models, policy.file, metrics, policy.look_ms / 1000,
+            project, settings.models, policy.file, metrics, policy.look_ms / 1000,
             watched=Watched("policy-watch", health, metrics.watch),
         )  # fmt: skip
 
@@ -64,10 +68,14 @@ class ScorerWorker:
         """
         settings, clock = self._settings, SystemClock()
         breaker = Breaker(settings.reader.probe_interval_ms)
-        server = FeatureServer(self._reader, breaker, settings.epoch, settings.reader.profiles_remembered)
+        server = FeatureServer(
+            self._project, self._reader, breaker, settings.epoch, settings.reader.profiles_remembered
+        )
         self._policies.start()
-        guard = CanaryGuard(settings.canary, self._keeper)
-        core = ScorerCore(server, self._watch, clock, settings.epoch, self._policies, guard, settings.drift)
+        guard = CanaryGuard(settings.canary, self._keeper, self._project.decisions)
+        core = ScorerCore(
+            self._project, server, self._watch, clock, settings.epoch, self._policies, guard, settings.drift
+        )
         # Fences a predecessor before anything is read: offsets that it left in an open transaction are not
         # told to anybody until then, or until the transaction times out.
         producer = make_producer(settings)
@@ -88,7 +96,7 @@ class ScorerWorker:
         self._reader.close()
 
     def _warm(self) -> None:
-        """Compile the reader and open its connections before the first payment waits for them."""
+        """Compile the reader and open its connections before the first event waits for them."""
         nobody = np.array([b"-"])
         with suppress(StoreUnavailable):  # scoring goes on without the store, and so does the start
-            self._reader.read(*(nobody for _ in CHAIN.links))
+            self._reader.read(*(nobody for _ in self._project.pipeline.chain.links))

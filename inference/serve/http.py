@@ -19,11 +19,8 @@ from inference.serve.metrics import ServeMetrics
 from inference.serve.queue import Answer, AnswerQueue, busy
 from inference.serve.request import (
     CheckedRequest,
+    Requests,
     ServeError,
-    events_of,
-    pending_of,
-    question_of,
-    questions_of,
 )
 from inference.serve.settings import ServeSettings
 from runtime.clock import Clock
@@ -48,6 +45,7 @@ class Door:
     """Answers HTTP; `application` makes what aiohttp runs.
 
     Args:
+        requests: what callers may send of the project's events.
         health: what /health says.
         connections: told what each request's connection is doing.
         secrets: with which personal keys are hashed.
@@ -55,11 +53,13 @@ class Door:
     """
 
     def __init__(
-        self, settings: ServeSettings, queues: Queues, metrics: ServeMetrics, clock: Clock, health: Health,
-        connections: Connections, broken: Callable[[Exception], None], secrets: HashKeys | None = None,
+        self, settings: ServeSettings, requests: Requests, queues: Queues, metrics: ServeMetrics,
+        clock: Clock, health: Health, connections: Connections,
+        broken: Callable[[Exception], None], secrets: HashKeys | None = None,
     ) -> None:  # fmt: skip
         self._connections, self._broken, self._secrets = connections, broken, secrets
         self._settings, self._queues, self._metrics = settings, queues, metrics
+        self._requests = requests
         self._clock, self._health = clock, health
         self._token = settings.token.encode()
         self._open = 0
@@ -120,7 +120,7 @@ class Door:
 
     async def _score_batch(self, request: web.Request) -> web.Response:
         with self._metrics.answer_s.labels("/score/batch").time():
-            documents = events_of(await self._body(request), self._settings.rows_max)
+            documents = self._requests.events_of(await self._body(request), self._settings.rows_max)
             pending = self._checked(documents)
             found: list[Answer] = []
             if pending.rows is not None:
@@ -137,7 +137,7 @@ class Door:
 
     async def _features_batch(self, request: web.Request) -> web.Response:
         with self._metrics.answer_s.labels("/features/batch").time():
-            documents = questions_of(await self._body(request), self._settings.rows_max)
+            documents = self._requests.questions_of(await self._body(request), self._settings.rows_max)
             asked, refused = {}, {}
             for at, document in enumerate(documents):
                 try:
@@ -154,10 +154,10 @@ class Door:
         return _json(200, self._health())
 
     def _checked(self, documents: list[bytes]) -> CheckedRequest:
-        return pending_of(documents, int(self._clock.now_ms()), self._secrets)
+        return self._requests.pending_of(documents, int(self._clock.now_ms()), self._secrets)
 
     def _asked(self, document: bytes) -> Asked:
-        question = question_of(document)
+        question = self._requests.question_of(document)
         given = question.now_ms
         return Asked(question, int(self._clock.now_ms()) if given is UNSET or given is None else given)
 

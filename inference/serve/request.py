@@ -15,9 +15,10 @@ from contracts.errors import HeadraceError
 from contracts.field_check import values_of
 from contracts.frame import Columns
 from contracts.hashed_fields import HashKeys
+from contracts.pipeline import SourceStream
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import CHAIN, PIPELINE
+from features.project.running import RunningProject
 
 ASK = "docs/request-time.md says what is taken"
 _NO_KEY = b"-"  # of a document without the field of the key: the check names the field
@@ -33,17 +34,7 @@ class ServeError(HeadraceError):
         self.status = status
 
 
-KEYS = tuple(dict.fromkeys(name for link in CHAIN.links for name in link.fields))
 NOW = "now_ms"
-_SCORED = PIPELINE.scored
-_TYPES = {field.name: int if field.column == "int64" else str for field in _SCORED.versions[-1].fields}
-_ASKED = {**{name: _TYPES[name] for name in KEYS}, NOW: int}
-Question = msgspec.defstruct(
-    "Question",
-    [(name, kind | None | UnsetType, UNSET) for name, kind in _ASKED.items()],
-    frozen=True, kw_only=True,
-    namespace={"__doc__": "Whose features are asked for, and as of which moment; UNSET is now."},
-)  # fmt: skip
 
 
 class CheckedRequest(NamedTuple):
@@ -60,73 +51,92 @@ class CheckedRequest(NamedTuple):
 QUESTIONS = "questions"
 
 
-def pending_of(documents: list[bytes], now_ms: int, secrets: HashKeys | None = None) -> CheckedRequest:
-    """Return pending events checked by the contract in force at `now_ms`, epoch ms.
+class Requests:
+    """What callers may send of a project's events.
 
-    Args:
-        secrets: with which the gate hashes personal fields that a key needs.
+    `keys` are the fields by which a question names keys; `question` is the type of one, in which UNSET is a
+    field that was not given, and of the moment now.
 
-    >>> pending_of([b"{}"], 1_700_000_000_000).refused[0].code
-    'E_CONTRACT_MISSING'
+    >>> from features.project.running import project_at
+    >>> asks = Requests(project_at("examples/logins"))
+    >>> asks.question_of(b'{"account_id": "a1"}').account_id
+    'a1'
+    >>> asks.questions_of(b'{"questions": [{"account_id": "a1"}]}', rows_max=10)
+    [b'{"account_id": "a1"}']
     """
-    keys = [_key_of(document) for document in documents]
-    batch = RawBatch.of((0, at, now_ms, key, documents[at], None) for at, key in enumerate(keys))
-    verdict = judge(_SCORED, batch, secrets)
-    refused = {bad.row: _refusal(bad.code, bad.reason) for bad in verdict.bad}
-    good = verdict.good_index.tolist()
-    return CheckedRequest(verdict.good if good else None, good, refused)
 
+    def __init__(self, project: RunningProject) -> None:
+        self._links, self._scored = project.pipeline.chain.links, project.pipeline.scored
+        self.keys = tuple(dict.fromkeys(name for link in self._links for name in link.fields))
+        newest = self._scored.versions[-1]
+        kinds = {name: int if newest.by_name[name].column == "int64" else str for name in self.keys}
+        self.question = msgspec.defstruct(
+            "Question",
+            [(name, kind | None | UnsetType, UNSET) for name, kind in {**kinds, NOW: int}.items()],
+            frozen=True, kw_only=True,
+            namespace={"__doc__": "Whose features are asked for, and as of which moment; UNSET is now."},
+        )  # fmt: skip
+        self._terms = _question_terms(self._scored, self.keys)
 
-def question_of(document: bytes) -> Any:
-    """Return a question for features.
+    def pending_of(
+        self, documents: list[bytes], now_ms: int, secrets: HashKeys | None = None
+    ) -> CheckedRequest:
+        """Return pending events checked by the contract in force at `now_ms`, epoch ms.
 
-    Raises:
-        ServeError: a code of the gate's; E_SERVE_FIELD, E_SERVE_KEYS.
+        Args:
+            secrets: with which the gate hashes personal fields that a key needs.
+        """
+        key_field = self._scored.versions[-1].key_field
+        keys = [_key_of(document, key_field) for document in documents]
+        batch = RawBatch.of((0, at, now_ms, key, documents[at], None) for at, key in enumerate(keys))
+        verdict = judge(self._scored, batch, secrets)
+        refused = {bad.row: _refusal(bad.code, bad.reason) for bad in verdict.bad}
+        good = verdict.good_index.tolist()
+        return CheckedRequest(verdict.good if good else None, good, refused)
 
-    >>> question_of(b'{"customer_id": "c1"}').customer_id
-    'c1'
-    """
-    try:
-        found = read_document(document, _QUESTION.limits)
-        values = values_of(found, _QUESTION)
-    except Refused as refused:
-        raise _refusal(refused.code, refused.reason) from None
-    question = msgspec.convert(values, Question)
-    unknown = sorted(found.keys() - {field.name for field in _QUESTION.fields})
-    if unknown:
-        known = ", ".join(field.name for field in _QUESTION.fields)
-        raise ServeError(422, "E_SERVE_FIELD", "a field that a question does not have", "", f"take {known}")
-    if not any(all(_given(question, name) for name in link.fields) for link in CHAIN.links):
-        raise ServeError(
-            422, "E_SERVE_KEYS", "no key is given", ", ".join(KEYS), "name one of them, or several"
-        )
-    return question
+    def question_of(self, document: bytes) -> Any:
+        """Return a question for features.
+
+        Raises:
+            ServeError: a code of the gate's; E_SERVE_FIELD, E_SERVE_KEYS.
+        """
+        try:
+            found = read_document(document, self._terms.limits)
+            values = values_of(found, self._terms)
+        except Refused as refused:
+            raise _refusal(refused.code, refused.reason) from None
+        question = msgspec.convert(values, self.question)
+        unknown = sorted(found.keys() - {field.name for field in self._terms.fields})
+        if unknown:
+            known = ", ".join(field.name for field in self._terms.fields)
+            what = "a field that a question does not have"
+            raise ServeError(422, "E_SERVE_FIELD", what, "", f"take {known}")
+        if not any(all(_given(question, name) for name in link.fields) for link in self._links):
+            raise ServeError(
+                422, "E_SERVE_KEYS", "no key is given", ", ".join(self.keys), "name one of them, or several"
+            )
+        return question
+
+    def events_of(self, body: bytes, rows_max: int) -> list[bytes]:
+        """Return the documents of a batch of events, each as it was sent: a list by the name of their topic.
+
+        Raises:
+            ServeError: E_SERVE_BATCH, E_SERVE_ROWS.
+        """
+        return _documents(_batch(body, self._scored.topic), rows_max)
+
+    def questions_of(self, body: bytes, rows_max: int) -> list[bytes]:
+        """Return the documents of a batch of questions, each as it was sent.
+
+        Raises:
+            ServeError: E_SERVE_BATCH, E_SERVE_ROWS.
+        """
+        return _documents(_batch(body, QUESTIONS), rows_max)
 
 
 def _given(question: Any, name: str) -> bool:
     value = getattr(question, name)
     return value is not UNSET and value is not None and value != ""
-
-
-def events_of(body: bytes, rows_max: int) -> list[bytes]:
-    """Return the documents of a batch of events, each as it was sent: a list under the name of their topic.
-
-    Raises:
-        ServeError: E_SERVE_BATCH, E_SERVE_ROWS.
-    """
-    return _documents(_batch(body, _SCORED.topic), rows_max)
-
-
-def questions_of(body: bytes, rows_max: int) -> list[bytes]:
-    """Return the documents of a batch of questions, each as it was sent.
-
-    Raises:
-        ServeError: E_SERVE_BATCH, E_SERVE_ROWS.
-
-    >>> questions_of(b'{"questions": [{"customer_id": "c1"}]}', rows_max=10)
-    [b'{"customer_id": "c1"}']
-    """
-    return _documents(_batch(body, QUESTIONS), rows_max)
 
 
 def _documents(found: list[msgspec.Raw], rows_max: int) -> list[bytes]:
@@ -146,11 +156,10 @@ def _batch(body: bytes, name: str) -> list[msgspec.Raw]:
         ) from None
 
 
-def _key_of(document: bytes) -> bytes:
+def _key_of(document: bytes, key_field: str) -> bytes:
     """Return the key that a producer would give the record."""
-    name = _SCORED.versions[-1].key_field
     try:
-        return str(_KEYED.decode(document)[name]).encode() or _NO_KEY
+        return str(_KEYED.decode(document)[key_field]).encode() or _NO_KEY
     except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError):
         return _NO_KEY
 
@@ -160,14 +169,14 @@ def _refusal(code: str, reason: str) -> ServeError:
     return ServeError(status, code, reason, "the body", "mend it as the contract says; " + ASK)
 
 
-def _question_terms() -> ContractVersion:
+def _question_terms(scored: SourceStream, names: tuple[str, ...]) -> ContractVersion:
     """Return what is asked of a question: the event's keys and a time, none of them required."""
-    newest = _SCORED.versions[-1]
-    keys = tuple(_optional(newest.by_name[name], name) for name in KEYS)
+    newest = scored.versions[-1]
+    low, high = newest.by_name[scored.time].column_bounds
+    keys = tuple(_optional(newest.by_name[name], name) for name in names)
     now = ContractField(
-        name=NOW, path=(NOW,), type="time", time_format="epoch_ms", required=False,
-        low=_TIME_BOUNDS[0], high=_TIME_BOUNDS[1],
-    )  # fmt: skip
+        name=NOW, path=(NOW,), type="time", time_format="epoch_ms", required=False, low=low, high=high
+    )
     return msgspec.structs.replace(newest, key_field="", fields=(*keys, now))
 
 
@@ -175,8 +184,6 @@ def _optional(of: ContractField, name: str) -> ContractField:
     return msgspec.structs.replace(of, path=(name,), required=False)
 
 
-_TIME_BOUNDS = _SCORED.versions[-1].by_name[_SCORED.time].column_bounds
-_QUESTION = _question_terms()
 _KEYED = msgspec.json.Decoder(dict[str, Any])
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])

@@ -13,7 +13,7 @@ from inference.reading.settings import ReaderSettings
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The HTTP door of a run.
 
-    It answers at most `requests_max` callers at a time and lets `rows_waiting_max` payments or questions wait
+    It answers at most `requests_max` callers at a time and lets `rows_waiting_max` events or questions wait
     for the one thread that computes; who comes beyond that is sent away at once with 503. Batches of callers
     are merged up to `rows_a_batch`. An address that is not this machine's loopback needs `allow_remote`.
 

@@ -15,7 +15,8 @@ from contracts.crash_points import reach
 from contracts.errors import ConfigError
 from contracts.frame import Columns, strings
 from contracts.hashed_fields import HashKeys
-from features.catalog import PIPELINE
+from contracts.pipeline import SourceStream
+from features.project.running import RunningProject
 from inference.policy.watch import PolicyWatch
 from inference.reading.breaker import Breaker
 from inference.reading.moment_reader import MomentReader
@@ -23,14 +24,14 @@ from inference.reading.online_reader import RedisFeatureReader
 from inference.reading.pending import PendingServer
 from inference.reading.store_evicts import StoreEvicts
 from inference.reading.store_whole import StoreWhole
-from inference.release.champion import ChampionWatch, load_champion, our_definitions
+from inference.release.champion import ChampionWatch, definitions_of, load_champion
 from inference.scorer.core import ScorerCore
 from inference.serve.answers import Asked, Moments, PendingDecisions
 from inference.serve.connections import Connections, Limits
 from inference.serve.http import Door, Queues
 from inference.serve.metrics import ServeMetrics
 from inference.serve.queue import AnswerQueue
-from inference.serve.request import KEYS, Question
+from inference.serve.request import Requests
 from inference.serve.server import HttpServer
 from inference.serve.settings import ServeSettings
 from runtime.clock import SystemClock
@@ -54,25 +55,29 @@ class ServeWorker:
     """
 
     def __init__(
-        self, settings: ServeSettings, metrics: ServeMetrics, health: Health | None = None,
-        secrets: HashKeys | None = None,
+        self, project: RunningProject, settings: ServeSettings, metrics: ServeMetrics,
+        health: Health | None = None, secrets: HashKeys | None = None,
     ) -> None:  # fmt: skip
         refuse_unsafe(settings)
-        self._secrets = secrets
+        self._project, self._requests, self._secrets = project, Requests(project), secrets
         self._health = health = health or Health()
         self._loop = health.part("loop", LOOP_LIMIT_S)
         self._answers = health.part("answers", ANSWERS_LIMIT_S)
         self._store = health.part("online-store", math.inf)  # without it answers are degraded
         self._settings, self._metrics, self._clock = settings, metrics, SystemClock()
         store = settings.redis, settings.project
-        self._rows = RedisFeatureReader(*store, settings.reader, tiles=True)
-        self._whole = StoreWhole(*store, settings.epoch, settings.partitions, settings.reader)
+        self._rows = RedisFeatureReader(project, *store, settings.reader, tiles=True)
+        self._whole = StoreWhole(
+            *store, project.pipeline.chain.names, settings.epoch, settings.partitions, settings.reader
+        )
         breaker = Breaker(settings.reader.probe_interval_ms)
         self._evicts = StoreEvicts(settings.redis, settings.reader)
-        self._reader = MomentReader(self._rows, breaker, self._has_all, settings.epoch, self._whole.refill)
+        self._reader = MomentReader(
+            project, self._rows, breaker, self._has_all, settings.epoch, self._whole.refill
+        )
         self._models = ChampionWatch(
             settings.models,
-            partial(load_champion, settings.models, definitions=our_definitions()),
+            partial(load_champion, settings.models, definitions=definitions_of(project)),
             metrics,
             settings.model_look_ms / 1000,
             settings.models_secret,
@@ -80,16 +85,16 @@ class ServeWorker:
         )
         look_s = settings.policy.look_ms / 1000
         self._policies = PolicyWatch(
-            settings.models, settings.policy.file, metrics, look_s, keeping=False,
+            project, settings.models, settings.policy.file, metrics, look_s, keeping=False,
             watched=Watched("policy-watch", health, metrics.watch),
         )  # fmt: skip
         self._policies.start()  # a core decides by some policy from its first row on
         core = ScorerCore(
-            PendingServer(self._reader), self._models, self._clock, settings.epoch, self._policies,
-            watching=False,
+            project, PendingServer(project, self._reader), self._models, self._clock, settings.epoch,
+            self._policies, watching=False,
         )  # fmt: skip
         self._decisions = PendingDecisions(core, self._clock, self._evicts)
-        self._moments = Moments(self._reader, self._clock, self._evicts, secrets)
+        self._moments = Moments(project, self._reader, self._clock, self._evicts, secrets)
         self._queues: Queues | None = None
 
     def run(self, stopping: Callable[[], bool], ready: Callable[[int], None] = lambda _: None) -> None:
@@ -119,6 +124,7 @@ class ServeWorker:
             connections = Connections(Limits.of(settings), metrics, settings.retry_after_s)
             door = Door(
                 settings,
+                self._requests,
                 self._queues,
                 metrics,
                 self._clock,
@@ -195,14 +201,14 @@ class ServeWorker:
     def _warm(self) -> None:
         """Compile and connect before the first caller waits for it."""
         now_ms = int(self._clock.now_ms())
-        self._decisions.answer([nobody(now_ms)])
-        keys = {field.name: 0 if field.column == "int64" else _NOBODY for field in PIPELINE.scored.fields}
-        self._moments.answer([Asked(Question(**{name: keys[name] for name in KEYS}), now_ms)])
+        scored, asks = self._project.pipeline.scored, self._requests
+        self._decisions.answer([nobody(scored, now_ms)])
+        keys = {field.name: 0 if field.column == "int64" else _NOBODY for field in scored.fields}
+        self._moments.answer([Asked(asks.question(**{name: keys[name] for name in asks.keys}), now_ms)])
 
 
-def nobody(now_ms: int) -> Columns:
+def nobody(source: SourceStream, now_ms: int) -> Columns:
     """Return the columns of one pending event of nobody, as the gate makes them of a record."""
-    source = PIPELINE.scored
     fields: Columns = {
         field.name: strings([_NOBODY]) if field.column == "text" else np.zeros(1, field.column)
         for field in source.fields

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
-from features.vector import derived_features, event_features
-from inference.policy import DEFAULT
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
+from features.vector import vectors_of
 from inference.policy.policy import read_policy
 from inference.policy.rules import Outcome, RuleBook, declared_rules
 from load.bench.checks import Pair, paired
@@ -53,7 +52,11 @@ def main() -> None:
 def measured(rows: int, pairs: int) -> dict[str, Pair]:
     """Return what features and rules cost over batches of so many rows; `with_us` is a row by the trees."""
     batch = batch_of(rows)
-    book = RuleBook(declared_rules(read_policy(DEFAULT).policy.rules), SERVICE.columns)
+    book = RuleBook(
+        declared_rules(read_policy(PROJECT.policy_path, PROJECT).policy.rules, PROJECT),
+        SERVICE.columns,
+        PROJECT,
+    )
     sides: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "features": (lambda: _by_trees(batch), lambda: features_by_hand(batch)),
         "rules": (lambda: book.judge(batch.vectors, {}), lambda: rules_by_hand(batch.vectors)),
@@ -78,8 +81,8 @@ def batch_of(rows: int, seed: int = 3) -> VectorBatch:
     values = rng.gamma(2.0, 8.0, (rows, len(names)))
     values[rng.random(values.shape) < 0.1] = np.nan
     values[rng.random(values.shape) < 0.1] = 0.0
-    named = {name: values[:, at] for at, name in enumerate(names)} | event_features(event)
-    named |= derived_features(named)
+    named = {name: values[:, at] for at, name in enumerate(names)} | vectors_of(PROJECT).event_features(event)
+    named |= vectors_of(PROJECT).derived_features(named)
     return VectorBatch(event, named, np.column_stack([named[name] for name in SERVICE.columns]))
 
 
@@ -146,7 +149,7 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 
 
 def _by_trees(batch: VectorBatch) -> dict[str, Floats]:
-    return event_features(batch.event) | derived_features(batch.named)
+    return vectors_of(PROJECT).event_features(batch.event) | vectors_of(PROJECT).derived_features(batch.named)
 
 
 def _bytes(found: Mapping[str, Floats] | NDArray[np.uint8]) -> list[bytes]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import ENTITIES
+from features.catalog import ENTITIES, PROJECT
 from features.definition import Window
 from inference.offline.lake.lake import Lake
 from load.bench.measure import Figures
@@ -61,7 +61,7 @@ def run() -> Outcome:
     return Outcome(
         figures=Figures(events=summary["events_in"], wall_s=seconds, cpu_s=0.0, peak_rss_mib=0.0),
         seed=0,
-        more={"demo": _kept(summary), **measured(Lake(Path(summary["run"]) / "lake"))},
+        more={"demo": _kept(summary), **measured(Lake(Path(summary["run"]) / "lake", PROJECT))},
         notes=["the demo's events a second are of its parts at full speed, training apart"],
     )
 
@@ -162,5 +162,5 @@ def _kept(summary: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     shown = orjson.loads(Path(sys.argv[1]).read_bytes())
-    report = {"demo": _kept(shown), **measured(Lake(Path(shown["run"]) / "lake"))}
+    report = {"demo": _kept(shown), **measured(Lake(Path(shown["run"]) / "lake", PROJECT))}
     sys.stdout.write(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, Kind, position, strings
 from feature_repo.generator.frauds import Pattern
 from feature_repo.generator.payments import Generated
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.state import EntityState
-from features.vector import assemble
+from features.vector import vectors_of
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE
 from inference.release.registry import Change, Registry
 
@@ -40,7 +40,7 @@ def promote_quick_model(models: Path, made: Generated, rows: int = 30_000, trees
         "service": SERVICE.name,
         "features": list(SERVICE.columns),
         "categories": {name: list(values) for name, values in SERVICE.categories.items()},
-        "feature_hashes": service_meaning().features,
+        "feature_hashes": service_meaning(PROJECT).features,
         "thresholds": {
             "review": float(np.quantile(scores, 1 - REVIEW_SHARE)),
             "decline": float(np.quantile(scores, 1 - DECLINE_SHARE)),
@@ -65,7 +65,7 @@ def _vectors(made: Generated, rows: int) -> NDArray[np.float64]:
     customer = EntityState(CUSTOMER).apply(events, Kind.SCORED).values
     terminal = EntityState(TERMINAL).apply(events, Kind.SCORED).values
     profile = np.full((rows, len(CUSTOMER_PROFILE.columns)), np.nan)
-    return assemble(events, (customer, terminal), profile)
+    return vectors_of(PROJECT).assemble(events, (customer, terminal), profile)
 
 
 def _golden(vectors: NDArray[np.float64], scores: NDArray[np.float64]) -> bytes:

@@ -17,21 +17,21 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Kind, concat, decode, length, take
 from contracts.lanes import accept
-from contracts.meaning import Meanings
 from feature_repo.generate import workload
+from features.catalog import PROJECT
+from features.meaning import meanings_of
 from headrace.servers import Servers
 from inference.drift.events import DriftEvent
 from inference.models.model import Model
-from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
 from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
-from inference.reading.feature_rows import OWN, for_scoring
+from inference.reading.feature_rows import for_scoring, scoring_columns
 from inference.reading.online_reader import RedisFeatureReader
 from inference.reading.served import FeatureServer
 from inference.reading.settings import ReaderSettings
 from inference.release.canary import Breach, CanaryGuard
-from inference.release.champion import load_champion, our_definitions
+from inference.release.champion import definitions_of, load_champion
 from inference.release.live import Live, LiveCanary, staged
 from inference.release.registry import Registry
 from inference.release.settings import CanarySettings
@@ -122,7 +122,7 @@ def measure(site: Site) -> dict[str, dict[str, Any]]:
     """Return each variant's figures; runs in a process of its own."""
     batches = list(_batches(site))
     rows = sum(length(batch) for batch in batches)
-    reader = RedisFeatureReader(site.redis, site.project, ReaderSettings())
+    reader = RedisFeatureReader(PROJECT, site.redis, site.project, ReaderSettings())
     models = _models(site)
     took: dict[str, list[Figures]] = {name: [] for name in VARIANTS}
     for number in range(ROUNDS + 1):
@@ -197,7 +197,7 @@ class _Counts:
 
 def _models(site: Site) -> tuple[Model, Model]:
     """Return the champion and the model that is tried."""
-    registry, definitions = Registry(site.models), our_definitions()
+    registry, definitions = Registry(site.models), definitions_of(PROJECT)
     retired = next(entry for entry in registry.entries() if entry.stage != "champion")
     pointers = registry.find("champion").pointer, retired.pointer
     champion, other = (load_champion(site.models, pointer, definitions) for pointer in pointers)
@@ -213,14 +213,18 @@ def _core(
         LiveCanary(staged(other, "canary"), SHARE_PERCENT, 0) if variant.canary else None,
         (staged(other, "shadow"),) if variant.shadow else (),
     )
-    declared = read_policy(DEFAULT)
+    declared = read_policy(PROJECT.policy_path, PROJECT)
     if not variant.reasons:
         reasons = msgspec.structs.replace(declared.policy.reasons, rows_max=0)
         policy = msgspec.structs.replace(declared.policy, reasons=reasons)
         declared = msgspec.structs.replace(declared, policy=policy)
-    server = FeatureServer(reader, Breaker(), site.epoch, 100_000)
-    guard = CanaryGuard(CanarySettings(), _Counts()) if variant.shadow or variant.canary else None
-    core = ScorerCore(server, _Set(live), SystemClock(), site.epoch, FixedPolicy(declared), guard)
+    server = FeatureServer(PROJECT, reader, Breaker(), site.epoch, 100_000)
+    guard = (
+        CanaryGuard(CanarySettings(), _Counts(), PROJECT.decisions)
+        if variant.shadow or variant.canary
+        else None
+    )
+    core = ScorerCore(PROJECT, server, _Set(live), SystemClock(), site.epoch, FixedPolicy(declared), guard)
     if not variant.drift:
         core.drift = _NoDrift()  # type: ignore[assignment]  # the scorer itself has no switch for it
     return core
@@ -239,7 +243,8 @@ def _batches(site: Site) -> Iterator[Columns]:
     )
     consumer.assign([TopicPartition(site.topic, 0, OFFSET_BEGINNING)])
     _, end = consumer.get_watermark_offsets(TopicPartition(site.topic, 0), timeout=QUIET_S)
-    meanings, lanes, parts = Meanings(tuple(OWN.own.values()), None), dict[str, int](), list[Columns]()
+    columns, meanings = scoring_columns(PROJECT.pipeline), meanings_of(PROJECT.entities)
+    lanes, parts = dict[str, int](), list[Columns]()
     for _ in range(end):
         message = consumer.poll(QUIET_S)
         if message is None:
@@ -247,7 +252,7 @@ def _batches(site: Site) -> Iterator[Columns]:
         frame = decode(message.value() or b"")
         rows = accept(frame, lanes, lambda _: None)
         if frame.kind == Kind.SCORED and length(rows):
-            parts.append(for_scoring(rows, meanings))
+            parts.append(for_scoring(rows, columns, meanings))
     consumer.close()
     whole = concat(parts)
     for begin in range(0, length(whole), BATCH_ROWS):

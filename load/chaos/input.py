@@ -13,7 +13,7 @@ from feature_repo.generator.payments import Generated, generate
 from headrace.traffic.input_files import Record
 from headrace.traffic.malformed import malformed_record
 from load.chaos.plan import ChaosPlan
-from load.payment_records import labels_of, payments_of
+from load.payment_records import FORMS, labels_of, payments_of
 
 ANCIENT_MS = 45 * 86_400_000
 AGAIN_RECORDS_MAX = 2_000  # how far behind its first a second delivery may come
@@ -105,7 +105,7 @@ class _Mix:
             return sent, extra
         row = json.loads(sent.record[1] or b"")
         if draws[0] < plan.malformed_ratio:
-            broken, _ = malformed_record(row, self._malformed)
+            broken, _ = malformed_record(FORMS["transactions"], row, self._malformed)
             self._malformed += 1
             extra.append(Sent("transactions", broken, ""))
         if draws[1] < plan.conflict_ratio:

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS, DEFINITIONS_HASH, SERVICE
+from features.catalog import DECISIONS, DEFINITIONS_HASH, PROJECT, SERVICE
 from features.service_meaning import service_meaning
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE
 from inference.release.registry import Change, Registry
@@ -34,7 +34,7 @@ def promote_random_model(models: Path, trees: int, seed: int) -> str:
         "service": SERVICE.name,
         "features": list(SERVICE.columns),
         "categories": {name: list(values) for name, values in SERVICE.categories.items()},
-        "feature_hashes": service_meaning().features,
+        "feature_hashes": service_meaning(PROJECT).features,
         "thresholds": {
             name: float(np.quantile(scores, 1 - share))
             for name, share in zip(DECISIONS.severer, shares, strict=True)

@@ -5,6 +5,7 @@ import time
 from confluent_kafka import Message
 
 from contracts.connections import KafkaConnection
+from contracts.pipeline import Pipeline
 from headrace.traffic.observed import Observed
 from headrace.traffic.result_reader import ResultReader
 
@@ -12,8 +13,10 @@ from headrace.traffic.result_reader import ResultReader
 class Reader(ResultReader):
     """Keeps every prediction with its place, and when the last one came (monotonic seconds)."""
 
-    def __init__(self, kafka: KafkaConnection, topic_prefix: str, observed: Observed) -> None:
-        super().__init__(kafka, topic_prefix, observed)
+    def __init__(
+        self, pipeline: Pipeline, kafka: KafkaConnection, topic_prefix: str, observed: Observed
+    ) -> None:
+        super().__init__(pipeline, kafka, topic_prefix, observed)
         self.seen: list[tuple[int, int, bytes]] = []
         self.newest_s = time.monotonic()
         self.longest_silence_s = 0.0

@@ -352,7 +352,7 @@ def miscount_labels(dump: Dump, rng: Random) -> None:
 
 def miscount_window(dump: Dump, rng: Random) -> None:
     """The learner counts one fraud too many in a window."""
-    _miscount(dump, _of_kind(dump.topics["quality"], "matured", rng), "frauds")
+    _miscount(dump, _of_kind(dump.topics["quality"], "matured", rng), "positives")
 
 
 def forget_report(dump: Dump, _rng: Random) -> None:

@@ -173,13 +173,13 @@ class ReportChecker:
                 label = ruling.get(name)
                 fraud = None if label is None else label.row[POSITIVE] == 1
                 flagged = one["decision"] != self._mildest
-                counts["payments"] += 1
+                counts["events"] += 1
                 counts["labelled"] += fraud is not None
-                counts["frauds"] += bool(fraud)
+                counts["positives"] += bool(fraud)
                 counts["true_positives"] += bool(flagged and fraud)
                 counts["false_positives"] += flagged and fraud is False
-                counts[f"{one['decision']}_payments"] += 1
-        names = ("payments", "labelled", "frauds", "true_positives", "false_positives")
+                counts[f"{one['decision']}_events"] += 1
+        names = ("events", "labelled", "positives", "true_positives", "false_positives")
         return {**dict.fromkeys(names, 0), **counts}
 
     def _name(self, said: dict[str, Any]) -> Name:

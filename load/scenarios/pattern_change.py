@@ -20,6 +20,7 @@ import orjson
 from contracts.errors import ClusterError
 from feature_repo.generator.payments import Generated, generate
 from feature_repo.generator.plan import DAY_MS, MINUTE_MS, FraudPlan, LabelPlan, PaymentPlan
+from features.catalog import PROJECT
 from headrace.demo.stack import DemoStack
 from headrace.supervisor import LEARNER
 from headrace.traffic.observed import Observed
@@ -109,7 +110,7 @@ class _Stage:
         lead = outgoing(FORMS["transactions"], payments, prefix)
         others = [outgoing(FORMS["labels"], labels, prefix)]
         self._replay = Replay(self._producer, lead, others, self._observed.through)
-        self._reader = ResultReader(stack.kafka, prefix, self._observed)
+        self._reader = ResultReader(PROJECT.pipeline, stack.kafka, prefix, self._observed)
         self._told = Told(stack.kafka, prefix)
         self._heard: set[str] = set()
         self._person = Person(

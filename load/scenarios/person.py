@@ -57,7 +57,7 @@ class Person:
             self._promote(model, at_ms, "the first model")
 
     def _compare(self, told: Sequence[Quality]) -> None:
-        windows = [r for r in told if r.kind == "matured" and r.counts["frauds"] >= self._frauds_min]
+        windows = [r for r in told if r.kind == "matured" and r.counts["positives"] >= self._frauds_min]
         for shadow in (r for r in windows if r.stage == "shadow" and "average_precision" in r.figures):
             decided = next(
                 (
@@ -76,7 +76,7 @@ class Person:
 
     def _same_payments(self, shadow: Quality, decided: Quality) -> bool:
         """Return whether the shadow has scored nearly all that the champion has: else they differ by luck."""
-        return shadow.counts["payments"] >= 0.9 * decided.counts["payments"]
+        return shadow.counts["events"] >= 0.9 * decided.counts["events"]
 
     def _promote(self, model: str, at_ms: int, why: str) -> None:
         before = self.champion

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from features.catalog import PROJECT
 from inference.release.live_evidence import FolderEvidence
 from inference.release.promotion import Promoter
 from inference.release.registry import Change, Registry
@@ -15,7 +16,7 @@ class RegistryReleases:
     """Promotes and shadows versions; event time is no matter of its audit."""
 
     def __init__(self, models: Path, gates: ReleaseGateSettings) -> None:
-        self._promoter = Promoter(Registry(models), gates, FolderEvidence(models))
+        self._promoter = Promoter(PROJECT, Registry(models), gates, FolderEvidence(models))
 
     def move(self, model: str, to: Stage, why: str, *, force: bool = False) -> None:
         """Take a version to a stage; `force` passes its gates by.

@@ -11,7 +11,7 @@ from load.scenarios.told import Told
 
 Series = dict[str, list[tuple[int, float]]]  # model and stage -> (payments up to, average precision)
 FRAUDS_MIN = 30
-NAMES_THE_CHANGE = ("payments", "outcome")  # labels know of it days later
+NAMES_THE_CHANGE = ("events", "outcome")  # labels know of it days later
 
 
 def series_of(told: Sequence[Quality], days: int) -> Series:
@@ -20,7 +20,7 @@ def series_of(told: Sequence[Quality], days: int) -> Series:
     for r in told:
         if (
             r.kind == "matured" and r.window_days == days and isinstance(r.model, str)
-            and r.counts["frauds"] >= FRAUDS_MIN and "average_precision" in r.figures
+            and r.counts["positives"] >= FRAUDS_MIN and "average_precision" in r.figures
         ):  # fmt: skip
             point = (int(r.window_to or 0), r.figures["average_precision"])
             found.setdefault(f"{r.model} {r.stage}", []).append(point)

@@ -17,9 +17,9 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.crash_points import reach
 from contracts.errors import Stop
-from contracts.meaning import Meanings
-from contracts.pipeline import Pipeline
 from contracts.topics import FEATURES_LOG
+from features.meaning import meanings_of
+from features.project.running import RunningProject
 from runtime.atomic_file import move_into_place
 from runtime.health import Health
 from runtime.input_ends import KafkaInputEnds
@@ -29,7 +29,6 @@ from runtime.kafka_errors import is_end, is_transient, meaning_of
 from runtime.log_ends import log_ends
 from runtime.meaning_note import note
 from runtime.unreadable import CODE, Passer, is_unreadable
-from streams.archive.frames import OWN
 from streams.archive.metrics import ArchiveMetrics
 from streams.archive.parquet_files import file_path, reached, remove, remove_unfinished, write_part
 from streams.archive.partition import PartitionBuffer, archived, datasets_of, holder_for
@@ -48,16 +47,16 @@ class Archive:
     """One worker; several share the partitions through the consumer group."""
 
     def __init__(
-        self, pipeline: Pipeline, settings: ArchiveSettings, metrics: ArchiveMetrics,
+        self, project: RunningProject, settings: ArchiveSettings, metrics: ArchiveMetrics,
         health: Health | None = None,
     ) -> None:  # fmt: skip
         health = health or Health()
-        self._pipeline = pipeline
+        self._pipeline = project.pipeline
         self._settings = settings
         self._metrics = metrics
         self._loop_part = health.part("loop", LOOP_LIMIT_S)
         self._checkpoint_part = health.part("checkpoint", LOOP_LIMIT_S + settings.flush_interval_ms / 1e3)
-        self._meanings = Meanings(tuple(OWN.own.values()), settings.lake)
+        self._meanings = meanings_of(project.entities, settings.lake)
         self._input = InputRecord(settings.lake)
         self._fresh: list[TopicPartition] = []
         self._buffers: dict[tuple[str, int], PartitionBuffer] = {}

@@ -10,15 +10,12 @@ from contracts.errors import StateError
 from contracts.frame import Columns, concat, length
 from contracts.meaning import Meanings
 from contracts.pipeline import SourceStream
-from features.catalog import ENTITIES
-from features.meaning import meaning_of
 
 DEFINITIONS = "_definitions"
-OWN = Meanings(tuple(meaning_of(entity) for entity in ENTITIES))
 TIMESTAMP = pa.timestamp("us", tz="UTC")  # Feast's DuckDB store cannot cast pandas' nanoseconds
 
 
-def feature_table(parts: list[Columns], source: SourceStream, meanings: Meanings = OWN) -> pa.Table:
+def feature_table(parts: list[Columns], source: SourceStream, meanings: Meanings) -> pa.Table:
     """Return the rows of frames of one source, in log order; rows may be of different definitions.
 
     A row has the columns that were declared when it was made, and null for those declared since or before.

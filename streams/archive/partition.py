@@ -17,7 +17,7 @@ from contracts.meaning import Meanings
 from contracts.pipeline import Pipeline
 from runtime.input_record import logical, physical
 from runtime.unreadable import CODE, REASON
-from streams.archive.frames import OWN, feature_table
+from streams.archive.frames import feature_table
 from streams.archive.rows import (
     DeadLetterRows,
     JsonRows,
@@ -97,7 +97,7 @@ class FrameHolder:
     """
 
     def __init__(
-        self, pipeline: Pipeline, metadata: str, on_bad: OnBad, meanings: Meanings = OWN,
+        self, pipeline: Pipeline, metadata: str, on_bad: OnBad, meanings: Meanings,
         ends: InputEnds | None = None, on_lost: OnLost = lambda _lane: None,
     ) -> None:  # fmt: skip
         self._meanings, self._on_lost = meanings, on_lost
@@ -183,7 +183,7 @@ def datasets_of(pipeline: Pipeline, topic: str) -> tuple[str, ...]:
 
 
 def holder_for(
-    pipeline: Pipeline, topic: str, metadata: str, on_bad: OnBad, meanings: Meanings = OWN,
+    pipeline: Pipeline, topic: str, metadata: str, on_bad: OnBad, meanings: Meanings,
     ends: InputEnds | None = None, on_lost: OnLost = lambda _lane: None, generation: int = 0,
 ) -> Holder:  # fmt: skip
     """Return the holder of a topic (its name without prefix), going on from committed `metadata`."""

@@ -108,9 +108,10 @@ def _type(annotation: Any) -> pa.DataType:
 class JsonRows:
     """Turns records of one topic into the columns of its dataset.
 
-    >>> from features.catalog import PIPELINE
-    >>> JsonRows(fields_of(PIPELINE.labels[0])).names
-    ['transaction_id', 'customer_id', 'terminal_id', 'label', 'event_time', 'label_time', 'source']
+    >>> from features.project.running import project_at
+    >>> resets = project_at("examples/logins").pipeline.by_topic["resets"]
+    >>> JsonRows(fields_of(resets)).names
+    ['reset_id', 'at', 'account_id', 'method']
     """
 
     def __init__(self, fields: type[msgspec.Struct] | SourceFields, chain: Chain | None = None) -> None:

@@ -28,10 +28,10 @@ _TEXT_MAX = 1 << 31
 class SourceFields:
     """What makes columns of a source's raw records; personal fields have none.
 
-    >>> from features.catalog import PIPELINE
-    >>> fields = SourceFields(PIPELINE.labels[0])
-    >>> fields.columns([b'{"label": "fraud", "event_time": 5}', b"{"])["event_time"].to_pylist()
-    [5, None]
+    >>> from features.project.running import project_at
+    >>> fields = SourceFields(project_at("examples/logins").pipeline.by_topic["resets"])
+    >>> fields.columns([b'{"reset_id": "r1"}', b"{"])["reset_id"].to_pylist()
+    ['r1', None]
     """
 
     def __init__(self, source: SourceStream) -> None:

@@ -21,12 +21,12 @@ class Acknowledgements:
     """Counts deliveries a boundary; boundaries become safe in order.
 
     >>> acks = Acknowledgements()
-    >>> on_delivery = acks.expect({("transactions", 0): 5}, records=1)
+    >>> on_delivery = acks.expect({("orders", 0): 5}, records=1)
     >>> acks.safe()
     {}
     >>> on_delivery(None, None)
     >>> acks.safe()
-    {('transactions', 0): 5}
+    {('orders', 0): 5}
     """
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class Acknowledgements:
         """Take back offsets whose commit did not come through, unless later ones are safe by now.
 
         >>> acks = Acknowledgements()
-        >>> acks.again({("transactions", 0): 5})
+        >>> acks.again({("orders", 0): 5})
         >>> acks.safe()
-        {('transactions', 0): 5}
+        {('orders', 0): 5}
         """
         for place, offset in places.items():
             self._safe[place] = max(offset, self._safe.get(place, 0))
@@ -73,8 +73,8 @@ class Acknowledgements:
         What was sent of it before would else take back, once it is acknowledged, what the other committed.
 
         >>> acks = Acknowledgements()
-        >>> acks.again({("transactions", 0): 5})
-        >>> acks.forget(("transactions", 0))
+        >>> acks.again({("orders", 0): 5})
+        >>> acks.forget(("orders", 0))
         >>> acks.safe()
         {}
         """

@@ -97,19 +97,20 @@ class _Partition:
 class Alignment:
     """Holds good rows of a gate worker's partitions and lets them go in step.
 
-    >>> from features.catalog import PIPELINE
-    >>> alignment = Alignment(PIPELINE.sources, AlignmentBounds(1000.0, 1 << 20, 1, 10, 1, 1))
-    >>> alignment.assign(("transactions", 0)), alignment.assign(("labels", 0))
+    >>> from features.project.running import project_at
+    >>> sources = project_at("examples/logins").pipeline.sources
+    >>> alignment = Alignment((sources[0], sources[1]), AlignmentBounds(1000.0, 1 << 20, 1, 10, 1, 1))
+    >>> alignment.assign(("logins", 0)), alignment.assign(("takeovers", 0))
     (None, None)
-    >>> rows = {"pos": np.arange(4), "event_time": np.array([0, 10, 20, 30])}
-    >>> alignment.put(("transactions", 0), rows, now_ms=0.0)
+    >>> rows = {"pos": np.arange(4), "at": np.array([0, 10, 20, 30])}
+    >>> alignment.put(("logins", 0), rows, now_ms=0.0)
     >>> alignment.release(now_ms=0.0).pieces  # labels may be about to come
     []
-    >>> alignment.put(("labels", 0), {"pos": np.arange(2), "label_time": np.array([15, 15])}, now_ms=1.0)
-    >>> alignment.ended(("transactions", 0)), alignment.ended(("labels", 0))
+    >>> alignment.put(("takeovers", 0), {"pos": np.arange(2), "known_at": np.array([15, 15])}, now_ms=1.0)
+    >>> alignment.ended(("logins", 0)), alignment.ended(("takeovers", 0))
     (None, None)
     >>> [(piece.place[0], piece.rows["pos"].tolist()) for piece in alignment.release(now_ms=1.0).pieces]
-    [('transactions', [0, 1]), ('labels', [0, 1]), ('transactions', [2, 3])]
+    [('logins', [0, 1]), ('takeovers', [0, 1]), ('logins', [2, 3])]
     """
 
     def __init__(self, sources: Iterable[SourceStream], bounds: AlignmentBounds) -> None:

@@ -61,12 +61,12 @@ class GateCore:
         partitions: of the run, by which frames and letters are placed.
         keys: with which personal keys are hashed; None where nothing is.
 
-    >>> from features.catalog import PIPELINE
-    >>> core = GateCore(PIPELINE, partitions=4)
-    >>> core.assign("transactions", 0, base_offset=0)
-    >>> gated = core.process("transactions", RawBatch.of([(0, 0, 1_700_000_000_000, b"c1", b"{", None)]))
+    >>> from features.project.running import project_at
+    >>> core = GateCore(project_at("examples/logins").pipeline, partitions=4)
+    >>> core.assign("resets", 0, base_offset=0)
+    >>> gated = core.process("resets", RawBatch.of([(0, 0, 1_700_000_000_000, None, b"{", None)]))
     >>> gated.records[0].topic
-    'transactions.dlq'
+    'resets.dlq'
     """
 
     def __init__(self, pipeline: Pipeline, partitions: int, keys: HashKeys | None = None) -> None:
@@ -147,7 +147,7 @@ class GateCore:
     def pass_by(self, topic: str, partition: int, upto: int) -> bool:
         """Move on over offsets below `upto` that hold nothing to read; False where that is no news.
 
-        Ends of transactions, and what was sent in one that was aborted, have offsets and are no records.
+        Ends of Kafka's transactions, and what was sent in an aborted one, have offsets and are no records.
         """
         if not self.owns(topic, partition) or upto <= self._next[topic, partition]:
             return False

@@ -4,7 +4,7 @@ A letter is known by its origin (topic, partition, offset). Records on a dead-le
 are passed over.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,10 +18,10 @@ from confluent_kafka import (
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError
 from contracts.header_check import RESERVED
+from contracts.pipeline import Pipeline
 from contracts.raw import Header, Headers, RawBatch, Unreadable
 from contracts.topics import FEATURES_LOG
 from contracts.verdict import refused_of
-from features.catalog import PIPELINE
 from runtime.kafka_clients import new_consumer, new_producer
 from runtime.message_headers import headers_of
 from runtime.topic_reader import read_to_end
@@ -30,16 +30,21 @@ from streams.gate.letters import PREFIX
 from streams.gate.replayed import ReplayLedger
 
 TIMEOUT_S = 10.0
-ORIGINS = tuple(PIPELINE.by_topic)  # whose refused records have a dead-letter topic
-# Whose refused records are kept among the scored source's letters.
-INTERNAL = (*(topic.name for topic in PIPELINE.stage_inputs.values()), FEATURES_LOG.name)
+
+
+def internal_topics(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the topics whose refused records are kept among the scored source's letters.
+
+    A source's own refused records have a dead-letter topic of its own.
+    """
+    return (*(topic.name for topic in pipeline.stage_inputs.values()), FEATURES_LOG.name)
 
 
 class Origin(NamedTuple):
     """Where the refused record stands; `topic` is without a run's prefix.
 
-    >>> str(Origin("transactions", 3, 1042))
-    'transactions/3/1042'
+    >>> str(Origin("orders", 3, 1042))
+    'orders/3/1042'
     """
 
     topic: str
@@ -47,18 +52,20 @@ class Origin(NamedTuple):
     offset: int
 
     @classmethod
-    def parse(cls, text: str) -> "Origin":
-        """Read `TOPIC/PARTITION/OFFSET`.
+    def parse(cls, text: str, pipeline: Pipeline) -> "Origin":
+        """Read `TOPIC/PARTITION/OFFSET`, of a topic of a project's.
 
         Raises:
             ConfigError: E_DLQ_ORIGIN.
 
-        >>> Origin.parse("labels/0/7")
-        Origin(topic='labels', partition=0, offset=7)
+        >>> from features.project.running import project_at
+        >>> Origin.parse("resets/0/7", project_at("examples/logins").pipeline)
+        Origin(topic='resets', partition=0, offset=7)
         """
         topic, _, place = text.partition("/")
         partition, _, offset = place.partition("/")
-        if topic not in (*ORIGINS, *INTERNAL) or not partition.isdecimal() or not offset.isdecimal():
+        known = topic in pipeline.by_topic or topic in internal_topics(pipeline)
+        if not known or not partition.isdecimal() or not offset.isdecimal():
             raise ConfigError(
                 "E_DLQ_ORIGIN", "not the origin of a dead letter", text, "write TOPIC/PARTITION/OFFSET"
             )
@@ -98,22 +105,26 @@ class Refusal(NamedTuple):
 
 
 class DeadLetters:
-    """The dead-letter topics of one run."""
+    """The dead-letter topics of one run of a project."""
 
-    def __init__(self, kafka: KafkaConnection, topic_prefix: str) -> None:
-        self._kafka = kafka
+    def __init__(self, kafka: KafkaConnection, topic_prefix: str, pipeline: Pipeline) -> None:
+        self._kafka, self._pipeline = kafka, pipeline
         self._prefix = topic_prefix
 
-    def letters(self, topics: tuple[str, ...] = ORIGINS, code: str = "") -> Iterator[Letter]:
+    def letters(self, topics: Sequence[str] = (), code: str = "") -> Iterator[Letter]:
         """Yield each letter once, in the order of its first copy on each partition.
+
+        Args:
+            topics: the sources' topics whose letters are read; all of them if unset.
+            code: only letters of this code, if set.
 
         Raises:
             ClusterError: E_TOPIC_MISSING, E_CLUSTER_UNREACHABLE.
         """
         seen: set[Origin] = set()
-        for topic in topics:
+        for topic in topics or tuple(self._pipeline.by_topic):
             for message in self._read(f"{self._prefix}{topic}.dlq"):
-                letter = letter_of(message)
+                letter = letter_of(message, self._pipeline)
                 if letter is None or letter.origin in seen:
                     continue
                 seen.add(letter.origin)
@@ -126,7 +137,7 @@ class DeadLetters:
         Raises:
             ConfigError: E_DLQ_NONE, no letter has this origin.
         """
-        home = origin.topic if origin.topic in ORIGINS else ORIGINS[0]
+        home = origin.topic if origin.topic in self._pipeline.by_topic else self._pipeline.scored.topic
         for letter in self.letters((home,)):
             if letter.origin == origin:
                 return letter
@@ -148,9 +159,11 @@ class DeadLetters:
             ClusterError: E_DLQ_REPLAY, Kafka did not take a record.
         """
         refusals = [
-            refusal for letter in letters
-            if (refusal := would_refuse(letter, now_ms) or (None if again else _replayed(letter, ledger)))
-        ]  # fmt: skip
+            refusal
+            for letter in letters
+            if (refusal := would_refuse(letter, now_ms, self._pipeline))
+            or (refusal := None if again else _replayed(letter, ledger))
+        ]
         refused = {refusal.origin for refusal in refusals}
         chosen = [letter for letter in letters if letter.origin not in refused]
         if chosen and not dry_run:
@@ -207,15 +220,15 @@ class DeadLetters:
         return set(found.partitions)
 
 
-def letter_of(message: Message) -> Letter | None:
-    """Return the letter that a record is; None when it is not one of ours."""
+def letter_of(message: Message, pipeline: Pipeline) -> Letter | None:
+    """Return the letter of a project that a record is; None when it is not one of ours."""
     headers = headers_of([message])[0]
     if not headers or isinstance(headers, Unreadable):
         return None
     facts = {name.removeprefix(PREFIX): value or b"" for name, value in headers if name.startswith(PREFIX)}
     read: Callable[[str], str] = lambda name: facts.get(name, b"").decode("utf-8", "replace")  # noqa: E731
     try:
-        origin = Origin.parse(f"{read('topic')}/{read('partition')}/{read('offset')}")
+        origin = Origin.parse(f"{read('topic')}/{read('partition')}/{read('offset')}", pipeline)
         timestamp_ms = int(read("timestamp") or -1)
     except (ConfigError, ValueError):
         return None
@@ -227,16 +240,16 @@ def letter_of(message: Message) -> Letter | None:
     )  # fmt: skip
 
 
-def would_refuse(letter: Letter, now_ms: int) -> Refusal | None:
+def would_refuse(letter: Letter, now_ms: int, pipeline: Pipeline) -> Refusal | None:
     """Return why the present contract would refuse the record again, None when it would accept it."""
-    if letter.origin.topic in INTERNAL:
+    if letter.origin.topic in internal_topics(pipeline):
         reason = "a record between the stages; the events in it are published again, not the record"
         return Refusal(letter.origin, "E_DLQ_INTERNAL", reason)
     if not letter.copied:
         reason = f"the letter ({letter.code}) holds no copy of the record's own bytes"
         return Refusal(letter.origin, "E_DLQ_NOT_COPIED", reason)
     record = (letter.origin.partition, letter.origin.offset, now_ms, letter.key, letter.value, letter.headers)
-    for refused in refused_of(PIPELINE.by_topic[letter.origin.topic], RawBatch.of([record])):
+    for refused in refused_of(pipeline.by_topic[letter.origin.topic], RawBatch.of([record])):
         return Refusal(letter.origin, refused.code, refused.reason)
     return None
 

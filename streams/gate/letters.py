@@ -21,7 +21,7 @@ COPIED_BYTES_MAX = 1_046_000
 class LetterLane:
     """Dead letters of one input partition, for one incarnation.
 
-    >>> lane = LetterLane("transactions/0", base=0, partitions=4)
+    >>> lane = LetterLane("orders/0", base=0, partitions=4)
     >>> lane.span(7), lane.span(9)
     ((0, 8388608, True), (8388608, 10485760, False))
     """

@@ -7,7 +7,7 @@ class GateMetrics:
     """Counters of one gate worker, on a registry handed in.
 
     >>> metrics = GateMetrics(CollectorRegistry())
-    >>> metrics.refused.labels("transactions", "E_DECODE_JSON").inc()
+    >>> metrics.refused.labels("orders", "E_DECODE_JSON").inc()
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

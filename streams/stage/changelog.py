@@ -207,7 +207,7 @@ class Changelog:
             raise Stop(74, "E_CHECKPOINT", str(error), self._where) from error
 
     def _produce(self, entries: list[Entry]) -> None:
-        """Hand entries over; which of them come first does not matter inside a transaction."""
+        """Hand entries over; which of them come first does not matter inside a Kafka transaction."""
         records: list[dict[str, Any]] = [{"key": key, "value": value} for key, value in entries]
         for begin in range(0, len(records), RECORDS_A_CALL):
             left = records[begin : begin + RECORDS_A_CALL]
@@ -262,7 +262,7 @@ def restored(entries: dict[bytes, bytes], definitions_hash: str, where: str) -> 
     Raises:
         StateError: E_STATE_DEFINITIONS, the state was made under other definitions; E_STATE_MARKER.
 
-    >>> restored({}, "0123456789abcdef", "changelog.customer/0").marker.input_offset
+    >>> restored({}, "0123456789abcdef", "changelog.account/0").marker.input_offset
     0
     """
     text = entries.pop(MARKER, None)

@@ -153,7 +153,7 @@ class Gaps(NamedTuple):
     """What is asked where the next record is not at the next offset.
 
     `is_hole` says of offsets [from, to) whether a record was there: one that was deleted, or not handed on.
-    What else has an offset is none: the end of a transaction, or what was sent in one that was aborted.
+    What else has an offset is none: the end of a Kafka transaction, or what was sent in one that was aborted.
     `lost` is called with what an accepted hole is known to have held of a lane: (src, from, to).
     """
 

@@ -42,13 +42,14 @@ class DeadLetterTopic(NamedTuple):
     def record(self, letter: DeadLetter) -> DeadLetterRecord:
         """Return the record of a refused row.
 
-        >>> from features.catalog import PIPELINE
-        >>> row = {"transaction_id": b"t1", "customer_id": b"c1", "raw_partition": 2, "raw_offset": 7}
+        >>> from features.project.running import project_at
+        >>> pipeline = project_at("examples/logins").pipeline
+        >>> row = {"login_id": b"t1", "account_id": b"a1", "raw_partition": 2, "raw_offset": 7}
         >>> row |= {"appended_ms": 5, "pos": 8}
-        >>> letter = DeadLetter("E_DUP_CONFLICT", "why", 1, row, "events.customer/2", 0, 9, True)
-        >>> record = DeadLetterTopic(PIPELINE, "demo.", "customer", 4).record(letter)
+        >>> letter = DeadLetter("E_DUP_CONFLICT", "why", 1, row, "events.account/2", 0, 9, True)
+        >>> record = DeadLetterTopic(pipeline, "demo.", "account", 4).record(letter)
         >>> record.topic, record.value
-        ('demo.transactions.dlq', b'{"customer_id":"c1","transaction_id":"t1"}')
+        ('demo.logins.dlq', b'{"account_id":"a1","login_id":"t1"}')
         """
         source = self.pipeline.by_number[letter.kind]
         newest = source.versions[-1]

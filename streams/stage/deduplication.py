@@ -270,7 +270,7 @@ def _unpack(blob: bytes) -> tuple[list[bytes], Hashes, Ints]:
     if not count or len(names) != count or len(blob) < 4 + 16 * count:
         raise StateError(
             "E_STATE_BYTES", f"a chunk of {len(blob)} bytes does not hold the {count} ids that it says",
-            "remembered transaction ids",
+            "remembered ids",
             "find what wrote to the changelog besides the stage; `headrace backfill --warm` rebuilds it",
         )  # fmt: skip
     content = np.frombuffer(blob, np.uint64, count, 4)

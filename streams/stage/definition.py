@@ -55,10 +55,10 @@ class StageDefinition:
 
     `tiles` says whether its rows in the online store carry the key's tiles, for readers after the event.
 
-    >>> from features.catalog import PROJECT
-    >>> definition = StageDefinition(stage_of(PROJECT, "customer"), "demo.")
+    >>> from features.project.running import project_at
+    >>> definition = StageDefinition(stage_of(project_at("examples/logins"), "account"), "demo.")
     >>> definition.input_topic, definition.transactional_id(3), definition.source(3)
-    ('demo.events.customer', 'demo.stage-customer-3', 'events.customer/3')
+    ('demo.events.account', 'demo.stage-account-3', 'events.account/3')
     """
 
     def __init__(

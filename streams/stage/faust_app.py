@@ -254,7 +254,7 @@ class _Worker(faust.Worker):
         super().__init__(
             process.app, loglevel="warning", quiet=True, redirect_stdouts=False, override_logging=False
         )
-        self.spinner = None  # a log is no terminal
+        self.spinner = None  # a log is no screen
         self._process = process
         self._finishing: asyncio.Task[None] | None = None
         ending.guard_loop(self.loop)

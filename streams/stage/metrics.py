@@ -12,7 +12,7 @@ _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 class StageMetrics:
     """Counters of one stage worker, on a registry handed in.
 
-    >>> metrics = StageMetrics(CollectorRegistry(), "customer")
+    >>> metrics = StageMetrics(CollectorRegistry(), "account")
     >>> metrics.add(Counts(rows=3))
     """
 
@@ -35,7 +35,7 @@ class StageMetrics:
             "unreadable_records": counter("unreadable_records", "Records that are no frames of ours"),
             "lane_gaps": counter("lane_gaps", "Records that begin beyond their lane; alarm if it grows"),
             "late_rows": counter("late_rows", "Rows older than every window of their key"),
-            "repeats": counter("repeats", "Rows dropped as repeats of a transaction_id"),
+            "repeats": counter("repeats", "Rows dropped as repeats of an id"),
             "refused": counter("refused", "Rows sent to the dead letters"),
         }
         self.strangers = counter("strangers", "Records in partitions that the run does not have")

@@ -1,7 +1,7 @@
 """A new run's stage before its first row: its changelogs filled with what another run's lake came to.
 
 Each partition is fenced and found untouched before anything is written to it, and its states, clock,
-remembered payments and marker come in one transaction. The marker stands at input offset 0: its successor
+remembered ids and marker come in one transaction. The marker stands at input offset 0: its successor
 reads all input.
 """
 
@@ -67,14 +67,14 @@ class Seeding:
             self._fenced[partition] = _Fenced(changelog, incarnation, entries)
 
     def write(
-        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, payments: Arrivals | None
+        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: Arrivals | None
     ) -> None:
-        """Write a fenced partition's states, clock, remembered payments and marker in one transaction.
+        """Write a fenced partition's states, clock, remembered ids and marker in one transaction.
 
         Args:
             states: packed, by key.
             clock: packed; b"" where nothing has moved it.
-            payments: to remember, by arrival; for the chain's first stage, None for another.
+            remembered: ids to remember, by arrival; for the chain's first stage, None for another.
 
         Raises:
             StateError: E_STATE_DEFINITIONS, E_STATE_BYTES.
@@ -84,8 +84,8 @@ class Seeding:
         made = {KEY + key: state for key, state in states.items()}
         if clock:
             made[CLOCK] = clock
-        if payments is not None and len(payments.ids):
-            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks_of(payments).items()}
+        if remembered is not None and len(remembered.ids):
+            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks_of(remembered).items()}
         rows = definition.rows(partition)
         rows.load(made, {})
         entries: list[Entry] = [*made.items(), *((key, None) for key in fenced.entries if key not in made)]

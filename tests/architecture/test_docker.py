@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from features.catalog import PROJECT
 from headrace.servers.kafka import VERSION
 from headrace.supervisor import LEARNER, workers_of_project
 
@@ -21,7 +22,7 @@ METRICS = {
     "streams.gate.metrics": ("GateMetrics", ()),
     "streams.stage.metrics": ("StageMetrics", ("customer",)),
     "streams.archive.metrics": ("ArchiveMetrics", ()),
-    "inference.scorer.metrics": ("ScorerMetrics", ()),
+    "inference.scorer.metrics": ("ScorerMetrics", (PROJECT,)),
 }
 
 

@@ -32,7 +32,7 @@ from contracts.strict_verdict import Given, Rejection, judge_strictly
 from contracts.suspicion import FastRows
 from contracts.verdict import judge
 from features import feast_format as fmt
-from features.catalog import CUSTOMER, PIPELINE, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, PIPELINE, PROJECT, SERVICE, TERMINAL
 from features.checksum import TABLES, put_sums
 from features.feast_row import RowReaderCodec
 from features.feast_tiles import TilesView
@@ -45,7 +45,6 @@ from inference.learning.core import LearnerCore
 from inference.learning.rows import SeriesNumbers, read_predictions
 from inference.models.manifest import Manifest
 from inference.models.text import check_model_text
-from inference.policy import DEFAULT
 from inference.policy.policy import policy_of
 from inference.review.queue import queue
 from load.oracle.frames import read_frame
@@ -370,14 +369,14 @@ class Predictions(Decoder):
             "shadow": [{"model": "fraud/2", "score": 0.5}],
         }  # fmt: skip
         self.seeds = [json.dumps(said).encode(), json.dumps(said | {"model": None, "score": None}).encode()]
-        self.alone = self._row(read_predictions([self.seeds[0]], SeriesNumbers()), 0)
+        self.alone = self._row(read_predictions([self.seeds[0]], SeriesNumbers(), PROJECT), 0)
 
     @staticmethod
     def _row(read: Any, at: int) -> dict[str, Any]:
         return {name: column[at].item() for name, column in read.predictions.items() if name != "series"}
 
     def check(self, data: bytes) -> str:
-        read = read_predictions([self.seeds[0], data, self.seeds[0]], SeriesNumbers())
+        read = read_predictions([self.seeds[0], data, self.seeds[0]], SeriesNumbers(), PROJECT)
         assert read.refused in (0, 1)
         assert len(read.predictions["key"]) == 3 - read.refused
         assert self._row(read, 0) == self._row(read, 2 - read.refused) == self.alone
@@ -472,11 +471,11 @@ class PolicyYaml(Decoder):
     """A policy file."""
 
     def __init__(self) -> None:
-        self.seeds = [DEFAULT.read_bytes()]
+        self.seeds = [PROJECT.policy_path.read_bytes()]
 
     def check(self, data: bytes) -> str:
         try:
-            policy = policy_of(data, HERE)
+            policy = policy_of(data, HERE, PROJECT)
         except ConfigError as error:
             return error.code
         assert policy.data == data
@@ -559,7 +558,7 @@ class LetterHeaders(Decoder):
             topic="x", partition=0, offset=1, key=b"k", value=b"v", headers=headers, timestamp=(2, 5)
         )
         table = DeadLetterRows().table([message])
-        letter = letter_of(message)
+        letter = letter_of(message, PIPELINE)
         if letter is None:
             return "none"
         row = table.to_pylist()[0]

@@ -23,19 +23,19 @@ from contracts.frame_check import FrameReader
 from contracts.lanes import Lanes, LaneWriter, accept
 from contracts.topics import FEATURES_LOG
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PIPELINE, PROJECT, SERVICE, TERMINAL
+from features.meaning import meanings_of
 from inference.learning.core import LearnerCore
 from inference.learning.settings import LearnerSettings
 from inference.models.calibration import decode as decode_calibration
 from inference.models.manifest import MODEL_FILE, Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model
-from inference.policy.policy import DeclaredPolicy, policy_of
+from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
 from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
-from inference.reading.feature_rows import for_scoring
+from inference.reading.feature_rows import columns_needed, for_scoring, scoring_columns
 from inference.reading.moment_reader import MomentReader
 from inference.reading.served import FeatureServer
 from inference.scorer.core import ScorerCore
-from inference.scorer.scorer import _NEEDED as FEATURE_COLUMNS
 from streams.stage.core import Marker, StageCore
 from streams.stage.definition import StageDefinition, stage_of
 from tests.goldens.store import MemoryStore
@@ -69,7 +69,7 @@ class Batching(NamedTuple):
 
 def _policy(path: Path) -> DeclaredPolicy:
     """Return the policy of the workload: what it calls cards are cases now."""
-    return policy_of(path.read_bytes().replace(b"cards_a_day", b"cases_a_day"), path)
+    return policy_of(path.read_bytes().replace(b"cards_a_day", b"cases_a_day"), path, PROJECT)
 
 
 class FailingModel:
@@ -162,12 +162,16 @@ class Run:
         self._writers: dict[str, LaneWriter] = {}
         self._feature_log: list[Log] = [[] for _ in range(count)]
         self._read: list[tuple[int, Lanes]] = [(0, {}) for _ in range(count)]
-        self._frames = FrameReader(FEATURES_LOG.name, PIPELINE, FEATURE_COLUMNS)
+        self._frames = FrameReader(FEATURES_LOG.name, PIPELINE, columns_needed(PIPELINE))
+        self._columns, self._meanings = scoring_columns(PIPELINE), meanings_of(PROJECT.entities)
         self.store, self._world = MemoryStore(EPOCH), _World()
         self._models = Models(inputs.model) if inputs.model else None
-        server = FeatureServer(self.store.reader(), Breaker(250.0), EPOCH, 10_000)
-        policies = FixedPolicy(_policy(inputs.model / "policy.yaml") if inputs.model else None)
-        self._scorer = ScorerCore(server, self._world, self._world, EPOCH, policies)
+        server = FeatureServer(PROJECT, self.store.reader(), Breaker(250.0), EPOCH, 10_000)
+        own = PROJECT.policy_path
+        policies = FixedPolicy(
+            _policy(inputs.model / "policy.yaml") if inputs.model else read_policy(own, PROJECT)
+        )
+        self._scorer = ScorerCore(PROJECT, server, self._world, self._world, EPOCH, policies)
         self._made = Made()
 
     def tables(self) -> dict[str, pa.Table]:
@@ -244,7 +248,7 @@ class Run:
                     self._made.labels.append(rows)
                 elif length(rows):
                     self._made.late.append((rows["raw_partition"], rows["raw_offset"], rows["late"]))
-                    parts.append(for_scoring(rows))
+                    parts.append(for_scoring(rows, self._columns, self._meanings))
             self._read[number] = (len(log), lanes)
         return concat(parts) if parts else {}
 
@@ -361,7 +365,7 @@ class Made:
     def _quality(self, inputs: Inputs, payments: Columns, models: Models | None) -> pa.Table:
         """Return the learner's matured figures at the end of the log; floats are exact, as hex."""
         settings = LearnerSettings(kafka=KafkaConnection(bootstrap_servers="none:1"), models=Path("none"))
-        core = LearnerCore(settings, _Registry(models), _Watch)  # type: ignore[arg-type]
+        core = LearnerCore(PROJECT, settings, _Registry(models), _Watch)  # type: ignore[arg-type]
         core.take_predictions(self.predictions)
         known = {**payments, **{name: strings([""] * length(payments)) for name in ("channel", "country")}}
         core.take_log(known, Kind.SCORED, 0)
@@ -401,8 +405,15 @@ class _Watch:
 def _figures(record: Any) -> list[tuple[str, str]]:
     model = "all models" if record.model is msgspec.UNSET else f"{record.model} as {record.stage}"
     name = f"{record.window_days} days, {model}"
-    counts = [(f"{name}: {key}", str(value)) for key, value in record.counts.items()]
-    return counts + [(f"{name}: {key}", float(value).hex()) for key, value in record.figures.items()]
+    counts = [(f"{name}: {_golden(key)}", str(value)) for key, value in record.counts.items()]
+    return counts + [(f"{name}: {_golden(key)}", float(value).hex()) for key, value in record.figures.items()]
+
+
+def _golden(name: str) -> str:
+    """Return what the goldens call a figure: what are events and positives now."""
+    if name in ("true_positives", "false_positives"):
+        return name
+    return name.replace("events", "payments").replace("positives", "frauds")
 
 
 def reason_text(reason: Reason) -> str:
@@ -438,7 +449,7 @@ def stored_rows(store: MemoryStore) -> dict[str, pa.Table]:
 
 def moment_rows(store: MemoryStore, at_ms: int) -> dict[str, pa.Table]:
     """Return every key's values an hour after a moment, finalised from the state that the store holds."""
-    reader = MomentReader(store.reader(tiles=True), Breaker(250.0), lambda: True, EPOCH)
+    reader = MomentReader(PROJECT, store.reader(tiles=True), Breaker(250.0), lambda: True, EPOCH)
     customers, terminals = (strings(sorted(store.keys[e.name])) for e in (CUSTOMER, TERMINAL))
     stored = reader.read([customers, terminals], 0.0)
     assert stored is not None

@@ -6,7 +6,7 @@ import signal
 from confluent_kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from features.catalog import PIPELINE
+from features.project.running import project_of_process
 from runtime import environment
 from streams.archive.archive import Archive
 from streams.archive.metrics import ArchiveMetrics
@@ -29,4 +29,4 @@ class DyingArchive(Archive):
 
 if __name__ == "__main__":
     settings = environment.settings_of(ArchiveSettings, rows_a_file=150, flush_interval_ms=300.0)
-    DyingArchive(PIPELINE, settings, ArchiveMetrics(CollectorRegistry())).run(lambda: False)
+    DyingArchive(project_of_process(), settings, ArchiveMetrics(CollectorRegistry())).run(lambda: False)

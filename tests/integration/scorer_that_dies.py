@@ -6,6 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from features.catalog import PROJECT
 from inference.scorer import worker as scorer_worker
 from inference.scorer.kafka import make_producer
 from inference.scorer.metrics import ScorerMetrics
@@ -37,4 +38,6 @@ class DyingProducer:
 if __name__ == "__main__":
     scorer_worker.make_producer = DyingProducer  # type: ignore[attr-defined,assignment]
     settings = environment.settings_of(ScorerSettings, rows_max=100)
-    scorer_worker.ScorerWorker(settings, ScorerMetrics(CollectorRegistry())).run(lambda: False)
+    scorer_worker.ScorerWorker(PROJECT, settings, ScorerMetrics(CollectorRegistry(), PROJECT)).run(
+        lambda: False
+    )

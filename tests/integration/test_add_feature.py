@@ -30,7 +30,7 @@ from contracts.frame import Columns, length
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
 from features.aggregations import Sum
-from features.catalog import CUSTOMER, PIPELINE, SERVICE
+from features.catalog import CUSTOMER, PIPELINE, PROJECT, SERVICE
 from features.definition import Entity, Feature, Window
 from features.meaning import meaning_of
 from inference.offline.lake.lake import Lake
@@ -202,12 +202,12 @@ def test_a_feature_added_to_a_running_system_has_no_gap_and_no_double_count(
         until(
             lambda: _archived(run) == len(feeder.ids), timeout_s=60, what="all rows in the lake", every_s=1.0
         )
-    table = Lake(run.lake).read("features", ["customer_definitions", NEW])
+    table = Lake(run.lake, PROJECT).read("features", ["customer_definitions", NEW])
     made_by_b = np.array(table["customer_definitions"].to_pylist()) == meaning_of(after()).hash
     assert int(made_by_b.sum()) == now
     assert np.array_equal(table[NEW].is_valid().to_numpy(), made_by_b)
 
 
 def _archived(run: Run) -> int:
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, PROJECT)
     return lake.read("features", ["offset"]).num_rows if lake.has("features") else 0

@@ -18,7 +18,7 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, position
 from contracts.lanes import LaneWriter
-from features.catalog import PIPELINE
+from features.catalog import PIPELINE, PROJECT
 from inference.offline.lake.lake import Lake
 from inference.review.log import ReviewLog
 from runtime.run import Run
@@ -88,7 +88,7 @@ def real(run: Run) -> list[str]:
 
 
 def rows_of(run: Run, dataset: str) -> int:
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, PROJECT)
     return lake.read(dataset, ["offset"]).num_rows if lake.has(dataset) else 0
 
 
@@ -101,9 +101,9 @@ def test_a_stop_leaves_everything_that_was_published_in_the_lake(run: Run, kafka
     with archiving(run, real(run)):
         until(lambda: rows_of(run, "transactions") > 0, timeout_s=30.0, what="a first file")
         publisher.payments(500)
-    table = Lake(run.lake).read("transactions")
+    table = Lake(run.lake, PROJECT).read("transactions")
     assert sorted(table["transaction_id"].to_pylist()) == sorted(f"t{n}" for n in range(1500))
-    letter = Lake(run.lake).read("transactions_dlq").to_pylist()
+    letter = Lake(run.lake, PROJECT).read("transactions_dlq").to_pylist()
     assert [(row["code"], row["origin_offset"], row["value"]) for row in letter] == [("E_JSON", 17, b"{")]
 
 
@@ -134,9 +134,9 @@ def test_a_kill_between_the_files_and_the_commit_costs_and_doubles_nothing(
     with archiving(run, real(run)):
         until(lambda: rows_of(run, "features") >= count, timeout_s=30.0, what="all features")
     assert written <= {path.name for path in (run.lake / "transactions").rglob("*.parquet")}
-    payments = Lake(run.lake).read("transactions")["transaction_id"].to_pylist()
+    payments = Lake(run.lake, PROJECT).read("transactions")["transaction_id"].to_pylist()
     assert sorted(payments) == sorted(f"t{n}" for n in range(count))
-    features = Lake(run.lake).read("features", ["transaction_id"])["transaction_id"].to_pylist()
+    features = Lake(run.lake, PROJECT).read("features", ["transaction_id"])["transaction_id"].to_pylist()
     assert sorted(features) == sorted(f"t1-{n}" for n in range(count))
     assert list(run.lake.rglob("*.part")) == []
 
@@ -167,10 +167,10 @@ def test_a_batch_that_cannot_be_unpacked_holds_nobody_up(run: Run, kafka: KafkaC
             what="the payments are in the lake",
         )
         until(lambda: rows_of(run, "transactions_dlq") == 2, timeout_s=30, what="the letters are in the lake")
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, PROJECT)
     for dataset, first in (("transactions_set_aside", 2), ("verdicts_set_aside", 0)):
         rows = lake.read(dataset).to_pylist()
         assert [(row["code"], row["offset"], row["value"]) for row in rows] == [("E_UNREADABLE", first, None)]
-    assert ReviewLog(kafka, run.topic_prefix).cases() == {}
-    letters = list(DeadLetters(kafka, run.topic_prefix).letters(("transactions",)))
+    assert ReviewLog(kafka, run.topic_prefix, PROJECT).cases() == {}
+    letters = list(DeadLetters(kafka, run.topic_prefix, PIPELINE).letters(("transactions",)))
     assert [(letter.code, letter.origin.offset) for letter in letters] == [("E_DECODE_JSON", 5)]

@@ -87,7 +87,7 @@ def serving(run: Run, kafka: KafkaConnection, kind: str) -> Iterator[Served]:
         settings = ArchiveSettings(
             kafka=kafka, topic_prefix=run.topic_prefix, lake=run.lake, flush_interval_ms=300.0, drain_ms=600.0
         )
-        worker = Archive(PIPELINE, settings, served.archive)
+        worker = Archive(PROJECT, settings, served.archive)
 
     def work() -> None:
         try:
@@ -181,7 +181,7 @@ def said(command: click.Command, *words: str) -> str:
 
 
 def archived(run: Run) -> list[int]:
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, PROJECT)
     if not lake.has("transactions"):
         return []
     names = lake.read("transactions")["transaction_id"].to_pylist()
@@ -218,7 +218,7 @@ def test_payments_deleted_unread_stop_gate_and_archive_until_somebody_accepts_it
     assert accepted_ids(run, kafka) == archived(run) == left
     assert not lost.show().open
     assert "by ann: retention was too short" in said(offsets.command, "show")
-    assert any("ann: retention was too short" in line for line in words(Lake(run.lake)))
+    assert any("ann: retention was too short" in line for line in words(Lake(run.lake, PROJECT)))
 
 
 def test_a_second_hole_is_another_one(run: Run, kafka: KafkaConnection, source: Input) -> None:
@@ -264,7 +264,7 @@ def test_a_topic_made_again_is_read_as_another_generation(
         until(lambda: gate.judged() == again, timeout_s=30, what="the new ones are judged")
         until(lambda: len(archived(run)) == 30 + again, timeout_s=30, what="the new ones are archived")
     assert accepted_ids(run, kafka) == archived(run) == list(range(30 + again))
-    offsets = Lake(run.lake).read("transactions")["offset"].to_pylist()
+    offsets = Lake(run.lake, PROJECT).read("transactions")["offset"].to_pylist()
     assert max(offsets) == logical(again - 1, 1)
 
 
@@ -306,7 +306,9 @@ def test_partitions_added_while_running_are_read_and_their_letters_land(
 
 def _raw(run: Run) -> int:
     return (
-        Lake(run.lake).read("transactions", ["offset"]).num_rows if Lake(run.lake).has("transactions") else 0
+        Lake(run.lake, PROJECT).read("transactions", ["offset"]).num_rows
+        if Lake(run.lake, PROJECT).has("transactions")
+        else 0
     )
 
 
@@ -364,7 +366,7 @@ def test_an_archive_whose_offsets_expired_goes_on_from_its_lake(
 
 
 def logged(run: Run) -> list[str]:
-    lake = Lake(run.lake)
+    lake = Lake(run.lake, PROJECT)
     return (
         lake.read("features", ["transaction_id"])["transaction_id"].to_pylist()
         if lake.has("features")

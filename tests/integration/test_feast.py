@@ -23,7 +23,7 @@ from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, PROFILE, PROJ
 from features.definition import DAY_MS, Entity
 from features.feast_format import field_name
 from features.feast_row import RowReaderCodec, RowsRead, RowWriterCodec
-from features.vector import assemble
+from features.vector import vectors_of
 from headrace.commands.materialize import command
 from runtime.run import Run
 from streams.store.feast.materialize import apply, materialize
@@ -58,7 +58,7 @@ def store(place: Place) -> FeatureStore:
     assert all(view.name in output for entity in ENTITIES for view in entity.views)
     assert "Could not validate" not in output
     assert "tiles_not_readable" not in output
-    return open_store(place.run)
+    return open_store(place.run, PROJECT)
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +72,8 @@ def young(place: Place, tmp_path: Path) -> FeatureStore:
     (tmp_path / ".headrace").mkdir()
     run = Run.create(tmp_path, "young")
     shutil.copy(place.root / ".headrace" / "servers.json", tmp_path / ".headrace")
-    store = open_store(run)
-    apply(store, run)
+    store = open_store(run, PROJECT)
+    apply(store, run, PROJECT)
     return store
 
 
@@ -197,7 +197,9 @@ def test_the_sdk_derives_what_the_scorer_derives(place: Place, store: FeatureSto
         for i in range(KEYS)
     ]
     found = store.get_online_features(store.get_feature_service(SERVICE.name), rows).to_dict()
-    vectors = assemble(event, (customer, terminal), np.full((KEYS, len(PROFILE.columns)), np.nan))
+    vectors = vectors_of(PROJECT).assemble(
+        event, (customer, terminal), np.full((KEYS, len(PROFILE.columns)), np.nan)
+    )
     for column, name in enumerate(SERVICE.columns):
         if name != "amount_minor":
             assert all(same(*pair) for pair in zip(found[name], vectors[:, column], strict=True)), name
@@ -328,7 +330,7 @@ def test_the_entities_of_a_history_may_be_sql(place: Place, store: FeatureStore)
 
 def test_a_snapshot_computed_again_reaches_the_store(place: Place, store: FeatureStore) -> None:
     day = moment(END_MS).date()
-    materialize(place.run, END_MS)
+    materialize(place.run, PROJECT, END_MS)
     folder = place.run.lake / CUSTOMER_PROFILE.name
     before = pq.read_table(folder / f"snapshot={day}.parquet").to_pydict()
     late = pq.read_table(next((place.run.lake / "features" / "partition=0").glob("*.parquet")))
@@ -339,14 +341,14 @@ def test_a_snapshot_computed_again_reaches_the_store(place: Place, store: Featur
     arrived = place.run.lake / "features" / "partition=0" / "90000.parquet"
     try:
         pq.write_table(late, arrived)
-        again = materialize(place.run, END_MS, start=day)
+        again = materialize(place.run, PROJECT, END_MS, start=day)
         assert again.snapshots["customer_profile"] == {str(day): len(before["customer_id"])}
         after = pq.read_table(folder / f"snapshot={day}.parquet").to_pydict()
         assert after["profile_amount_mean"] != before["profile_amount_mean"]
         assert_profiles(place, store, folder, str(day))
     finally:
         arrived.unlink()
-        materialize(place.run, END_MS, start=day)
+        materialize(place.run, PROJECT, END_MS, start=day)
 
 
 def test_materialize_incremental_up_to_now_leaves_later_days_of_a_replay(
@@ -480,7 +482,7 @@ def test_the_command_and_the_function_fill_the_store(place: Place) -> None:
     counts = json.loads(done.stdout)
     assert counts["online_rows"][CUSTOMER_PROFILE.name] > KEYS * 0.9
     assert place.client().dbsize() == counts["online_rows"][CUSTOMER_PROFILE.name]
-    again = materialize(place.run)
+    again = materialize(place.run, PROJECT)
     assert again.snapshots == {"customer_profile": {}}
 
 
@@ -488,7 +490,7 @@ def test_applying_from_python_and_from_the_command_line_declare_the_same(
     place: Place, store: FeatureStore
 ) -> None:
     def registered() -> dict[str, Any]:
-        fresh = open_store(place.run)
+        fresh = open_store(place.run, PROJECT)
         views = [*fresh.list_feature_views(), *fresh.list_on_demand_feature_views()]
         items: list[Any] = [
             *fresh.list_entities(),
@@ -499,7 +501,7 @@ def test_applying_from_python_and_from_the_command_line_declare_the_same(
         return {item.name: item for item in items}
 
     from_command = registered()
-    apply(open_store(place.run), place.run)
+    apply(open_store(place.run, PROJECT), place.run, PROJECT)
     assert registered() == from_command
     assert SERVICE.name in from_command
     place.feast("apply")

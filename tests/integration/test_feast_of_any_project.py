@@ -138,7 +138,7 @@ def test_keys_that_are_numbers_are_found_by_the_sdk(place: Place, sales: Running
 
 def materialize_is_nothing(place: Place, project: RunningProject) -> bool:
     """A project without batch views has nothing to materialise, whatever the lake holds."""
-    done = materialize(place.run, end_ms=0, project=project)
+    done = materialize(place.run, project, end_ms=0)
     return (done.snapshots, done.online_rows) == ({}, {})
 
 

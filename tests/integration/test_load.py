@@ -68,7 +68,7 @@ def test_a_subscriber_counts_committed_predictions_and_each_dead_letter_once(
     kafka: KafkaConnection, run: Run
 ) -> None:
     observed = Observed.of(["t1", "t2", "t3"])
-    reader = ResultReader(kafka, run.topic_prefix, observed)
+    reader = ResultReader(PIPELINE, kafka, run.topic_prefix, observed)
     reader.start()
     _predict(kafka, run, ["t1", "t2"], commit=True)
     _predict(kafka, run, ["t3"], commit=False)

@@ -10,7 +10,7 @@ import redis
 from click.testing import CliRunner
 
 from contracts.connections import KafkaConnection
-from features.catalog import CUSTOMER_PROFILE
+from features.catalog import CUSTOMER_PROFILE, PROJECT
 from headrace.commands.rebuild_store import command
 from runtime.run import Run
 from streams.store.feast.materialize import materialize
@@ -52,7 +52,7 @@ def test_a_flushed_store_is_rebuilt_byte_for_byte_and_while_the_stream_runs(
 ) -> None:
     client = redis.Redis.from_url(f"{servers.redis_url}/{run.redis_db}")
     make_lake(run.lake, *events(count=2_000))
-    assert materialize(run).online_rows[CUSTOMER_PROFILE.name] > 50
+    assert materialize(run, PROJECT).online_rows[CUSTOMER_PROFILE.name] > 50
     feeder = Feeder(kafka, run.topic_prefix, seed=4)
     feeder.feed(500)
     feed(feeder, 2.0)

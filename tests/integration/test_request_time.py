@@ -11,7 +11,7 @@ from feast import FeatureStore
 
 from contracts.connections import RedisConnection
 from contracts.errors import StateError
-from features.catalog import CUSTOMER, ENTITIES, TERMINAL
+from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.definition import DAY_MS, HOUR_MS, Entity
 from features.feast_format import entity_key, field_name
 from features.feast_tiles import TilesView
@@ -62,7 +62,7 @@ def states(place: Place, histories: dict[str, History]) -> dict[str, EntityState
 def store(place: Place, states: dict[str, EntityState]) -> FeatureStore:
     output = place.feast("apply")
     assert all(TilesView.of(entity).name in output for entity in ENTITIES)
-    opened = open_store(place.run)
+    opened = open_store(place.run, PROJECT)
     assert {"customer_now", "terminal_now"} <= {view.name for view in opened.list_on_demand_feature_views()}
     return opened
 

@@ -15,9 +15,9 @@ from confluent_kafka import Consumer
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.events import Drift
 from contracts.topics import DRIFT, PREDICTIONS
-from features.catalog import CUSTOMER_PROFILE, TERMINAL
+from features.catalog import CUSTOMER_PROFILE, PROJECT, TERMINAL
 from features.feast_row import RowWriterCodec
-from features.vector import assemble
+from features.vector import vectors_of
 from inference.reading.online_reader import RedisFeatureReader
 from inference.reading.settings import ReaderSettings
 from runtime.run import Run
@@ -55,7 +55,7 @@ def test_each_row_gets_one_prediction_whatever_else_is_in_the_log(
     assert len(predictions) == 320
     by_id = {prediction.prediction_id: prediction for prediction in predictions}
     profile = np.full((30, len(CUSTOMER_PROFILE.columns)), np.nan)
-    vectors = assemble(last, (last["customer_values"], last["terminal_values"]), profile)
+    vectors = vectors_of(PROJECT).assemble(last, (last["customer_values"], last["terminal_values"]), profile)
     for row, offset in enumerate(last["raw_offset"].tolist()):
         prediction = by_id[f"{run.epoch}-1-{offset}"]
         assert prediction.event_id == f"t1-{offset}"
@@ -255,7 +255,7 @@ def _store(run: Run, servers: RealServers, rows: dict[str, np.ndarray], which: s
         while answer.count(b"\r\n") < 4:
             answer += line.recv(4096)
     assert answer.split(b"\r\n")[-2] == b":20", answer
-    reader = RedisFeatureReader(redis, run.project, ReaderSettings())
+    reader = RedisFeatureReader(PROJECT, redis, run.project, ReaderSettings())
     _, stored = reader.read(rows["customer_id"][:0], rows["terminal_id"][:1])
     reader.close()
     assert stored.present.all()

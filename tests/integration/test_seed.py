@@ -22,7 +22,7 @@ from contracts.errors import HeadraceError
 from contracts.frame import Columns, concat, length, take
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from headrace import topics_admin
 from headrace.commands import backfill, verify
 from headrace.supervisor import Supervisor
@@ -125,7 +125,7 @@ def assert_begun_exactly(old: Lake, run: Run, servers: RealServers, was_flushed:
 
     Keys that have been forgotten are not written again to a store that `was_flushed`.
     """
-    new = Lake(run.lake)
+    new = Lake(run.lake, PROJECT)
     for entity in (CUSTOMER, TERMINAL):
         rows, wrong = rows_differing([old, new], entity)
         assert rows > 500
@@ -162,7 +162,7 @@ def test_a_run_seeded_from_a_lake_goes_on_where_it_ended(
     done = command("--seed-from", str(old.folder))
     assert done.exit_code == 0, (done.output, done.exception)
     assert "send this run the records of transactions from offsets 0@" in done.stdout
-    assert store_differs(redis_of(servers, run), newest_rows(old, Lake(tmp_path / "none"))) == 0
+    assert store_differs(redis_of(servers, run), newest_rows(old, Lake(tmp_path / "none", PROJECT))) == 0
     assert says_whole(servers, run)
     assert refused(command("--seed-from", str(old.folder))) == "E_SEED_DONE"
 
@@ -174,7 +174,7 @@ def test_a_run_seeded_from_a_lake_goes_on_where_it_ended(
         supervisor.start()
         send(kafka, run.topic_prefix, concat([repeats, conflict, after]), labels)
         predictions = subscriber.until(length(after))
-        lake = Lake(run.lake)
+        lake = Lake(run.lake, PROJECT)
         for dataset, rows in (
             ("features", length(after)), ("label_log", length(labels)), ("transactions_dlq", 1),
             ("transactions", length(after) + length(repeats) + 1), ("labels", length(labels)),
@@ -224,7 +224,7 @@ def test_two_real_runs_are_one(
 ) -> None:
     monkeypatch.setenv("HEADRACE_ARCHIVE_FLUSH_INTERVAL_MS", "300")
     (before, known), (after, labels), _ = halves(seed=11, rows=6_000)
-    old = Lake(run.lake)
+    old = Lake(run.lake, PROJECT)
     own = take(before, np.arange(50, 60))
     with working(run) as supervisor:
         send(kafka, run.topic_prefix, concat([take(before, slice(0, 60)), own]), take(known, slice(0, 0)))
@@ -241,7 +241,7 @@ def test_two_real_runs_are_one(
     assert sum(bounds["raw_before"]["transactions"].values()) == length(before) + length(own)
     assert says_whole(servers, fresh)
     seeded = rows_of_store(servers, fresh)  # with rows of the old epoch, of keys that are forgotten
-    lake = Lake(fresh.lake)
+    lake = Lake(fresh.lake, PROJECT)
     live = sum(
         len(beginning(lake, entity, partition))
         for entity in (CUSTOMER, TERMINAL)

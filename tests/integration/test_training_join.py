@@ -25,11 +25,11 @@ def test_each_payment_gets_the_newest_profile_known_at_its_moment(run: Run) -> N
     )
     for day in (*range(first + 1, last - 3), last):  # each day its own snapshot, the last four at once
         write_snapshots(PROJECT, PROFILE, run.lake, None, day * DAY_MS)
-    store = open_store(run)
-    apply(store, run)
-    rows = Lake(run.lake).read("features", ["customer_id", "event_time"])
+    store = open_store(run, PROJECT)
+    apply(store, run, PROJECT)
+    rows = Lake(run.lake, PROJECT).read("features", ["customer_id", "event_time"])
     ids, event_ms = rows["customer_id"].to_numpy(zero_copy_only=False), rows["event_time"].to_numpy()
-    found = FeastProfileHistory(store).as_of(ids, event_ms)
+    found = FeastProfileHistory(store).as_of(PROFILE, ids, event_ms)
     np.testing.assert_array_equal(found, _slow(run, ids.tolist(), event_ms.tolist()))
     assert 0 < np.isnan(found[:, 0]).sum() < len(found) / 2
 

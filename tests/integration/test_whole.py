@@ -20,7 +20,7 @@ from confluent_kafka import Consumer
 from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, concat
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from features.definition import Entity
 from inference.models.manifest import MODEL_FILE
 from inference.offline.lake.lake import Lake
@@ -127,7 +127,7 @@ def test_the_stock_feast_sdk_reads_what_the_stream_wrote(whole: Whole, entity: E
         monkeypatch.setenv(name, value)
     newest = newest_values(whole, entity)
     keys = sorted(newest)[:300]
-    store = open_store(whole.run)
+    store = open_store(whole.run, PROJECT)
     features = [f"{view.name}:{name}" for view in entity.views for name in view.columns]
     answer = store.get_online_features(
         features=features, entity_rows=[{entity.join_key: key.decode()} for key in keys]
@@ -235,7 +235,7 @@ def test_a_thousand_decisions_are_computed_again_bit_for_bit(whole: Whole) -> No
 @pytest.mark.long
 def test_a_thousand_decisions_are_explained_by_what_they_were_made_of(whole: Whole) -> None:
     """Its own values, contributions that add up to the raw score, and a change that decides otherwise."""
-    lake, registry = Lake(whole.run.lake), Registry(whole.run.models)
+    lake, registry = Lake(whole.run.lake, PROJECT), Registry(whole.run.models)
     rows = lake.read("predictions", ("prediction_id", "value")).to_pylist()
     recorded = {row["prediction_id"]: json.loads(row["value"]) for row in rows}
     boosters: dict[str, lightgbm.Booster] = {}
@@ -267,7 +267,7 @@ def test_the_policy_that_decided_would_move_nothing_and_reviews_are_the_cases(
 ) -> None:
     said = json.loads(whole.headrace("policy", "dry-run", str(ROOT / "feature_repo/policy.yaml"), "--json"))
     assert said["moved"] == 0
-    assert said["payments"] == whole.summary["predictions"]
+    assert said["events"] == whole.summary["predictions"]
     listed = json.loads(whole.headrace("review", "list", "--all", "--lake", "--limit", "1000000", "--json"))
     by_why = Counter(row["why"] for row in listed["cases"])
     assert by_why["decision"] == said["before"]["decisions"]["review"] == whole.summary["decisions"]["review"]

@@ -123,6 +123,7 @@ class Cores:
     def __init__(self) -> None:
         from inference.models.manifest import Manifest
         from inference.models.model import LightGbmModel
+        from inference.policy.policy import read_policy
         from inference.policy.watch import FixedPolicy
         from inference.reading.breaker import Breaker
         from inference.reading.served import FeatureServer
@@ -151,8 +152,9 @@ class Cores:
         }  # fmt: skip
         model = LightGbmModel(trained_text(), msgspec.convert(manifest, Manifest))
         models: Any = type("Models", (), {"current": lambda self: model})()
-        server = FeatureServer(SimReader(self.store), Breaker(250.0), EPOCH, 100)
-        self.scorer = ScorerCore(server, models, StillClock(), EPOCH, FixedPolicy(None))
+        server = FeatureServer(PROJECT, SimReader(self.store), Breaker(250.0), EPOCH, 100)
+        policy = FixedPolicy(read_policy(PROJECT.policy_path, PROJECT))
+        self.scorer = ScorerCore(PROJECT, server, models, StillClock(), EPOCH, policy)
 
     def walk(self, number: int, transaction_id: bytes) -> bytes:
         """Return the prediction of one payment."""
@@ -172,18 +174,19 @@ class Cores:
     def accepted(self, data: bytes) -> Any:
         """Return the rows of a record of features.log, read as the scorer reads it."""
         from contracts.lanes import accept
-        from inference.reading.feature_rows import for_scoring
+        from features.meaning import meanings_of
+        from inference.reading.feature_rows import columns_needed, for_scoring, scoring_columns
 
         try:
             from contracts.frame_check import FrameReader
-            from inference.scorer.scorer import _NEEDED
 
-            frame = FrameReader("features.log", PIPELINE, _NEEDED).read(data, self.lanes)
+            frame = FrameReader("features.log", PIPELINE, columns_needed(PIPELINE)).read(data, self.lanes)
         except ImportError:  # a checkout from before the check of frames
             from contracts.frame import decode
 
             frame = decode(data)
-        return for_scoring(accept(frame, self.lanes, lambda frame: None))
+        rows = accept(frame, self.lanes, lambda frame: None)
+        return for_scoring(rows, scoring_columns(PIPELINE), meanings_of(PROJECT.entities))
 
 
 def main() -> None:

@@ -43,11 +43,13 @@ def origins(pipeline: Pipeline, entity: Entity, sources: Collection[int] = ()) -
 
     The last stage writes the log, so a partition of its own is one of the log.
 
-    >>> from features.catalog import CUSTOMER, PIPELINE, TERMINAL
-    >>> [(origin.dataset, origin.partition) for origin in origins(PIPELINE, TERMINAL)]
+    >>> from features.project.running import project_at
+    >>> logins = project_at("examples/logins")
+    >>> account, _, ip = logins.entities
+    >>> [(origin.dataset, origin.partition) for origin in origins(logins.pipeline, ip)]
     [('features', 'partition'), ('label_log', 'partition')]
-    >>> [origin.partition for origin in origins(PIPELINE, CUSTOMER)]
-    ['customer_partition']
+    >>> [origin.partition for origin in origins(logins.pipeline, account)]
+    ['account_partition', 'account_partition']
     """
     link, moved = pipeline.chain.named(entity.name), entity.times
     asked = {source.number: moved.get(source.number, source.time) for source in pipeline.sources}

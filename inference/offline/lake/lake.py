@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts.errors import StateError
-from features.project.running import RunningProject, project_at, project_of_process
+from features.project.running import RunningProject, project_at
 
 PARTITION = "partition"
 
@@ -30,28 +30,22 @@ class LakeFile(NamedTuple):
 
 
 class Lake:
-    """The datasets under one folder, of one project; where none is named, of this process's.
+    """The datasets under one folder, of one project.
 
-    >>> Lake(Path("no/such/lake")).has("features")
+    >>> Lake(Path("no/such/lake"), project_at("examples/logins")).has("features")
     False
     """
 
-    def __init__(self, folder: Path, project: RunningProject | None = None) -> None:
-        self.folder = folder
-        self._project = project
-
-    @property
-    def project(self) -> RunningProject:
-        """The project whose rows they are."""
-        return self._project or project_of_process()
+    def __init__(self, folder: Path, project: RunningProject) -> None:
+        self.folder, self.project = folder, project
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process makes the lake of: the project goes by its folder."""
-        return {**vars(self), "_project": str(self.project.folder)}
+        return {**vars(self), "project": str(self.project.folder)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned."""
-        vars(self).update(state | {"_project": project_at(state["_project"])})
+        vars(self).update(state | {"project": project_at(state["project"])})
 
     @property
     def logs(self) -> tuple[str, ...]:
@@ -120,7 +114,7 @@ class FixedLake(Lake):
     A flush of the feature log of which some datasets are not written yet is not seen either.
     """
 
-    def __init__(self, folder: Path, project: RunningProject | None = None) -> None:
+    def __init__(self, folder: Path, project: RunningProject) -> None:
         super().__init__(folder, project)
         self._files: dict[str, list[LakeFile]] = {}
         found = {name: super(FixedLake, self).files(name) for name in self.logs}

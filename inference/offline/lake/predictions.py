@@ -1,4 +1,4 @@
-"""The lake's predictions in parts of bounded size, and what is known of their payments since."""
+"""The lake's predictions in parts of bounded size, and what is known of their events since."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, overload
@@ -8,12 +8,11 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from contracts.event_identity import EventIdentity
 from contracts.frame import Columns, strings
-from features.catalog import CHAIN, EVENT, PIPELINE
 from inference.offline.lake.lake import Lake, read_file
 
 ROWS_A_PART = 5000
-IDENTITY = EVENT.compared  # by which a label names its event
 
 
 def parts(lake: Lake, from_ms: int | None = None, to_ms: int | None = None) -> Iterator[list[dict[str, Any]]]:
@@ -35,33 +34,34 @@ def parts(lake: Lake, from_ms: int | None = None, to_ms: int | None = None) -> I
             ]  # fmt: skip
 
 
-def identity_of(table: pa.Table) -> tuple[NDArray[np.bytes_], ...]:
+def identity_of(table: pa.Table, event: EventIdentity) -> tuple[NDArray[np.bytes_], ...]:
     """Return what tells the rows of a dataset of the log apart, the event's id first; (n,) each."""
     rows: Columns = {}
-    for name in IDENTITY:
+    for name in event.compared:
         column = table[name]
         texts = pa.types.is_string(column.type)
         rows[name] = strings(column.fill_null("").to_pylist()) if texts else column.to_numpy()
-    return EVENT.identity_of(rows)
+    return event.identity_of(rows)
 
 
 class KnownLabels:
-    """What payments turned out to be: the label of the newest label_time, of equal ones the log's later.
+    """What events turned out to be: the label of the newest label_time, of equal ones the log's later.
 
-    A label is a payment's when it names its id and its keys.
+    A label is an event's when it names its id and its keys.
     """
 
     def __init__(self, lake: Lake) -> None:
-        self._by_payment: dict[tuple[str, ...], int] = {}
-        if not PIPELINE.labels or not lake.has(PIPELINE.log_dataset(PIPELINE.labels[0])):
+        self._event, self._by_event = lake.project.event, dict[tuple[str, ...], int]()
+        pipeline = lake.project.pipeline
+        if not pipeline.labels or not lake.has(pipeline.log_dataset(pipeline.labels[0])):
             return
-        source, position = PIPELINE.labels[0], CHAIN.last.position
-        columns = dict.fromkeys([*IDENTITY, "positive", source.time, position])
-        table = lake.read(PIPELINE.log_dataset(source), list(columns))
+        source, position = pipeline.labels[0], pipeline.chain.last.position
+        columns = dict.fromkeys([*self._event.compared, "positive", source.time, position])
+        table = lake.read(pipeline.log_dataset(source), list(columns))
         table = table.sort_by([(source.time, "ascending"), (position, "ascending")])
-        named = (column.astype(str).tolist() for column in identity_of(table))
+        named = (column.astype(str).tolist() for column in identity_of(table, self._event))
         outcomes = map(int, table["positive"].to_pylist())
-        self._by_payment = dict(zip(zip(*named, strict=True), outcomes, strict=True))
+        self._by_event = dict(zip(zip(*named, strict=True), outcomes, strict=True))
 
     @overload
     def of(self, prediction: Mapping[str, Any]) -> int | None: ...
@@ -69,4 +69,4 @@ class KnownLabels:
     def of(self, prediction: Mapping[str, Any], unknown: int) -> int: ...
     def of(self, prediction: Mapping[str, Any], unknown: int | None = None) -> int | None:
         """Return 1 for a positive, 0 for none, `unknown` where a prediction's event has no label."""
-        return self._by_payment.get(EVENT.said(prediction), unknown)
+        return self._by_event.get(self._event.said(prediction), unknown)

@@ -10,7 +10,7 @@ from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import PROFILE
+from features.definition import BatchView
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -19,17 +19,17 @@ Ints = NDArray[np.int64]
 class ProfileHistory(Protocol):
     """Where a training set gets batch features from."""
 
-    def as_of(self, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
-        """Return (n, kp) values of `PROFILE.columns`, each the newest known at its moment."""
+    def as_of(self, view: BatchView, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
+        """Return (n, kp) values of the view's columns, each the newest known at its moment."""
 
 
 class FeastProfileHistory:
     """Feast's offline store over the snapshots in the lake.
 
     A value counts only when it was also *created* by the moment asked for, so a snapshot computed later is
-    never seen by an earlier payment; a value older than the view's age limit is null, as it is when served.
-    What a payment was really served stands in its prediction (`inference.offline.lake.served_profiles`); this
-    is for payments that have none.
+    never seen by an earlier event; a value older than the view's age limit is null, as it is when served.
+    What an event was really served stands in its prediction (`inference.offline.lake.served_profiles`); this
+    is for events that have none.
 
     Args:
         store: of the run, with its registry applied.
@@ -43,9 +43,8 @@ class FeastProfileHistory:
             )  # fmt: skip
         self._store = store
 
-    def as_of(self, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
-        """Return (n, kp) values of `PROFILE.columns`; null is NaN."""
-        view = PROFILE
+    def as_of(self, view: BatchView, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
+        """Return (n, kp) values of the view's columns; null is NaN."""
         asked = pd.DataFrame(
             {
                 view.join_key: ids,
@@ -68,6 +67,6 @@ class FeastProfileHistory:
 class NoProfileHistory:
     """Stands for a lake without snapshots: every batch feature is null, as it was when served."""
 
-    def as_of(self, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
+    def as_of(self, view: BatchView, ids: NDArray[np.object_], event_ms: Ints) -> Floats:
         """Return (n, kp) nulls."""
-        return np.full((len(event_ms), len(PROFILE.columns)), np.nan)
+        return np.full((len(event_ms), len(view.columns)), np.nan)

@@ -5,10 +5,10 @@ which a tree of the model or a rule of the policy turns on it; derived features 
 flip the decision the smallest is taken: the fewest thresholds of that feature are crossed, as a share of all
 it has. Where no single change flips it, the one that goes furthest the right way is kept and the search goes
 on from there, to at most `CHANGES_MAX` features; then each change is taken back, or shrunk, where the flip
-survives. The result is decided once more by the same code that decides payments.
+survives. The result is decided once more by the same code that decides events.
 
 Limits: it is the smallest among single changes, and only a small one among several. Features move one by
-one, although a window that counts the payment itself would move with its amount; time does not move. It says
+one, although a window that counts the event itself would move with its amount; time does not move. It says
 what the decision hung on, and advises nobody.
 """
 
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns
 from features.aggregations import Count, Distinct, Last, Max, Min, SinceLast, Sum
-from features.catalog import ENTITIES, PROJECT, SERVICE
-from features.vector import derived_features
+from features.project.running import RunningProject
+from features.vector import vectors_of
 from inference.models.model import LightGbmModel
 from inference.offline.replay.recorded import repeated
 from inference.policy.decision import OVERRIDE
@@ -37,21 +37,6 @@ LIMITS = (
     " time stays; no advice to anybody"
 )
 CHANGES_MAX = 5
-_FEATURES = [feature for entity in ENTITIES for view in entity.views for feature in view.features]
-_MOVING = tuple(
-    one.name
-    for one in SERVICE.of_event
-    if one.name in PROJECT.scored_contract.by_name and one.name not in SERVICE.categories
-)  # fields of the event itself: what its time says does not move
-_WHOLE = {
-    *(name for name in _MOVING if PROJECT.scored_contract.by_name[name].type == "integer"),
-    *(
-        feature.columns[0]
-        for feature in _FEATURES
-        if isinstance(feature.aggregation, Count | Distinct | Last | Max | Min | SinceLast | Sum)
-    ),
-}
-MOVABLE = (*_MOVING, *SERVICE.stored_columns)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +86,29 @@ def smallest_change(
     Args:
         engine: of the policy that decided.
         row: the fields of the event that rules and people look at, (1,) each.
-        vector: (f,), columns `SERVICE.columns`.
+        vector: (f,), the columns of the project's service.
         served: of the one row. model: the one that scored, None where rules alone decided.
     """
     return _Search(engine, row, served, model).run(vector)
+
+
+class Moving(NamedTuple):
+    """Which columns of a project's vectors may move, by name, and which of them are whole numbers."""
+
+    columns: tuple[str, ...]
+    whole: frozenset[str]
+
+
+def moving_of(project: RunningProject) -> Moving:
+    """Return what may move: fields of the event itself, not what its time says, and stored features."""
+    service, declared = project.service, project.scored_contract.by_name
+    own = [one.name for one in service.of_event if one.name in declared]
+    own = [name for name in own if name not in service.categories]
+    features = [f for entity in project.entities for view in entity.views for f in view.features]
+    counts = Count | Distinct | Last | Max | Min | SinceLast | Sum
+    whole = {name for name in own if declared[name].type == "integer"}
+    whole |= {feature.columns[0] for feature in features if isinstance(feature.aggregation, counts)}
+    return Moving((*own, *service.stored_columns), frozenset(whole))
 
 
 class _Search:
@@ -126,7 +130,7 @@ class _Search:
             candidates = self._candidates(vector, changed)
             if not len(candidates.value):
                 break
-            vectors = _moved(changed, candidates)
+            vectors = _moved(changed, candidates, self._engine.project)
             decided = self._decide(vectors)
             flips = np.flatnonzero(decided.decision != decision)
             if len(flips):
@@ -173,13 +177,14 @@ class _Search:
 
     def _small(self, vector: Floats, changed: Floats, decision: int) -> Floats:
         """Take back or shrink each change where the decision stays flipped."""
+        project = self._engine.project
         for column in self._moved_columns(vector, changed):
             marks, values = self._marks[column]
             now = self._distance(vector, changed, column)
             far = _distances(vector[column], values, marks)
             nearer = np.flatnonzero(far < now)
             options = np.concatenate([vector[column : column + 1], values[nearer[np.argsort(far[nearer])]]])
-            moved = _moved(changed, _Candidates(np.full(len(options), column), options, options))
+            moved = _moved(changed, _Candidates(np.full(len(options), column), options, options), project)
             flipped = np.flatnonzero(self._decide(moved).decision != decision)
             if len(flipped):
                 changed = moved[flipped[0]]
@@ -198,7 +203,7 @@ class _Search:
         score = None if after.scores is None or np.isnan(after.scores[0]) else float(after.scores[0])
         changes = [
             Change(
-                feature=SERVICE.columns[column], other=float(changed[column]),
+                feature=self._engine.project.service.columns[column], other=float(changed[column]),
                 value=None if np.isnan(vector[column]) else float(vector[column]),
                 distance=round(self._distance(vector, changed, column), 6),
             )
@@ -218,26 +223,29 @@ class _Search:
 
 def _marks(engine: PolicyEngine, model: LightGbmModel | None) -> dict[int, tuple[Floats, Floats]]:
     """Return, by column that may move, where something turns, and the values just beside."""
-    found: dict[int, list[Floats]] = {SERVICE.columns.index(name): [] for name in MOVABLE}
+    moving, columns = moving_of(engine.project), engine.project.service.columns
+    found: dict[int, list[Floats]] = {columns.index(name): [] for name in moving.columns}
     if model is not None:
         for column, thresholds in zip(model.columns, model.trees.thresholds, strict=True):
             if column in found:
                 found[column].append(thresholds)
     for rule in engine.rules:
         for name, figure in rule.figures:
-            if name in MOVABLE:
-                found[SERVICE.columns.index(name)].append(np.array([figure]))
+            if name in moving.columns:
+                found[columns.index(name)].append(np.array([figure]))
     for name, bound in engine.policy.gatekeeper.clear.items():
         ends = [float(end) for end in (bound.at_least, bound.at_most) if end is not None]
-        if (column := SERVICE.columns.index(name)) in found:
+        if (column := columns.index(name)) in found:
             found[column].append(np.array(ends))
     marks = {column: np.unique(np.concatenate(parts)) for column, parts in found.items() if parts}
-    return {column: (at, _beside(at, SERVICE.columns[column])) for column, at in marks.items() if len(at)}
+    return {
+        column: (at, _beside(at, columns[column] in moving.whole)) for column, at in marks.items() if len(at)
+    }
 
 
-def _beside(marks: Floats, name: str) -> Floats:
+def _beside(marks: Floats, is_whole: bool) -> Floats:
     """Return the values just at or below, and just above, each mark; whole numbers where the feature is."""
-    if name in _WHOLE:
+    if is_whole:
         below = np.floor(marks)
         values = np.concatenate([below - 1, below, below + 1])
     else:
@@ -255,14 +263,15 @@ def _distances(value: float, others: Floats, marks: Floats) -> Floats:
     return np.asarray(np.maximum(np.abs(places - place), inside) / (len(marks) + 1))
 
 
-def _moved(vector: Floats, candidates: _Candidates) -> Floats:
+def _moved(vector: Floats, candidates: _Candidates, project: RunningProject) -> Floats:
     """Return the vector once a candidate with that feature changed and the derived ones computed again."""
     vectors = np.repeat(vector[None], len(candidates.value), axis=0)
     vectors[np.arange(len(vectors)), candidates.column] = candidates.value
-    named = {name: vectors[:, at] for at, name in enumerate(SERVICE.columns)}
-    derived = derived_features(named)
-    for name in SERVICE.derived:
-        vectors[:, SERVICE.columns.index(name)] = derived[name]
+    service = project.service
+    named = {name: vectors[:, at] for at, name in enumerate(service.columns)}
+    derived = vectors_of(project).derived_features(named)
+    for name in service.derived:
+        vectors[:, service.columns.index(name)] = derived[name]
     return vectors
 
 

@@ -1,7 +1,7 @@
-"""What another policy would have decided on the payments of the lake, and what that would have been worth.
+"""What another policy would have decided on the events of the lake, and what that would have been worth.
 
 Scores are those that were recorded; rules, gatekeeper, thresholds, overrides and snoozes are decided by the
-engine that the scorer runs. Money is told of payments whose label is known; the others are counted.
+engine that the scorer runs. Money is told of events whose label is known; the others are counted.
 """
 
 from collections import Counter
@@ -14,13 +14,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS, DEFINITIONS_HASH, PROJECT, SERVICE
 from features.definition import DAY_MS
 from inference.models.model import LightGbmModel
 from inference.offline.lake.event_fields import EventFields
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.predictions import KnownLabels, parts
-from inference.offline.replay.recorded import RECORDED, is_available, rows_of, served_of, values_of
+from inference.offline.replay.recorded import is_available, recorded_fields, rows_of, served_of, values_of
 from inference.offline.replay.used_model import UsedModels
 from inference.policy.decision import DECIDED_BY, RULE
 from inference.policy.engine import PolicyEngine
@@ -28,6 +27,7 @@ from inference.policy.ladder import RUNG_NAMES, Rung
 from inference.policy.policy import DeclaredPolicy, ReviewTerms
 from inference.policy.prediction import Judged
 from inference.policy.rules import Outcome
+from inference.policy.threshold_choice import money_at
 from inference.release.arms import usable_scores
 from inference.release.registry import Registry
 from runtime.clock import Clock
@@ -35,20 +35,19 @@ from runtime.clock import Clock
 Floats = NDArray[np.float64]
 SAMPLE_IDS = 5
 TIMED_ROWS, TIMED_ROWS_MIN = 4096, 256
-_AMOUNT = SERVICE.columns.index(PROJECT.money) if PROJECT.money in SERVICE.columns else -1
 _GATEKEEPER = RUNG_NAMES[Rung.GATEKEEPER]
 
 
 class Move(msgspec.Struct, kw_only=True):
-    """Payments that would be decided otherwise, for one reason; amounts in minor units."""
+    """Events that would be decided otherwise, for one reason; amounts in minor units."""
 
     before: str
     after: str
     cause: str
-    payments: int = 0
+    events: int = 0
     amount_minor: int = 0
-    frauds: int = 0
-    fraud_amount_minor: int = 0
+    positives: int = 0
+    positive_amount_minor: int = 0
     legitimate: int = 0
     unknown: int = 0
     sample: list[str] = msgspec.field(default_factory=list)
@@ -57,11 +56,11 @@ class Move(msgspec.Struct, kw_only=True):
 class Side(msgspec.Struct, kw_only=True):
     """The decisions under one policy; `cost_minor` is of known labels, by the new policy's costs."""
 
-    decisions: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(DECISIONS.names, 0))
+    decisions: dict[str, int]
     reviews_a_day: float = 0.0
     reviews_busiest_day: int = 0
     days_over_capacity: int = 0
-    fraud_approved_minor: int = 0
+    positive_approved_minor: int = 0
     legitimate_declined: int = 0
     cost_minor: float = 0.0
 
@@ -73,7 +72,7 @@ class Cleared(msgspec.Struct, kw_only=True):
     """
 
     mode: str
-    payments: int = 0
+    events: int = 0
     share: float = 0.0
     otherwise: int = 0
     gate_us: float | None = None
@@ -82,10 +81,10 @@ class Cleared(msgspec.Struct, kw_only=True):
 
 
 class DryRun(msgspec.Struct, kw_only=True):
-    """What would change; `not_comparable` counts payments whose model or definitions are not here, by why."""
+    """What would change; `not_comparable` counts events whose model or definitions are not here, by why."""
 
     policy: dict[str, str]
-    payments: int
+    events: int
     moved: int
     days: int
     before: Side
@@ -113,20 +112,23 @@ class DryRunner:
         self, lake: Lake, registry: Registry, declared: DeclaredPolicy, clock: Clock | None = None
     ) -> None:
         self._lake, self._clock = lake, clock
-        self._engine = PolicyEngine(declared)
-        self._fields = EventFields(lake, set(self._engine.book.fields) - RECORDED)
+        self._project = project = lake.project
+        self._decisions, self._amount_at = project.decisions, money_at(project)
+        self._engine = PolicyEngine(declared, project)
+        self._fields = EventFields(lake, set(self._engine.book.fields) - recorded_fields(project))
         self._models = UsedModels(lake, registry)
         self._labels = KnownLabels(lake)
         self._moves: dict[tuple[str, str, str], Move] = {}
-        self._sides = (Side(), Side())
+        names = project.decisions.names
+        self._sides = (Side(decisions=dict.fromkeys(names, 0)), Side(decisions=dict.fromkeys(names, 0)))
         self._reviews: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
         self._days: set[int] = set()
         self._strange: Counter[str] = Counter()
         self._cleared = Cleared(mode=declared.policy.gatekeeper.mode)
-        self._scored, self._payments = 0, 0
+        self._scored, self._events = 0, 0
 
     def run(self, from_ms: int | None = None, to_ms: int | None = None) -> DryRun:
-        """Return what would change for payments with an event time in [from_ms, to_ms).
+        """Return what would change for events with an event time in [from_ms, to_ms).
 
         Raises:
             StateError: E_LAKE_EMPTY.
@@ -137,19 +139,19 @@ class DryRunner:
         terms = self._engine.policy.review
         for side, reviews in zip(self._sides, self._reviews, strict=True):
             _close(side, reviews, len(self._days), terms)
-        if self._payments:
-            self._cleared.share = round(self._cleared.payments / self._payments, 6)
-        moves = sorted(self._moves.values(), key=lambda move: (-move.payments, move.cause, move.before))
+        if self._events:
+            self._cleared.share = round(self._cleared.events / self._events, 6)
+        moves = sorted(self._moves.values(), key=lambda move: (-move.events, move.cause, move.before))
         return DryRun(
-            policy=msgspec.to_builtins(self._engine.used), payments=self._payments,
-            moved=sum(move.payments for move in moves), days=len(self._days), before=self._sides[0],
+            policy=msgspec.to_builtins(self._engine.used), events=self._events,
+            moved=sum(move.events for move in moves), days=len(self._days), before=self._sides[0],
             after=self._sides[1], moves=moves, gatekeeper=self._cleared, not_comparable=dict(self._strange),
         )  # fmt: skip
 
     def _groups(self, rows: Sequence[dict[str, Any]]) -> Iterator[_Group]:
         alike: dict[bytes, list[dict[str, Any]]] = {}
         for one in rows:
-            if one["features"]["definitions_hash"] != DEFINITIONS_HASH:
+            if one["features"]["definitions_hash"] != self._project.definitions_hash:
                 self._strange["other definitions"] += 1
                 continue
             alike.setdefault(orjson.dumps([one.get("model"), is_available(one)]), []).append(one)
@@ -162,7 +164,7 @@ class DryRunner:
 
     def _judge(self, group: _Group) -> None:
         said, model, engine = group.said, group.model, self._engine
-        rows, vectors, served = rows_of(said), values_of(said), served_of(said)
+        rows, vectors, served = rows_of(said, self._project), values_of(said), served_of(said, self._project)
         rows |= self._fields.of(said)
         outcomes = engine.book.judge(vectors, rows)
         cleared = engine.clears(vectors, outcomes, model)
@@ -181,9 +183,9 @@ class DryRunner:
         vectors: Floats,
         model: LightGbmModel,
     ) -> None:
-        self._cleared.payments += int(cleared.sum())
+        self._cleared.events += int(cleared.sum())
         self._cleared.otherwise += sum(
-            said[at]["decision"] != DECISIONS.names[0] for at in np.flatnonzero(cleared).tolist()
+            said[at]["decision"] != self._decisions.names[0] for at in np.flatnonzero(cleared).tolist()
         )
         if self._clock is None or self._cleared.gate_us is not None or len(vectors) < TIMED_ROWS_MIN:
             return
@@ -199,19 +201,20 @@ class DryRunner:
         self._cleared.saved_ratio = round(float(cleared.mean()) - gate_us / max(model_us, 1e-9), 4)
 
     def _count(self, said: Sequence[dict[str, Any]], judged: Judged) -> None:
-        amounts = judged.vectors[:, _AMOUNT] if _AMOUNT >= 0 else np.full(len(said), np.nan)
+        at, mildest = self._amount_at, self._decisions.names[0]
+        amounts = np.full(len(said), np.nan) if at is None else judged.vectors[:, at]
         after, by = judged.decided.decision.tolist(), judged.decided.decided_by.tolist()
-        self._payments += len(said)
+        self._events += len(said)
         for row, one in enumerate(said):
             day, label = one["event_time"] // DAY_MS, self._labels.of(one)
             amount = int(amounts[row]) if np.isfinite(amounts[row]) else 0
             self._days.add(day)
-            decisions = one["decision"], DECISIONS.names[after[row]]
+            decisions = one["decision"], self._decisions.names[after[row]]
             for side, reviews, decision in zip(self._sides, self._reviews, decisions, strict=True):
                 side.decisions[decision] += 1
-                reviews[day] += decision in DECISIONS.queue
-                side.fraud_approved_minor += amount if label == 1 and decision == DECISIONS.names[0] else 0
-                side.legitimate_declined += label == 0 and decision in DECISIONS.stops
+                reviews[day] += decision in self._decisions.queue
+                side.positive_approved_minor += amount if label == 1 and decision == mildest else 0
+                side.legitimate_declined += label == 0 and decision in self._decisions.stops
             if decisions[0] != decisions[1]:
                 cause = self._cause(one, judged, row, by[row])
                 self._move(decisions, cause, one, (amount, label))
@@ -240,10 +243,10 @@ class DryRunner:
         amount, label = worth
         before, after = decisions
         move = self._moves.setdefault((before, after, cause), Move(before=before, after=after, cause=cause))
-        move.payments += 1
+        move.events += 1
         move.amount_minor += amount
-        move.frauds += label == 1
-        move.fraud_amount_minor += amount if label == 1 else 0
+        move.positives += label == 1
+        move.positive_amount_minor += amount if label == 1 else 0
         move.legitimate += label == 0
         move.unknown += label is None
         if len(move.sample) < SAMPLE_IDS:
@@ -264,7 +267,7 @@ def _close(side: Side, reviews: Counter[int], days: int, terms: ReviewTerms) -> 
     side.reviews_busiest_day = max(reviews.values(), default=0)
     side.days_over_capacity = sum(number > terms.cases_a_day for number in reviews.values())
     side.cost_minor = round(
-        terms.loss_share * side.fraud_approved_minor
+        terms.loss_share * side.positive_approved_minor
         + terms.review_cost_minor * sum(reviews.values())
         + terms.decline_cost_minor * side.legitimate_declined, 2,
     )  # fmt: skip

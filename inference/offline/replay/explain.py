@@ -8,14 +8,15 @@ import numpy as np
 import orjson
 
 from contracts.errors import StateError
-from features.catalog import DEFINITIONS_HASH, EVENT, PIPELINE, SERVICE
+from contracts.pipeline import SourceStream
 from features.expressions import describe
+from features.project.running import RunningProject
 from inference.models.manifest import MODEL_FILE
 from inference.models.model import LightGbmModel
 from inference.offline.lake.event_fields import EventFields
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.counterfactual import Counterfactual, smallest_change
-from inference.offline.replay.recorded import RECORDED, rows_of, served_of, values_of
+from inference.offline.replay.recorded import recorded_fields, rows_of, served_of, values_of
 from inference.offline.replay.used_model import UsedModels
 from inference.policy.engine import PolicyEngine
 from inference.policy.store import find
@@ -30,8 +31,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
     `features` are in the service's order: name, value, group, the group's status and age, what the feature
     added to the raw score (log-odds) where a model scored, and the formula of one that is computed, while
-    the definitions are this code's. `payment` is the raw event with personal
-    and undeclared fields masked; `places` say where in each log the payment stands. `policy` has the
+    the definitions are this code's. `event` is the raw record with personal
+    and undeclared fields masked; `places` say where in each log the event stands. `policy` has the
     thresholds and rule figures that were in force; `counterfactual` is None where policy, model or
     definitions are not here any more. `others` are the other decisions on the same event id, newest
     first: an id that is used again after 24 h, and the same id with other keys, is another event.
@@ -42,7 +43,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     base: float | None
     model: dict[str, Any] | None
     model_why: str
-    payment: dict[str, Any] | None
+    event: dict[str, Any] | None
     places: dict[str, int]
     labels: list[dict[str, Any]]
     predictions_of_event: int
@@ -61,7 +62,7 @@ def explain(lake: Lake, registry: Registry, prediction_or_event: str) -> Explain
     prediction, others = _newest(lake, predictions_of(lake, prediction_or_event))
     models = UsedModels(lake, registry)
     model, manifest, why = models.of(prediction)
-    engine, policy_why = _engine(registry, prediction)
+    engine, policy_why = _engine(registry, prediction, lake.project)
     vector = prediction["features"]["values"]
     contributions = (
         _contributions(model, vector) if model is not None and prediction.get("score") is not None else None
@@ -70,7 +71,7 @@ def explain(lake: Lake, registry: Registry, prediction_or_event: str) -> Explain
     names = models.names(prediction)
     return Explained(
         prediction={key: value for key, value in prediction.items() if key != "features"},
-        features=_features(names, vector, prediction["features"], contributions),
+        features=_features(lake.project, names, vector, prediction["features"], contributions),
         base=contributions[-1] if contributions else None,
         model=None if manifest is None else {
             "id": f"{manifest['name']}/{manifest['version']}", "thresholds": manifest["thresholds"],
@@ -79,7 +80,7 @@ def explain(lake: Lake, registry: Registry, prediction_or_event: str) -> Explain
             "nulls_never_met": _nulls_never_met(manifest, names, vector),
         },
         model_why=why,
-        payment=_payment(lake, source["partition"], source["offset"]),
+        event=_event(lake, source["partition"], source["offset"]),
         places=_places(lake, source),
         labels=_labels(lake, prediction),
         predictions_of_event=1 + len(others),
@@ -116,18 +117,10 @@ def _nulls_never_met(
     return [name for name, value in zip(names, vector, strict=True) if value is None and name in never]
 
 
-def masked(event: dict[str, Any]) -> dict[str, Any]:
-    """Return a payment with personal and undeclared fields masked.
-
-    >>> masked({"transaction_id": "t1", "email": "a@example.org", "note": "?"})
-    {'transaction_id': 't1', 'email': '***', 'note': '***'}
-    """
-    declared = {field.name: field.personal for terms in _payment_terms() for field in terms.fields}
+def masked(event: dict[str, Any], scored: SourceStream) -> dict[str, Any]:
+    """Return an event with personal and undeclared fields masked."""
+    declared = {field.name: field.personal for terms in scored.versions for field in terms.fields}
     return {name: MASK if declared.get(name, True) else value for name, value in event.items()}
-
-
-def _payment_terms() -> list[Any]:
-    return list(PIPELINE.scored.versions)
 
 
 def predictions_of(lake: Lake, sought: str) -> list[dict[str, Any]]:
@@ -143,12 +136,15 @@ def predictions_of(lake: Lake, sought: str) -> list[dict[str, Any]]:
     raise _unknown(lake, sought)
 
 
-def _engine(registry: Registry, prediction: dict[str, Any]) -> tuple[PolicyEngine | None, str]:
+def _engine(
+    registry: Registry, prediction: dict[str, Any], project: RunningProject
+) -> tuple[PolicyEngine | None, str]:
     """Return the policy that decided, ready to decide again, or why it is not to be had."""
     if "policy" not in prediction:
         return None, "made before predictions named their policy"
     try:
-        return PolicyEngine(find(registry.models, prediction["policy"]["sha256"])), ""
+        found = find(registry.models, prediction["policy"]["sha256"], project)
+        return PolicyEngine(found, project), ""
     except StateError as error:
         return None, str(error)
 
@@ -165,28 +161,28 @@ def _policy(engine: PolicyEngine | None, prediction: dict[str, Any]) -> dict[str
 def _counterfactual(
     lake: Lake, engine: PolicyEngine | None, model: LightGbmModel | None, prediction: dict[str, Any]
 ) -> Counterfactual | None:
-    if engine is None or prediction["features"]["definitions_hash"] != DEFINITIONS_HASH:
+    project = lake.project
+    if engine is None or prediction["features"]["definitions_hash"] != project.definitions_hash:
         return None
     if model is None and prediction.get("model") is not None:
         return None
     one = [prediction]
-    rows = rows_of(one) | EventFields(lake, set(engine.book.fields) - RECORDED).of(one)
-    return smallest_change(engine, rows, values_of(one)[0], served_of(one), model)
+    unrecorded = set(engine.book.fields) - recorded_fields(project)
+    rows = rows_of(one, project) | EventFields(lake, unrecorded).of(one)
+    return smallest_change(engine, rows, values_of(one)[0], served_of(one, project), model)
 
 
 def _unknown(lake: Lake, sought: str) -> StateError:
-    raw = None
-    if lake.has(PIPELINE.scored.topic) and len(EVENT.fields) == 1:
-        raw = lake.find(PIPELINE.scored.topic, EVENT.fields[0], sought)
+    raw, scored, fields = None, lake.project.pipeline.scored, lake.project.event.fields
+    if lake.has(scored.topic) and len(fields) == 1:
+        raw = lake.find(scored.topic, fields[0], sought)
     if raw is None:
         return StateError(
             "E_EXPLAIN_UNKNOWN", f"{sought!r} names no prediction and no event", str(lake.folder),
             "give a prediction_id or event_id; what is seconds old may not be in the lake yet",
         )  # fmt: skip
-    place = f"{PIPELINE.scored.topic}/{raw['partition']}@{raw['offset']}"
-    for letter in lake.find_all(
-        PIPELINE.scored.dead_letters.name.replace(".", "_"), "origin_offset", raw["offset"]
-    ):
+    place = f"{scored.topic}/{raw['partition']}@{raw['offset']}"
+    for letter in lake.find_all(scored.dead_letters.name.replace(".", "_"), "origin_offset", raw["offset"]):
         if letter["origin_partition"] == raw["partition"]:
             return StateError(
                 "E_EXPLAIN_REFUSED", f"{sought!r} was refused: {letter['code']}, {letter['reason']}", place,
@@ -205,14 +201,15 @@ def _contributions(model: LightGbmModel, vector: Sequence[float | None]) -> list
 
 
 def _features(
+    project: RunningProject,
     names: Sequence[str],
     vector: Sequence[float | None],
     said: dict[str, Any],
     contributions: Sequence[float] | None,
 ) -> list[dict[str, Any]]:
-    is_ours = said["definitions_hash"] == DEFINITIONS_HASH
-    formulas = {name: describe(tree) for name, tree in SERVICE.formulas.items()} if is_ours else {}
-    group_of = {name: group for group, members in SERVICE.groups.items() for name in members}
+    is_ours, service = said["definitions_hash"] == project.definitions_hash, project.service
+    formulas = {name: describe(tree) for name, tree in service.formulas.items()} if is_ours else {}
+    group_of = {name: group for group, members in service.groups.items() for name in members}
     rows = []
     for at, (name, value) in enumerate(zip(names, vector, strict=True)):
         group = group_of.get(name, "")
@@ -227,16 +224,17 @@ def _features(
     return rows
 
 
-def _payment(lake: Lake, partition: int, offset: int) -> dict[str, Any] | None:
-    row = lake.at("transactions", partition, offset)
+def _event(lake: Lake, partition: int, offset: int) -> dict[str, Any] | None:
+    scored = lake.project.pipeline.scored
+    row = lake.at(scored.topic, partition, offset)
     if row is None:
         return None
     event: dict[str, Any] = orjson.loads(row["value"])
-    return masked(event)
+    return masked(event, scored)
 
 
 def _places(lake: Lake, source: dict[str, Any]) -> dict[str, int]:
-    stages = [name for link in EVENT.chain.links for name in (link.partition, link.position)]
+    stages = [name for link in lake.project.pipeline.chain.links for name in (link.partition, link.position)]
     names = (*stages, "partition", "offset", "late")
     for row in lake.find_all("features", "raw_offset", source["offset"]):
         if row["raw_partition"] == source["partition"]:
@@ -249,15 +247,16 @@ def _labels(lake: Lake, prediction: dict[str, Any]) -> list[dict[str, Any]]:
 
     Each says whether it is `positive`, since when that is known, and its own fields of few values.
     """
-    sought = EVENT.sought(prediction)
-    if sought is None or not PIPELINE.labels:
+    named_by, pipeline = lake.project.event, lake.project.pipeline
+    sought = named_by.sought(prediction)
+    if sought is None or not pipeline.labels:
         return []
-    source = PIPELINE.labels[0]
+    source = pipeline.labels[0]
     own = [field.name for field in source.fields if field.enum]
-    named = lake.find_all(PIPELINE.log_dataset(source), *sought)
+    named = lake.find_all(pipeline.log_dataset(source), *sought)
     rows = [
         {"positive": bool(row["positive"]), "known_ms": row[source.time], **{name: row[name] for name in own}}
         for row in named
-        if EVENT.of(row) == EVENT.said(prediction)
+        if named_by.of(row) == named_by.said(prediction)
     ]
     return sorted(rows, key=lambda row: row["known_ms"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, concat, take
 from contracts.keys import key_of
 from contracts.pipeline import SCORED, SourceStream
-from features.catalog import EVENT, PROFILE
 from features.definition import Entity
 from inference.offline.fold.fold import fold
 from inference.offline.fold.ordered import Selection, column_of, placed
@@ -70,7 +68,7 @@ def recompute(lake: Lake, predictions: Sequence[dict[str, Any]]) -> Recomputed:
     for entity in lake.project.entities:
         answer = _answers(lake, entity, take(facts, there), wanted[ready][there])
         rows[f"{entity.name}_values"][which[there]] = answer
-    rows["profile_values"], without = _profiles(lake.folder, predictions)
+    rows["profile_values"], without = _profiles(lake, predictions)
     return Recomputed(rows, [why or more for why, more in zip(missing, without, strict=True)])
 
 
@@ -155,9 +153,10 @@ def _blank(lake: Lake, predictions: Sequence[dict[str, Any]]) -> Columns:
     }  # fmt: skip
 
 
-def _profiles(lake: Path, predictions: Sequence[dict[str, Any]]) -> tuple[Floats, list[str]]:
+def _profiles(lake: Lake, predictions: Sequence[dict[str, Any]]) -> tuple[Floats, list[str]]:
     """Return the profiles that were served, out of their snapshots, and why one could not be had, or ""."""
-    values = np.full((len(predictions), len(PROFILE.columns)), np.nan)
+    view, event = lake.project.profile, lake.project.event
+    values = np.full((len(predictions), len(view.columns)), np.nan)
     missing = [""] * len(predictions)
     by_day: dict[str, list[int]] = {}
     for at, one in enumerate(predictions):
@@ -166,16 +165,16 @@ def _profiles(lake: Path, predictions: Sequence[dict[str, Any]]) -> tuple[Floats
             moment = datetime.fromtimestamp((one["event_time"] - group["age_ms"]) / 1000, UTC)
             by_day.setdefault(moment.date().isoformat(), []).append(at)
     for day, wanted in by_day.items():
-        path = lake / PROFILE.name / f"snapshot={day}.parquet"
+        path = lake.folder / view.name / f"snapshot={day}.parquet"
         if not path.exists():
             for at in wanted:
                 missing[at] = f"the lake has no profile snapshot of {day}"
             continue
-        sought = pa.array([EVENT.fields_said(predictions[at])[PROFILE.join_key] for at in wanted])
+        sought = pa.array([event.fields_said(predictions[at])[view.join_key] for at in wanted])
         table = pq.read_table(path, partitioning=None)
-        spots = pc.index_in(sought, value_set=table[PROFILE.join_key].combine_chunks())
+        spots = pc.index_in(sought, value_set=table[view.join_key].combine_chunks())
         stored = np.column_stack(
-            [table[name].combine_chunks().fill_null(np.nan).to_numpy() for name in PROFILE.columns]
+            [table[name].combine_chunks().fill_null(np.nan).to_numpy() for name in view.columns]
         )
         for at, spot in zip(wanted, spots.to_pylist(), strict=True):
             if spot is None:

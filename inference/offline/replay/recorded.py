@@ -11,17 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, strings
-from features.catalog import CHAIN, EVENT, PIPELINE
+from features.project.running import RunningProject
 from inference.reading.missing import STORE_ROW_UNREADABLE, STORE_UNAVAILABLE, WORDS
 from inference.reading.served import NO_AGE, STATUS_NAMES, Served
 
 Floats = NDArray[np.float64]
 Predictions = Sequence[dict[str, Any]]
-RECORDED = frozenset(  # fields of the event that a prediction says as they are
-    {EVENT.time, *(each.name for each in PIPELINE.scored.fields if each.column == "text")}
-    & {EVENT.time, *(name for link in CHAIN.links for name in link.fields)}
-)
 _UNAVAILABLE, _UNREADABLE = WORDS[STORE_UNAVAILABLE][0], WORDS[STORE_ROW_UNREADABLE][0]
+
+
+def recorded_fields(project: RunningProject) -> frozenset[str]:
+    """Return the fields of the event that a prediction says as they are."""
+    time, texts = project.event.time, [f.name for f in project.pipeline.scored.fields if f.column == "text"]
+    keys = [name for link in project.pipeline.chain.links for name in link.fields]
+    return frozenset({time, *texts} & {time, *keys})
 
 
 def values_of(predictions: Predictions) -> Floats:
@@ -29,12 +32,12 @@ def values_of(predictions: Predictions) -> Floats:
     return np.array([_floats(one["features"]["values"]) for one in predictions], np.float64)
 
 
-def rows_of(predictions: Predictions) -> Columns:
+def rows_of(predictions: Predictions, project: RunningProject) -> Columns:
     """Return the columns that people's overrides and snoozes look at: the time, and the keys as texts."""
-    keys = [EVENT.fields_said(one) for one in predictions]
+    keys = [project.event.fields_said(one) for one in predictions]
     return {
         **{name: strings([one[name] for one in keys]) for name in (keys[0] if keys else ())},
-        EVENT.time: np.array([one["event_time"] for one in predictions], np.int64),
+        project.event.time: np.array([one["event_time"] for one in predictions], np.int64),
     }
 
 
@@ -43,19 +46,19 @@ def is_available(prediction: dict[str, Any]) -> bool:
     return _UNAVAILABLE not in prediction["degraded_why"]
 
 
-def served_of(predictions: Predictions) -> Served:
+def served_of(predictions: Predictions, project: RunningProject) -> Served:
     """Return how the features of predictions were served; all must agree on whether the store answered."""
-    count = len(predictions)
+    count, chain = len(predictions), project.pipeline.chain
     nothing = np.empty((count, 0))
     groups = [one["features"]["groups"] for one in predictions]
     status = {
         name: np.array([_status(group, name) for group in groups], np.uint8)
-        for name in (*CHAIN.names, "profile")
+        for name in (*chain.names, "profile")
     }
     ages = [group.get("profile", {}).get("age_ms") for group in groups]
     return Served(
-        (nothing,) * len(CHAIN.links), nothing,
-        tuple(status[link.name] for link in CHAIN.links), status["profile"],
+        (nothing,) * len(chain.links), nothing,
+        tuple(status[link.name] for link in chain.links), status["profile"],
         np.array([NO_AGE if age is None else age for age in ages], np.int64),
         np.array([_UNREADABLE in one["degraded_why"] for one in predictions], np.bool_),
         all(map(is_available, predictions)), {},

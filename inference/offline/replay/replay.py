@@ -1,6 +1,6 @@
 """A decision computed again from the lake and compared with what was published, byte for byte.
 
-Raw payments and labels go through the features' own kernel in the order of the log, whole keys at a time;
+Raw events and labels go through the features' own kernel in the order of the log, whole keys at a time;
 the profile comes from its snapshot; model and policy are those that the prediction names, by digest. The
 scorer's own engine and writer then make the record anew. Only circumstances are taken from the record: when
 it was decided and how long that took, whether the store answered, how old the profile was, and whether a
@@ -18,8 +18,7 @@ import orjson
 from contracts.errors import StateError
 from contracts.events import Prediction, Reason
 from contracts.frame import Columns, take
-from features.catalog import CHAIN, DEFINITIONS_HASH, EVENT, SERVICE
-from features.vector import assemble
+from features.vector import vectors_of
 from inference.models.model import LightGbmModel
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.features import Recomputed, recompute
@@ -63,7 +62,7 @@ class Replay:
 
     def __init__(self, lake: Lake, registry: Registry, epoch: int) -> None:
         self._lake, self._registry, self._epoch = lake, registry, epoch
-        self._models = UsedModels(lake, registry)
+        self._project, self._models = lake.project, UsedModels(lake, registry)
         self._engine = functools.lru_cache(maxsize=64)(self._engine_of)
 
     def run(self, records: Sequence[bytes]) -> list[Replayed]:
@@ -106,14 +105,14 @@ class Replay:
         rows = take(recomputed.rows, np.array(sound))
         written = self._decide(engine, used.model, rows, [said[at] for at in sound])
         for at, again in zip(sound, written, strict=True):
-            found[at] = _differences(records[at], again) + self._shadows(said[at]) + _arm(said[at])
+            found[at] = self._differences(records[at], again) + self._shadows(said[at]) + self._arm(said[at])
         return found
 
     def _obstacles(self, prediction: dict[str, Any], missing: str) -> list[Difference]:
         """Return why a prediction cannot be computed again; each is a difference of its own."""
         made = prediction["features"]["definitions_hash"]
-        if made != DEFINITIONS_HASH:
-            return [_absent("definitions", made, f"this code has {DEFINITIONS_HASH}")]
+        if made != (own := self._project.definitions_hash):
+            return [_absent("definitions", made, f"this code has {own}")]
         if missing:
             return [_absent("log", prediction["source"], missing)]
         if "policy" not in prediction:
@@ -128,26 +127,29 @@ class Replay:
         return []
 
     def _engine_of(self, sha256: str) -> PolicyEngine:
-        declared = find(self._registry.models, sha256)
+        declared = find(self._registry.models, sha256, self._project)
         reasons = msgspec.structs.replace(declared.policy.reasons, rows_max=NEVER)
         unbounded = msgspec.structs.replace(declared.policy, reasons=reasons)
         return PolicyEngine(
-            DeclaredPolicy(policy=unbounded, sha256=sha256, where=declared.where, data=declared.data)
+            DeclaredPolicy(policy=unbounded, sha256=sha256, where=declared.where, data=declared.data),
+            self._project,
         )
 
     def _decide(
         self, engine: PolicyEngine, model: LightGbmModel | None, rows: Columns, said: list[dict[str, Any]]
     ) -> list[bytes]:
         """Return the records that the scorer would write for these rows."""
-        served = served_of(said)
-        vectors = assemble(rows, [rows[link.values] for link in CHAIN.links], rows["profile_values"])
+        project = self._project
+        served = served_of(said, project)
+        groups = [rows[link.values] for link in project.pipeline.chain.links]
+        vectors = vectors_of(project).assemble(rows, groups, rows["profile_values"])
         outcomes = engine.book.judge(vectors, rows)
         cleared = engine.clears(vectors, outcomes, model)
         scores = None if model is None else scores_but(model, vectors, cleared)
         judged = engine.judge(rows, vectors, served, outcomes, scores, cleared, engine.thresholds_of(model))
         reasons = engine.reasons(rows, judged, by_one(model))
         judged = judged._replace(reasons=_as_explained(reasons, said))
-        writer = PredictionWriter(self._epoch, engine.rules, engine.used)
+        writer = PredictionWriter(self._epoch, engine.rules, engine.used, project)
         return _written(writer, rows, judged, model)
 
     def _shadows(self, prediction: dict[str, Any]) -> list[Difference]:
@@ -164,18 +166,43 @@ class Replay:
                 )
         return found
 
+    def _arm(self, prediction: dict[str, Any]) -> list[Difference]:
+        """Return whether the event belongs to another arm of the experiment than the prediction says."""
+        experiment = prediction.get("experiment")
+        if experiment is None:
+            return []
+        key = np.array([self._project.event.record_key_said(prediction).encode()])
+        mine = assigned_to(experiment["id"], experiment["share_percent"], key)[0]
+        again = "canary" if mine else "champion"
+        if experiment["arm"] == again:
+            return []
+        return [Difference(what="experiment", recorded=experiment["arm"], replayed=again)]
 
-def _arm(prediction: dict[str, Any]) -> list[Difference]:
-    """Return whether the event belongs to another arm of the experiment than the prediction says."""
-    experiment = prediction.get("experiment")
-    if experiment is None:
-        return []
-    key = np.array([EVENT.record_key_said(prediction).encode()])
-    mine = assigned_to(experiment["id"], experiment["share_percent"], key)[0]
-    again = "canary" if mine else "champion"
-    if experiment["arm"] == again:
-        return []
-    return [Difference(what="experiment", recorded=experiment["arm"], replayed=again)]
+    def _differences(self, record: bytes, again: bytes) -> list[Difference]:
+        recorded, replayed = (msgspec.json.decode(data, type=Prediction) for data in (record, again))
+        circumstances = {name: getattr(recorded, name) for name in CIRCUMSTANCES}
+        replayed = msgspec.structs.replace(replayed, **circumstances)
+        if msgspec.json.encode(replayed) == record:
+            return []
+        left, right = orjson.loads(record), orjson.loads(msgspec.json.encode(replayed))
+        found = [
+            Difference(what=what, recorded=a, replayed=b)
+            for what, a, b in self._apart(left, right)
+            if not _same(a, b)
+        ]
+        return found or [Difference(what="bytes", recorded=record.decode(), replayed=again.decode())]
+
+    def _apart(self, left: dict[str, Any], right: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+        """Yield the parts of two predictions, features one by one."""
+        for name in [*left, *(name for name in right if name not in left)]:
+            if name != "features":
+                yield name, left.get(name), right.get(name)
+        features = left["features"], right["features"]
+        for name in ("service", "definitions_hash", "groups"):
+            yield f"features.{name}", features[0][name], features[1][name]
+        for at, name in enumerate(self._project.service.columns):
+            was, again = (part["values"][at] if at < len(part["values"]) else None for part in features)
+            yield f"features.{name}", was, again
 
 
 class _Likeness(NamedTuple):
@@ -211,32 +238,6 @@ def _written(
 ) -> list[bytes]:
     timing = Timing(0.0, 0.0, 0.0, 0.0)  # circumstances; taken from the record before it is compared
     return writer.write(rows, judged, model, timing)
-
-
-def _differences(record: bytes, again: bytes) -> list[Difference]:
-    recorded, replayed = (msgspec.json.decode(data, type=Prediction) for data in (record, again))
-    circumstances = {name: getattr(recorded, name) for name in CIRCUMSTANCES}
-    replayed = msgspec.structs.replace(replayed, **circumstances)
-    if msgspec.json.encode(replayed) == record:
-        return []
-    left, right = orjson.loads(record), orjson.loads(msgspec.json.encode(replayed))
-    found = [
-        Difference(what=what, recorded=a, replayed=b) for what, a, b in _apart(left, right) if not _same(a, b)
-    ]
-    return found or [Difference(what="bytes", recorded=record.decode(), replayed=again.decode())]
-
-
-def _apart(left: dict[str, Any], right: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
-    """Yield the parts of two predictions, features one by one."""
-    for name in [*left, *(name for name in right if name not in left)]:
-        if name != "features":
-            yield name, left.get(name), right.get(name)
-    features = left["features"], right["features"]
-    for name in ("service", "definitions_hash", "groups"):
-        yield f"features.{name}", features[0][name], features[1][name]
-    for at, name in enumerate(SERVICE.columns):
-        was, again = (part["values"][at] if at < len(part["values"]) else None for part in features)
-        yield f"features.{name}", was, again
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -54,7 +54,7 @@ class UsedModels:
 
     def names(self, prediction: dict[str, Any]) -> Sequence[str]:
         """Return the names of the prediction's values: those of the service that made it."""
-        own, made = service_meaning(), prediction["features"]["definitions_hash"]
+        own, made = service_meaning(self._lake.project), prediction["features"]["definitions_hash"]
         if made == own.hash or len(prediction["features"]["values"]) == len(own.columns):
             return own.columns
         return Meanings((own,), self._lake.folder).of("service", int(made, 16)).columns
@@ -75,7 +75,8 @@ class UsedModels:
     def _definitions(self, manifest: dict[str, Any], prediction: dict[str, Any]) -> Definitions:
         """Return what the prediction's vector meant to the model that scored it."""
         names, features = self.names(prediction), tuple(manifest["features"])
+        service, decisions = self._lake.project.service, self._lake.project.decisions.names
         if len(names) == len(features):
-            return Definitions(manifest["definitions_hash"], features)
+            return Definitions(manifest["definitions_hash"], features, {}, service, decisions)
         made = prediction["features"]["definitions_hash"]
-        return Definitions(made, tuple(names), manifest.get("feature_hashes", {}))
+        return Definitions(made, tuple(names), manifest.get("feature_hashes", {}), service, decisions)

@@ -1,1 +1,1 @@
-"""From labelled payments to a version with its report; the same inputs give the same bytes."""
+"""From labelled events to a version with its report; the same inputs give the same bytes."""

@@ -27,7 +27,7 @@ class LogisticRegression:
         self._mean, self._spread, self._weights = mean, spread, weights
 
     @classmethod
-    def fit(cls, vectors: Floats, fraud: Ints) -> "LogisticRegression":
+    def fit(cls, vectors: Floats, positive: Ints) -> "LogisticRegression":
         """Return the regression of vectors (n, f) on outcomes (n,), rows in order of time."""
         squeezed = _squeeze(vectors[-ROWS_MAX:])
         known = np.isfinite(squeezed)
@@ -36,16 +36,16 @@ class LogisticRegression:
         variance = np.where(known, (squeezed - mean) ** 2, 0.0).sum(axis=0) / count
         spread = np.where(variance > 0, np.sqrt(variance), 1.0)
         design = _design(squeezed, mean, spread)
-        return cls(mean, spread, _newton(design, fraud[-ROWS_MAX:].astype(np.float64)))
+        return cls(mean, spread, _newton(design, positive[-ROWS_MAX:].astype(np.float64)))
 
     def predict(self, vectors: Floats) -> Floats:
-        """Return the probability of fraud of each row; vectors (n, f), result (n,)."""
+        """Return the probability of a positive of each row; vectors (n, f), result (n,)."""
         return _probability(_design(_squeeze(vectors), self._mean, self._spread) @ self._weights)
 
 
-def constant(fraud: Ints, rows: int) -> Floats:
-    """Return the share of frauds, for each of `rows` rows."""
-    return np.full(rows, float(fraud.mean()))
+def constant(positive: Ints, rows: int) -> Floats:
+    """Return the share of positives, for each of `rows` rows."""
+    return np.full(rows, float(positive.mean()))
 
 
 def _squeeze(vectors: Floats) -> Floats:
@@ -58,14 +58,14 @@ def _design(squeezed: Floats, mean: Floats, spread: Floats) -> Floats:
     return np.column_stack([standard, null.astype(np.float64), np.ones(len(squeezed))])
 
 
-def _newton(design: Floats, fraud: Floats) -> Floats:
+def _newton(design: Floats, positive: Floats) -> Floats:
     """Return the weights (k,) of a design (n, k); the last one, the constant's, is not penalised."""
     penalty = np.full(design.shape[1], PENALTY)
     penalty[-1] = 1e-9
     weights = np.zeros(design.shape[1])
     for _ in range(STEPS_MAX):
         chance = _probability(design @ weights)
-        gradient = design.T @ (chance - fraud) + penalty * weights
+        gradient = design.T @ (chance - positive) + penalty * weights
         curve = (design * (chance * (1.0 - chance))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curve, gradient)
         weights -= step

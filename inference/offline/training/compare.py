@@ -1,4 +1,4 @@
-"""Two versions on the same payments: those younger than anything that either of them was trained on."""
+"""Two versions on the same events: those younger than anything that either of them was trained on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from contracts.errors import ModelError
 from inference.models.model import Model
 from inference.offline.training.evaluation import difference
 from inference.offline.training.metrics_offline import Judged, summary
-from inference.offline.training.time_split import FRAUDS_MIN, known_ms
+from inference.offline.training.time_split import POSITIVES_MIN, known_ms
 from inference.offline.training.training_set import TrainingSet
 
 SEED = 20260101
@@ -33,7 +33,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     from_ms: int
     rows: int
-    frauds: int
+    positives: int
     versions: dict[str, dict[str, object]]
     gain: dict[str, Any]
     learnt: dict[str, int]
@@ -43,46 +43,46 @@ def compare(data: TrainingSet, one: Side, other: Side, from_ms: int | None = Non
     """Return both versions' figures; `gain` is the first's over the second's.
 
     Args:
-        data: payments with known outcomes.
-        from_ms: judge payments younger than this; by default than both trainings' newest label or payment.
+        data: events with known outcomes.
+        from_ms: judge events younger than this; by default than both trainings' newest label or event.
 
     Raises:
-        ModelError: E_MODEL_COMPARE, too few frauds there to tell.
+        ModelError: E_MODEL_COMPARE, too few positives there to tell.
     """
     begin_ms = from_ms if from_ms is not None else max(_trained_until(side) for side in (one, other))
     rows = data.event_ms > begin_ms
-    frauds = int(data.fraud[rows].sum())
-    if frauds < FRAUDS_MIN:
+    positives = int(data.positive[rows].sum())
+    if positives < POSITIVES_MIN:
         raise ModelError(
-            NOT_COMPARABLE, f"{too_few(int(rows.sum()), frauds)}, those after {begin_ms}",
-            f"{one.id}, {other.id}", "wait for labels of later payments, or name an earlier --from",
+            NOT_COMPARABLE, f"{too_few(int(rows.sum()), positives)}, those after {begin_ms}",
+            f"{one.id}, {other.id}", "wait for labels of later events, or name an earlier --from",
         )  # fmt: skip
     known = known_ms(data.event_ms, data.label_ms)
     judged = {side.id: _judged(data, rows, side) for side in (one, other)}
     return Comparison(
-        from_ms=begin_ms, rows=int(rows.sum()), frauds=frauds,
+        from_ms=begin_ms, rows=int(rows.sum()), positives=positives,
         versions={name: summary(found) for name, found in judged.items()},
         gain=difference(judged[one.id], judged[other.id].score, SEED),
         learnt={side.id: int((known[rows] <= _trained_until(side)).sum()) for side in (one, other)},
     )  # fmt: skip
 
 
-def too_few(rows: int, frauds: int) -> str:
+def too_few(rows: int, positives: int) -> str:
     """Return why two versions cannot be compared.
 
     >>> too_few(120, 3)
-    'cannot be compared: 3 frauds among 120 labelled payments that neither has learnt, 20 are needed'
+    'cannot be compared: 3 positives among 120 labelled events that neither has learnt, 20 are needed'
     """
     return (
-        f"cannot be compared: {frauds:,} frauds among {rows:,} labelled payments that neither has learnt,"
-        f" {FRAUDS_MIN} are needed"
+        f"cannot be compared: {positives:,} positives among {rows:,} labelled events that neither has learnt,"
+        f" {POSITIVES_MIN} are needed"
     )
 
 
 def _judged(data: TrainingSet, rows: np.ndarray[Any, Any], side: Side) -> Judged:
     return Judged(
-        fraud=data.fraud[rows], score=side.model.predict(data.vectors[rows]), event_ms=data.event_ms[rows],
-        customer=data.customer[rows],
+        positive=data.positive[rows], score=side.model.predict(data.vectors[rows]),
+        event_ms=data.event_ms[rows], key=data.key[rows],
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What one version is worth, in figures: quality, money, segments, robustness, speed, and against others.
 
-All of it is told of payments that no choice of the training has seen (the holdout), as JSON-ready values.
+All of it is told of events that no choice of the training has seen (the holdout), as JSON-ready values.
 """
 
 import time
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.pipeline import SCORED
-from features.catalog import ENTITIES, PROJECT, SERVICE
 from features.definition import DAY_MS
+from features.project.running import RunningProject
 from inference.models.manifest import Thresholds, reached
 from inference.offline.training.metrics_offline import (
     Judged,
     average_precision,
-    precision_at_cards,
-    recall_at_cards,
+    precision_at_keys,
+    recall_at_keys,
     roc_auc,
     summary,
 )
@@ -30,7 +30,7 @@ Predict = Callable[[Floats], Floats]
 
 RESAMPLES = 200
 LATENCY_REPEATS = 200
-CARDS_A_DAY = (25, 50, 100, 200, 400)
+KEYS_A_DAY = (25, 50, 100, 200, 400)
 MISSING_MOST = 5  # of the features that the trees used most, each left out alone
 HOURS_LATER, NIGHT_ENDS_HOUR = 3, 6  # a producer that writes local time
 QUIET_ROWS = 10  # of a key: with no more it is quiet
@@ -39,11 +39,13 @@ DISPARATE_IMPACT_MIN = 0.8  # the four-fifths rule (US EEOC Uniform Guidelines, 
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """The payments that judge: vectors (n, f) in the service's order beside what became of them.
+    """The events that judge: vectors (n, f) in the service's order beside what became of them.
 
-    `review_cost_minor` is what a person's look at one payment costs, minor units of money.
+    `review_cost_minor` is what a person's look at one event costs, minor units of money; `project` is whose
+    events they are.
     """
 
+    project: RunningProject
     vectors: Floats
     judged: Judged
     thresholds: Thresholds
@@ -52,23 +54,21 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def money(self) -> Floats | None:
         """What each event is worth, minor units, shape (n,); None where the model is not told of any."""
-        name = money_column()
+        name = money_column(self.project)
         return self.column(name) if name else None
 
     def has(self, *names: str) -> bool:
         """Return whether all of these are columns of the vectors."""
-        return set(names) <= set(SERVICE.columns)
+        return set(names) <= set(self.project.service.columns)
 
     def column(self, name: str) -> Floats:
         """Return one column of the vectors, shape (n,)."""
-        return np.asarray(self.vectors[:, SERVICE.columns.index(name)])
+        return np.asarray(self.vectors[:, self.project.service.columns.index(name)])
 
 
-def money_column() -> str:
+def money_column(project: RunningProject) -> str:
     """Return the column of what an event is worth, "" where the project declares none or keeps it apart."""
-    declared = PROJECT.compiled.declared
-    name = declared.money if declared else ""
-    return name if name in SERVICE.columns else ""
+    return project.money if project.money in project.service.columns else ""
 
 
 def evaluate(
@@ -100,18 +100,20 @@ def evaluate(
 def difference(judged: Judged, other: Floats, seed: int) -> dict[str, Any]:
     """Return how much better the judged scores rank than others on the same rows, with a 95 % interval.
 
-    Whole days are drawn again and again (a block bootstrap, Künsch 1989), since payments of a day are alike.
+    Whole days are drawn again and again (a block bootstrap, Künsch 1989), since events of a day are alike.
     """
-    mine, theirs = (average_precision(judged.fraud, score) for score in (judged.score, other))
+    mine, theirs = (average_precision(judged.positive, score) for score in (judged.score, other))
     day = judged.event_ms // DAY_MS
     rows_of = [np.flatnonzero(day == today) for today in np.unique(day)]
     chance = np.random.default_rng(seed)
     gaps = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([rows_of[i] for i in chance.integers(0, len(rows_of), len(rows_of))])
-        fraud = judged.fraud[rows]
-        if fraud.any():
-            gaps.append(average_precision(fraud, judged.score[rows]) - average_precision(fraud, other[rows]))
+        positive = judged.positive[rows]
+        if positive.any():
+            gaps.append(
+                average_precision(positive, judged.score[rows]) - average_precision(positive, other[rows])
+            )
     low, high = np.quantile(gaps, [0.025, 0.975]).tolist() if gaps else (float("nan"), float("nan"))
     return {
         "average_precision": mine, "other_average_precision": theirs, "gain": mine - theirs,
@@ -120,13 +122,13 @@ def difference(judged: Judged, other: Floats, seed: int) -> dict[str, Any]:
 
 
 def capacity(judged: Judged) -> list[dict[str, float]]:
-    """Return precision and recall of a team that calls so many customers a day."""
+    """Return precision and recall of a team that calls so many keys a day."""
     return [
         {
-            "cards_a_day": cards, "precision": precision_at_cards(judged, cards),
-            "recall": recall_at_cards(judged, cards),
+            "keys_a_day": keys, "precision": precision_at_keys(judged, keys),
+            "recall": recall_at_keys(judged, keys),
         }
-        for cards in CARDS_A_DAY
+        for keys in KEYS_A_DAY
     ]  # fmt: skip
 
 
@@ -138,34 +140,34 @@ def money(data: Evaluated) -> list[dict[str, Any]]:
     """
     if data.money is None:
         return []
-    score, fraud = data.judged.score, data.judged.fraud == 1
+    score, positive = data.judged.score, data.judged.positive == 1
     shares = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
     lines = [(float(np.quantile(score, 1 - share)), "") for share in shares]
     lines += [(threshold, name) for name, threshold in data.thresholds.items()]
     rows = []
     for threshold, name in sorted(lines, reverse=True):
         above = reached(score, threshold)
-        caught = float(data.money[above & fraud].sum())
+        caught = float(data.money[above & positive].sum())
         cost = float(above.sum()) * data.review_cost_minor
         rows.append(
             {
                 "threshold": threshold, "name": name, "reviews": int(above.sum()),
-                "frauds": int((above & fraud).sum()), "caught_minor": caught, "cost_minor": cost,
-                "saved_minor": caught - cost, "recall": _share(above, fraud),
-                "precision": _share(fraud, above),
+                "positives": int((above & positive).sum()), "caught_minor": caught, "cost_minor": cost,
+                "saved_minor": caught - cost, "recall": _share(above, positive),
+                "precision": _share(positive, above),
             }
         )  # fmt: skip
     return rows
 
 
 def segments(data: Evaluated) -> list[dict[str, Any]]:
-    """Return figures by segment, with each one's disparate impact: its good payments' chance to pass.
+    """Return figures by segment, with each one's disparate impact: its good events' chance to pass.
 
-    The ratio is the share of good payments let through, over that of the best-treated group of the kind;
+    The ratio is the share of good events let through, over that of the best-treated group of the kind;
     under 0.8 the four-fifths rule calls it adverse.
     """
     flagged = reached(data.judged.score, min(data.thresholds.values()))
-    good = data.judged.fraud == 0
+    good = data.judged.positive == 0
     rows: list[dict[str, Any]] = []
     for kind, groups in _groups(data).items():
         passed = {name: _share(~flagged, member & good) for name, member in groups.items() if member.any()}
@@ -183,17 +185,17 @@ def segments(data: Evaluated) -> list[dict[str, Any]]:
 def robustness(data: Evaluated, predict: Predict, features: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return what becomes of ranking and reviews when inputs are missing or shifted.
 
-    `flagged` is the share of payments at or above the review threshold, which a shift can multiply.
+    `flagged` is the share of events at or above the review threshold, which a shift can multiply.
 
     Args:
         features: each of these is left out alone, beside the groups.
     """
     rows = []
-    for name, vectors in _changes(data.vectors, features):
+    for name, vectors in _changes(data.vectors, features, data.project):
         score = predict(vectors)
         rows.append(
             {
-                "change": name, "average_precision": average_precision(data.judged.fraud, score),
+                "change": name, "average_precision": average_precision(data.judged.positive, score),
                 "flagged": float(reached(score, min(data.thresholds.values())).mean()),
                 "score_moved_mean": float(np.abs(score - data.judged.score).mean()),
                 "finite": bool(np.isfinite(score).all()),
@@ -219,7 +221,8 @@ def latency(predict: Predict, vectors: Floats) -> dict[str, dict[str, float]]:
 def _baselines(judged: Judged, others: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     return {
         name: {
-            "average_precision": average_precision(judged.fraud, score), "auc": roc_auc(judged.fraud, score),
+            "average_precision": average_precision(judged.positive, score),
+            "auc": roc_auc(judged.positive, score),
         }
         for name, score in others.items()
     }  # fmt: skip
@@ -237,31 +240,32 @@ def _groups(data: Evaluated) -> dict[str, dict[str, NDArray[np.bool_]]]:
         low, high = np.quantile(data.money, [0.25, 0.75])
         small, large = data.money <= low, data.money >= high
         found["amount"] = {"small": small, "middle": ~small & ~large, "large": large}
-    activity = _activity_column()
+    activity = _activity_column(data.project)
     if activity:
         quiet = ~(data.column(activity) > QUIET_ROWS)
-        found[ENTITIES[0].name] = {"quiet": quiet, "active": ~quiet}
+        found[data.project.entities[0].name] = {"quiet": quiet, "active": ~quiet}
     return found
 
 
-def _activity_column() -> str:
+def _activity_column(project: RunningProject) -> str:
     """Return the column that counts the first entity's events over the longest time, "" without one."""
     counts = [
         (feature.window.length_ms, feature.name)
-        for view in ENTITIES[0].views
+        for view in project.entities[0].views
         for feature in view.features
         if feature.aggregation.name == "count" and feature.in_tiles and feature.window and view.rows == SCORED
-        if feature.name in SERVICE.columns
+        if feature.name in project.service.columns
     ]
     return max(counts, default=(0, ""))[1]
 
 
 def _segment(judged: Judged, member: NDArray[np.bool_], flagged: NDArray[np.bool_]) -> dict[str, float | int]:
-    fraud = judged.fraud == 1
+    positive = judged.positive == 1
     return {
-        "rows": int(member.sum()), "frauds": int((member & fraud).sum()), "flagged": _share(flagged, member),
-        "precision": _share(fraud, member & flagged), "recall": _share(flagged, member & fraud),
-        "average_precision": average_precision(judged.fraud[member], judged.score[member]),
+        "rows": int(member.sum()), "positives": int((member & positive).sum()),
+        "flagged": _share(flagged, member),
+        "precision": _share(positive, member & flagged), "recall": _share(flagged, member & positive),
+        "average_precision": average_precision(judged.positive[member], judged.score[member]),
     }  # fmt: skip
 
 
@@ -270,39 +274,42 @@ def _most(importance: Mapping[str, float]) -> list[str]:
     return [name for name, gain in used[:MISSING_MOST] if gain > 0]
 
 
-def _changes(vectors: Floats, features: Sequence[str]) -> Iterator[tuple[str, Floats]]:
+def _changes(
+    vectors: Floats, features: Sequence[str], project: RunningProject
+) -> Iterator[tuple[str, Floats]]:
     """Yield the vectors as a failure or a slip of a producer would leave them."""
-    for group, columns in SERVICE.groups.items():
-        yield f"without_{group}", _without(vectors, columns)
+    service = project.service
+    at = {name: number for number, name in enumerate(service.columns)}
+    for group, columns in service.groups.items():
+        yield f"without_{group}", _without(vectors, [at[name] for name in columns])
     for name in features:
-        yield f"without_{name}", _without(vectors, (name,))
-    worth = money_column()
+        yield f"without_{name}", _without(vectors, [at[name]])
+    worth = money_column(project)
     for name, factor in SHIFTS.items() if worth else ():
-        yield name, _times(vectors, [worth], factor)
-    counts = [name for name in SERVICE.columns if "_count_" in name]
+        yield name, _times(vectors, [at[worth]], factor)
+    counts = [at[name] for name in service.columns if "_count_" in name]
     yield "counts_doubled", _times(vectors, counts, 2.0)
-    if "hour_of_day" in SERVICE.columns:
-        yield f"clocks_{HOURS_LATER}_hours_late", _later(vectors)
+    if "hour_of_day" in at:
+        yield f"clocks_{HOURS_LATER}_hours_late", _later(vectors, at)
 
 
-def _later(vectors: Floats) -> Floats:
-    later = vectors.copy()
-    hour = SERVICE.columns.index("hour_of_day")
+def _later(vectors: Floats, at: Mapping[str, int]) -> Floats:
+    later, hour = vectors.copy(), at["hour_of_day"]
     later[:, hour] = (vectors[:, hour] + HOURS_LATER) % 24
-    if "is_night" in SERVICE.columns:
-        later[:, SERVICE.columns.index("is_night")] = later[:, hour] < NIGHT_ENDS_HOUR
+    if "is_night" in at:
+        later[:, at["is_night"]] = later[:, hour] < NIGHT_ENDS_HOUR
     return later
 
 
-def _times(vectors: Floats, columns: Sequence[str], factor: float) -> Floats:
+def _times(vectors: Floats, columns: Sequence[int], factor: float) -> Floats:
     changed = vectors.copy()
-    changed[:, [SERVICE.columns.index(name) for name in columns]] *= factor
+    changed[:, columns] *= factor
     return changed
 
 
-def _without(vectors: Floats, columns: Sequence[str]) -> Floats:
+def _without(vectors: Floats, columns: Sequence[int]) -> Floats:
     changed = vectors.copy()
-    changed[:, [SERVICE.columns.index(name) for name in columns]] = np.nan
+    changed[:, columns] = np.nan
     return changed
 
 

@@ -21,15 +21,15 @@ def page(title: str, report: dict[str, Any]) -> str:
     quality = report["quality"]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="note">Judged on {quality["rows"]:,} later payments with {quality["frauds"]:,} frauds'
-        f" ({escape(report['judged_on'])}). Simulated data flatter; real cards give a fraction of this.</p>",
+        f'<p class="note">Judged on {quality["rows"]:,} later events with {quality["positives"]:,} positives'
+        f" ({escape(report['judged_on'])}). Simulated data flatter; real data give a fraction of this.</p>",
         "<h2>Ranking</h2>", _table(("model", "average precision", "AUC"), _ranking(quality)),
         "<h2>Against others, same rows</h2>",
         _table(
             ("other", "gain in average precision", "95 % from", "to", "days", "rows it had learnt, left out"),
             _gains(report),
         ),
-        "<h2>Customers called a day</h2>", _records(report["capacity"]),
+        "<h2>Keys called a day</h2>", _records(report["capacity"]),
         "<h2>Calibration</h2>", _curve(quality["reliability"]),
         f'<p class="note">Mean distance {quality["calibration_error"]:.4g},'
         f' Brier score {quality["brier"]:.4g}.</p>',
@@ -68,7 +68,7 @@ def _records(rows: list[dict[str, Any]], bad: str = "") -> str:
     if not rows:
         return "<p>none</p>"
     names = [name for name in rows[0] if name != bad]
-    names.sort(key=lambda name: name not in ("kind", "name", "change", "threshold", "cards_a_day"))
+    names.sort(key=lambda name: name not in ("kind", "name", "change", "threshold", "keys_a_day"))
     return _table(
         names, [[row[name] for name in names] for row in rows], [bool(row.get(bad)) for row in rows]
     )
@@ -91,17 +91,17 @@ def _cell(value: object) -> str:
 
 
 def _curve(bins: list[dict[str, float]]) -> str:
-    """Draw the share of frauds against the mean score of each bin, both on a square-root scale."""
+    """Draw the share of positives against the mean score of each bin, both on a square-root scale."""
 
     def at(value: float) -> float:
         return float(np.sqrt(value)) * SIDE
 
-    points = " ".join(f"{at(b['score_mean']):.1f},{SIDE - at(b['fraud_share']):.1f}" for b in bins)
+    points = " ".join(f"{at(b['score_mean']):.1f},{SIDE - at(b['positive_share']):.1f}" for b in bins)
     return (
         f'<svg width="{SIDE}" height="{SIDE}" role="img" aria-label="calibration curve">'
         f'<line x1="0" y1="{SIDE}" x2="{SIDE}" y2="0" stroke="#8c959f" stroke-dasharray="4"/>'
         f'<polyline points="{points}" fill="none" stroke="#0969da" stroke-width="2"/></svg>'
-        '<p class="note">Share of frauds over mean score, ten bins of equal size, square-root scale.</p>'
+        '<p class="note">Share of positives over mean score, ten bins of equal size, square-root scale.</p>'
     )
 
 

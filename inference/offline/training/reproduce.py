@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH
+from features.project.running import RunningProject
 from inference.models.manifest import BASELINE_FILE, CALIBRATION_FILE, GOLDEN_FILE, MODEL_FILE, digest
 from inference.models.provenance import Provenance
 from inference.offline.lake.lake import Lake
@@ -64,15 +64,15 @@ def reproduce(
     files = {name: then.get(name) == digest(again.files[name]) for name in due}
     return Reproduced(
         id=version_id, equal=all(files.values()), files=files,
-        inputs=_differences(manifest, data.data_hash, provenance),
+        inputs=_differences(manifest, data.data_hash, provenance, lake.project),
     )  # fmt: skip
 
 
 def _differences(
-    manifest: Mapping[str, Any], data_hash: str, provenance: Provenance
+    manifest: Mapping[str, Any], data_hash: str, provenance: Provenance, project: RunningProject
 ) -> dict[str, tuple[str, str]]:
     now = {
-        "data_hash": data_hash, "definitions_hash": DEFINITIONS_HASH,
+        "data_hash": data_hash, "definitions_hash": project.definitions_hash,
         "git_commit": provenance.git_commit, "lock_hash": provenance.lock_hash,
     }  # fmt: skip
     return {

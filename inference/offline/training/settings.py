@@ -20,11 +20,11 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     The last `holdout_share` of the time range is kept from every choice, `validation_share` before it makes
     them: rounds, calibration, thresholds and, with `search_trials`, the best of that many settings nearby.
-    `review_cost_minor` is what a person's look costs, `positive_weight` what one fraud weighs against one
-    good payment.
+    `review_cost_minor` is what a person's look costs, `positive_weight` what one positive weighs against one
+    good event.
 
-    `review_share` is the share of payments that people can look at; a payment is declined where at least
-    `decline_precision_min` of the validation payments scored as high were frauds.
+    `review_share` is the share of events that people can look at; an event is declined where at least
+    `decline_precision_min` of the validation events scored as high were positives.
     """
 
     seed: int = 20260101

@@ -1,4 +1,4 @@
-"""The streamed features of logged payments under this code's definitions, wherever the lake has them.
+"""The streamed features of logged events under this code's definitions, wherever the lake has them.
 
 A row of the log has the features that were declared when it was made. Those declared since come from a
 backfill, which computed them for the same row in the same order of the log.
@@ -30,10 +30,10 @@ ORDER BY asked."asked_row"
 
 
 def streamed_values(lake: Lake, rows: pa.Table, entity: Entity) -> Floats:
-    """Return (n, k): the entity's columns as of each payment.
+    """Return (n, k): the entity's columns as of each event.
 
     Args:
-        rows: n payments of the feature log, with `raw_partition`, `raw_offset` and what they have of the
+        rows: n events of the feature log, with `raw_partition`, `raw_offset` and what they have of the
             columns.
 
     Raises:

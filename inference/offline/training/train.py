@@ -1,7 +1,7 @@
-"""Train LightGBM for rare frauds: choices on a validation part, figures on a holdout, then all labels train.
+"""Train LightGBM for rare positives: a validation part chooses, a holdout judges, then all labels train.
 
-The settings come from trials on the Fraud Detection Handbook's data. With LightGBM's defaults the model is
-worse there than logistic regression: it starts from the mean of very rare frauds and its 255 bins blur the
+The settings come from trials on public data with rare positives. With LightGBM's defaults the model is worse
+there than logistic regression: it starts from the mean of very rare positives and its 255 bins blur the
 tail of the amounts. One thread and a seed make equal data give an equal text.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS, DEFINITIONS_HASH, SERVICE
+from features.project.decisions import Decisions
 from features.service_meaning import service_meaning
 from inference.models import calibration
 from inference.models.bare_lightgbm import lightgbm
@@ -37,10 +37,11 @@ from inference.models.provenance import Provenance
 from inference.offline.training.baselines import LogisticRegression, constant
 from inference.offline.training.compare import NOT_COMPARABLE, too_few
 from inference.offline.training.evaluation import Evaluated, Predict, difference, evaluate
+from inference.offline.training.event_alone import EVENT_ALONE, columns_of_event, of_event_alone
 from inference.offline.training.metrics_offline import Judged, average_precision
 from inference.offline.training.report_page import page
 from inference.offline.training.settings import TrainSettings
-from inference.offline.training.time_split import FRAUDS_MIN, Split, known_ms, split
+from inference.offline.training.time_split import POSITIVES_MIN, Split, known_ms, split
 from inference.offline.training.training_set import TrainingSet
 from inference.offline.training.usual import usual
 
@@ -83,6 +84,8 @@ def train(
     provenance: Provenance,
     champion: Rival | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
+    *,
+    event_alone: bool = False,
 ) -> Trained:
     """Return a trained model: choices on validation, figures on the holdout, the shipped trees on all.
 
@@ -92,19 +95,25 @@ def train(
     Args:
         champion: to compare with, on the rows that neither has learnt; the report says how many.
         tell: told how many of the search's trials are done.
+        event_alone: compare with the same model that is given what the event alone says, on the same rows.
 
     Raises:
-        ModelError: E_TRAIN_FRAUDS, too few frauds to train on or to judge by.
+        ModelError: E_TRAIN_POSITIVES, too few positives to train on or to judge by.
     """
-    parts = split(data.event_ms, data.label_ms, data.fraud, settings.validation_share, settings.holdout_share)
+    parts = split(
+        data.event_ms, data.label_ms, data.positive, settings.validation_share, settings.holdout_share
+    )
     fitted = _choose(data, parts, settings, tell)
     judge = _fit(data, parts.known, fitted)
     report = _report(data, parts, fitted, judge, settings)
     if champion is not None:
         report["comparison"]["champion"] = _against(data, parts, fitted, judge, champion)
+    if event_alone:
+        report["comparison"][EVENT_ALONE] = _against_event_alone(data, parts, fitted, judge, settings)
     shipped = _fit(data, np.ones(len(data), np.bool_), fitted)
     text = shipped.model_to_string()
-    title = f"Evaluation, data {data.data_hash[:8]}, definitions {DEFINITIONS_HASH}"
+    project, service = data.project, data.project.service
+    title = f"Evaluation, data {data.data_hash[:8]}, definitions {project.definitions_hash}"
     return Trained(
         files={
             MODEL_FILE: text.encode(),
@@ -115,11 +124,11 @@ def train(
             REPORT_PAGE_FILE: page(title, report).encode(),
         },
         manifest={
-            "definitions_hash": DEFINITIONS_HASH,
-            "service": SERVICE.name,
-            "features": list(SERVICE.columns),
-            "categories": {name: list(values) for name, values in SERVICE.categories.items()},
-            "feature_hashes": service_meaning().features,
+            "definitions_hash": project.definitions_hash,
+            "service": service.name,
+            "features": list(service.columns),
+            "categories": {name: list(values) for name, values in service.categories.items()},
+            "feature_hashes": service_meaning(project).features,
             "features_never_null": _never_null(data),
             "thresholds": dict(fitted.thresholds),
             "metrics": _headline(report),
@@ -133,29 +142,33 @@ def train(
     )
 
 
-def thresholds(fraud: NDArray[np.int64], score: Floats, settings: TrainSettings) -> Thresholds:
+def thresholds(
+    positive: NDArray[np.int64], score: Floats, settings: TrainSettings, decisions: Decisions
+) -> Thresholds:
     """Return where each decision begins: those that stop by precision, milder ones within people's capacity.
 
     Of equal scores all are decided alike.
 
-    >>> fraud, score = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.8, 0.9])
-    >>> found = thresholds(fraud, score, TrainSettings(review_share=0.34))
+    >>> from features.project.running import project_at
+    >>> decisions = project_at("examples/logins").decisions
+    >>> positive, score = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.8, 0.9])
+    >>> found = thresholds(positive, score, TrainSettings(review_share=0.34), decisions)
     >>> tuple(found.values())
     (0.3, 0.8)
     """
     order = np.argsort(-score, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # equal scores are decided alike
     above = ends + 1  # how many score at least as high
-    precision = np.cumsum(fraud[order])[ends] / above
+    precision = np.cumsum(positive[order])[ends] / above
     right = ends[precision >= settings.decline_precision_min]
     declined = int(right[-1]) + 1 if len(right) else 0
     decline = from_score(score[order[declined - 1]]) if declined else NEVER
     capacity = int((len(score) - declined) * settings.review_share)
     within = ends[(above > declined) & (above - declined <= capacity)]
     review = from_score(score[order[within[-1]]]) if len(within) else decline
-    severe = next((name for name in DECISIONS.severer if name in DECISIONS.stops), DECISIONS.names[-1])
-    begins = DECISIONS.code(severe)
-    named = enumerate(DECISIONS.names)
+    severe = next((name for name in decisions.severer if name in decisions.stops), decisions.names[-1])
+    begins = decisions.code(severe)
+    named = enumerate(decisions.names)
     return Thresholds(
         {name: decline if code >= begins else min(review, decline) for code, name in named if code}
     )
@@ -171,17 +184,17 @@ def _choose(
     for done, parameters in enumerate(candidates):
         booster, rounds = _fit_until_it_stops(data, parts, parameters, settings)
         score = _predict(booster, data.vectors[parts.validation])
-        found = average_precision(data.fraud[parts.validation], score)
+        found = average_precision(data.positive[parts.validation], score)
         tried.append({"parameters": parameters, "rounds": rounds, "average_precision": found})
         if best is None or found > best[0]:
             best = (found, booster, rounds, parameters)
         tell(done + 1, len(candidates))
     assert best is not None, "there is at least one candidate"
     _, booster, rounds, parameters = best
-    fraud = data.fraud[parts.validation]
+    positive = data.positive[parts.validation]
     raw = _predict(booster, data.vectors[parts.validation])
-    line = calibration.fit(fraud, raw)
-    limits = thresholds(fraud, line.apply(raw), settings)
+    line = calibration.fit(positive, raw)
+    limits = thresholds(positive, line.apply(raw), settings, data.project.decisions)
     return Fitted(parameters, rounds, line, limits, tried)
 
 
@@ -194,22 +207,22 @@ def _report(
         return fitted.calibration.apply(_predict(judge, vectors))
 
     rows = parts.judged
-    vectors, fraud = data.vectors[rows], data.fraud[rows]
-    known = data.vectors[parts.known], data.fraud[parts.known]
+    vectors, positive = data.vectors[rows], data.positive[rows]
+    known = data.vectors[parts.known], data.positive[parts.known]
     others = {
         "logistic_regression": LogisticRegression.fit(*known).predict(vectors),
-        "constant": constant(known[1], len(fraud)),
+        "constant": constant(known[1], len(positive)),
     }
     judged = Judged(
-        fraud=fraud, score=predict(vectors), event_ms=data.event_ms[rows], customer=data.customer[rows]
+        positive=positive, score=predict(vectors), event_ms=data.event_ms[rows], key=data.key[rows]
     )
-    gain = dict(zip(SERVICE.columns, judge.feature_importance("gain").tolist(), strict=True))
+    gain = dict(zip(data.project.service.columns, judge.feature_importance("gain").tolist(), strict=True))
     told = Evaluated(
-        vectors=vectors, judged=judged, thresholds=fitted.thresholds,
+        project=data.project, vectors=vectors, judged=judged, thresholds=fitted.thresholds,
         review_cost_minor=settings.review_cost_minor,
     )  # fmt: skip
     report = evaluate(told, predict, others, gain, settings.seed)
-    report["judged_on"] = "holdout" if parts.has_holdout else "validation: too few frauds for a holdout"
+    report["judged_on"] = "holdout" if parts.has_holdout else "validation: too few positives for a holdout"
     return report | {"tried": fitted.tried}
 
 
@@ -219,19 +232,41 @@ def _against(
     """Compare with the champion on the judged rows that neither has learnt, or say that it cannot be."""
     learnt = parts.judged & (known_ms(data.event_ms, data.label_ms) <= champion.until_ms)
     rows = parts.judged & ~learnt
-    fraud = data.fraud[rows]
+    positive = data.positive[rows]
     about: dict[str, Any] = {
-        "against": champion.id, "rows": len(fraud), "frauds": int(fraud.sum()),
+        "against": champion.id, "rows": len(positive), "positives": int(positive.sum()),
         "rows_it_has_learnt": int(learnt.sum()),
     }  # fmt: skip
-    if about["frauds"] < FRAUDS_MIN:
-        return about | {"gain": None, "code": NOT_COMPARABLE, "why": too_few(about["rows"], about["frauds"])}
+    if about["positives"] < POSITIVES_MIN:
+        return about | {
+            "gain": None,
+            "code": NOT_COMPARABLE,
+            "why": too_few(about["rows"], about["positives"]),
+        }
     vectors = data.vectors[rows]
     judged = Judged(
-        fraud=fraud, score=fitted.calibration.apply(_predict(judge, vectors)),
-        event_ms=data.event_ms[rows], customer=data.customer[rows],
+        positive=positive, score=fitted.calibration.apply(_predict(judge, vectors)),
+        event_ms=data.event_ms[rows], key=data.key[rows],
     )  # fmt: skip
     return about | difference(judged, champion.predict(vectors), fitted.parameters["seed"])
+
+
+def _against_event_alone(
+    data: TrainingSet, parts: Split, fitted: Fitted, judge: lightgbm.Booster, settings: TrainSettings
+) -> dict[str, Any]:
+    """Train once more with what the event alone says, on the same split, and judge both on the same rows."""
+    service = data.project.service
+    alone = msgspec.structs.replace(data, vectors=of_event_alone(data.vectors, service))
+    chosen = _choose(alone, parts, settings, lambda done, of: None)
+    without = _fit(alone, parts.known, chosen)
+    rows = parts.judged
+    score = chosen.calibration.apply(_predict(without, alone.vectors[rows]))
+    judged = Judged(
+        positive=data.positive[rows], score=fitted.calibration.apply(_predict(judge, data.vectors[rows])),
+        event_ms=data.event_ms[rows], key=data.key[rows],
+    )  # fmt: skip
+    found = difference(judged, score, settings.seed)
+    return found | {"features": list(columns_of_event(service)), "rounds": chosen.rounds}
 
 
 def _baseline(data: TrainingSet, parts: Split, fitted: Fitted, judge: lightgbm.Booster) -> bytes:
@@ -256,7 +291,7 @@ def _fit_until_it_stops(
 ) -> tuple[lightgbm.Booster, int]:
     known = _dataset(data, parts.train, parameters)
     judge = lightgbm.Dataset(
-        data.vectors[parts.validation], data.fraud[parts.validation], reference=known, params=parameters
+        data.vectors[parts.validation], data.positive[parts.validation], reference=known, params=parameters
     )
     stop = lightgbm.early_stopping(settings.rounds_patience, verbose=False)
     found = lightgbm.train(parameters, known, settings.rounds_max, valid_sets=[judge], callbacks=[stop])
@@ -273,10 +308,11 @@ def _served(grown: lightgbm.Booster) -> lightgbm.Booster:
 
 
 def _dataset(data: TrainingSet, which: Mask, parameters: dict[str, Any]) -> lightgbm.Dataset:
-    names = list(SERVICE.columns)
+    service = data.project.service
+    names = list(service.columns)
     return lightgbm.Dataset(
-        data.vectors[which], data.fraud[which], feature_name=names, params=parameters,
-        categorical_feature=[names.index(name) for name in SERVICE.categories] or "auto",
+        data.vectors[which], data.positive[which], feature_name=names, params=parameters,
+        categorical_feature=[names.index(name) for name in service.categories] or "auto",
     )  # fmt: skip
 
 
@@ -285,11 +321,11 @@ def _predict(booster: lightgbm.Booster, vectors: Floats) -> Floats:
 
 
 def _golden(booster: lightgbm.Booster, data: TrainingSet, seed: int, text_sha256: str) -> bytes:
-    """Rows with known scores, half of them frauds where there are as many."""
+    """Rows with known scores, half of them positives where there are as many."""
     chance = np.random.default_rng(seed)
     rows: list[int] = []
     for outcome in (1, 0):
-        of_kind = np.flatnonzero(data.fraud == outcome)
+        of_kind = np.flatnonzero(data.positive == outcome)
         rows += chance.choice(of_kind, min(GOLDEN_ROWS // 2, len(of_kind)), replace=False).tolist()
     vectors = data.vectors[rows]
     cells = [[None if np.isnan(cell) else cell for cell in row] for row in vectors.tolist()]
@@ -299,14 +335,14 @@ def _golden(booster: lightgbm.Booster, data: TrainingSet, seed: int, text_sha256
 
 def _never_null(data: TrainingSet) -> list[str]:
     """Return the features of which training met no null: at one in service the trees follow the majority."""
-    columns = zip(SERVICE.columns, data.vectors.T, strict=True)
+    columns = zip(data.project.service.columns, data.vectors.T, strict=True)
     return [name for name, values in columns if not np.isnan(values).any()]
 
 
 def _about(data: TrainingSet, parts: Split) -> dict[str, Any]:
     return {
         "rows": len(data),
-        "frauds": int(data.fraud.sum()),
+        "positives": int(data.positive.sum()),
         "until_ms": data.until_ms,
         "from_event_ms": int(data.event_ms[0]),
         "to_event_ms": int(data.event_ms[-1]),

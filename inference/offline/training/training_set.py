@@ -21,7 +21,7 @@ from contracts.pipeline import SourceStream
 from features.project.durations import duration_ms
 from features.project.running import RunningProject
 from features.project.service import service_of
-from features.vector import assemble
+from features.vector import vectors_of
 from inference.drift.full_windows import LONG_AGO, UNKNOWN, Began, first_ms
 from inference.offline.fold.ordered import column_of
 from inference.offline.fold.rows import PLACE
@@ -61,23 +61,24 @@ NEVER_ABSENT = -1
 
 
 class TrainingSet(msgspec.Struct, frozen=True, kw_only=True):
-    """Labelled payments in order of event time; all columns have n rows.
+    """Labelled events in order of event time; all columns have n rows.
 
     `vectors` is (n, f) in the service's order; `label_ms` is when the label became known; `began` says when
-    the stream began that they are of.
+    the stream began that they are of; `project` is whose events they are.
     """
 
+    project: RunningProject
     vectors: Floats
-    fraud: Ints
+    positive: Ints
     event_ms: Ints
     label_ms: Ints
-    customer: NDArray[np.bytes_]
+    key: NDArray[np.bytes_]
     until_ms: int
     data_hash: str
     began: Began = UNKNOWN
 
     def __len__(self) -> int:
-        return len(self.fraud)
+        return len(self.positive)
 
 
 def newest_ms(lake: Lake) -> int:
@@ -133,12 +134,13 @@ def build(lake: Lake, profiles: ProfileHistory, until_ms: int) -> TrainingSet:
     event: Columns = {name: column_of(served[name].combine_chunks()) for name in facts}
     profile = ServedProfiles(lake, profiles).of(served)
     groups = [streamed_values(lake, served, entity) for entity in project.entities]
-    vectors = assemble(event, groups, profile)
-    fraud = found["positive"].to_numpy().astype(np.int64)
+    vectors = vectors_of(project).assemble(event, groups, profile)
+    positive = found["positive"].to_numpy().astype(np.int64)
     return TrainingSet(
-        vectors=vectors, fraud=fraud, event_ms=event[scored.time], label_ms=found["known_ms"].to_numpy(),
-        customer=named.record_key(event), until_ms=until_ms,
-        data_hash=_hash(named.ids_of(event), vectors, fraud), began=_began(lake),
+        project=project, vectors=vectors, positive=positive, event_ms=event[scored.time],
+        label_ms=found["known_ms"].to_numpy(),
+        key=named.record_key(event), until_ms=until_ms,
+        data_hash=_hash(named.ids_of(event), vectors, positive), began=_began(lake),
     )  # fmt: skip
 
 
@@ -188,10 +190,10 @@ def _named(lake: Lake, named: EventIdentity, source: SourceStream, time: str) ->
     return pa.table({**identity, time: table[source.time], "pos": table[last], **kept})
 
 
-def _hash(ids: NDArray[np.bytes_], vectors: Floats, fraud: Ints) -> str:
+def _hash(ids: NDArray[np.bytes_], vectors: Floats, positive: Ints) -> str:
     """Hash what training reads: ids, vectors and outcomes, in order."""
     sha = hashlib.sha256()
     sha.update(b"\n".join(ids.tolist()))
     sha.update(np.ascontiguousarray(vectors).tobytes())
-    sha.update(np.ascontiguousarray(fraud).tobytes())
+    sha.update(np.ascontiguousarray(positive).tobytes())
     return sha.hexdigest()

@@ -3,11 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import SERVICE
 from features.definition import DAY_MS
 from inference.drift.baseline import ROWS_MIN, Baseline, measure, with_columns
-from inference.drift.full_windows import NEVER_MS, Began, first_ms, from_ms, reach_of
-from inference.drift.partition_watch import NULL_SHARE, REACHES, REFUSED, SCORE, null_share_of
+from inference.drift.full_windows import NEVER_MS, Began, first_ms, from_ms, reaches_of
+from inference.drift.partition_watch import NULL_SHARE, REFUSED, SCORE, null_share_of, reach_of
 from inference.drift.sample import Chunk
 from inference.drift.season import CALENDAR
 from inference.drift.spread import with_spread
@@ -34,17 +33,19 @@ def usual(data: TrainingSet, begin_ms: int, judged: Mask, score: Floats, refused
     """
     known, began = labelled_alike(data), _began(data)
     newest = known & (data.event_ms > min(begin_ms, int(data.event_ms[-1]) - DAYS_MIN * DAY_MS))
-    names = [name for name in SERVICE.columns if name not in CALENDAR]
+    columns, reaches = data.project.service.columns, reaches_of(data.project)
+    names = [name for name in columns if name not in CALENDAR]
     vectors = data.vectors[newest]
-    null = ~np.isfinite(vectors[:, null_share_of(SERVICE.columns)])
-    rows = Chunk(vectors[:, [SERVICE.columns.index(name) for name in names]], data.event_ms[newest])
+    null = ~np.isfinite(vectors[:, null_share_of(columns, reaches)])
+    rows = Chunk(vectors[:, [columns.index(name) for name in names]], data.event_ms[newest])
     last_ms = int(rows.event_ms.max(initial=0)) - FULL_DAYS_MIN * DAY_MS
-    full = [begin if begin <= last_ms else NEVER_MS for begin in (from_ms(reach_of(n), began) for n in names)]
+    begins = [from_ms(reach_of(name, reaches), began) for name in names]
+    full = [begin if begin <= last_ms else NEVER_MS for begin in begins]
     shares = {NULL_SHARE: null.mean(axis=1)}
     inputs = with_spread(measure(names, *rows, shares, full), names, rows, shares, full)
     kept = known[judged] if known[judged].sum() >= ROWS_MIN else np.ones(len(score), np.bool_)
     rows, shares = Chunk(score[kept][:, None], data.event_ms[judged][kept]), {REFUSED: refused[kept]}
-    full = [from_ms(REACHES[SCORE], began)]
+    full = [from_ms(reach_of(SCORE, reaches), began)]
     scores = measure([SCORE], *rows, shares, full, computed=True)
     return with_columns(inputs, with_spread(scores, [SCORE], rows, shares, full))
 
@@ -52,7 +53,7 @@ def usual(data: TrainingSet, begin_ms: int, judged: Mask, score: Floats, refused
 def labelled_alike(data: TrainingSet) -> Mask:
     """Return the rows that are old enough for nearly every label to be there.
 
-    The first labels of a day are not those of a common payment: frauds are known sooner. All rows are
+    The first labels of a day are not those of a common event: positives are known sooner. All rows are
     returned where there would be too few.
     """
     older = data.event_ms <= np.median(data.event_ms)
@@ -63,8 +64,8 @@ def labelled_alike(data: TrainingSet) -> Mask:
 
 def _began(data: TrainingSet) -> Began:
     """Return when the stream began; with its first row here where the lake was not asked."""
-    payments_ms, labels_ms = data.began
+    events_ms, labels_ms = data.began
     return Began(
-        first_ms(data.event_ms) if payments_ms is None else payments_ms,
+        first_ms(data.event_ms) if events_ms is None else events_ms,
         first_ms(data.label_ms) if labels_ms is None else labels_ms,
     )

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import measure, with_columns
 from inference.drift.season import CALENDAR
 from inference.drift.settings import DriftSettings
@@ -34,7 +34,7 @@ def watch_cost(settings: DriftSettings | None = None) -> dict[str, float]:
     for batch in BATCHES:
         took = []
         for _ in range(REPEATS):
-            watch = DriftWatch(SERVICE.columns, settings)
+            watch = DriftWatch(SERVICE.columns, PROJECT, settings)
             watch.model_is("bench/1", usual)
             watch.restart([0], "bench")
             began_s = time.process_time()

@@ -46,7 +46,7 @@ class StoredFeature(NamedTuple):
 def is_sample(inputs: Inputs, source: StoredFeature) -> bool:
     """Return whether Feast only wants to learn what the function returns.
 
-    >>> is_sample({"card__sum": [1.0], "sum": [1.0]}, StoredFeature("card", "sum", "card_id"))
+    >>> is_sample({"orders__sum": [1.0], "sum": [1.0]}, StoredFeature("orders", "sum", "account_id"))
     True
     """
     return source.join_key not in inputs
@@ -55,11 +55,11 @@ def is_sample(inputs: Inputs, source: StoredFeature) -> bool:
 def named(outputs: Outputs, view: str, inputs: Inputs, source: StoredFeature | None) -> Outputs:
     """Return the outputs under the names that Feast looks for; as they are where no feature is stored.
 
-    >>> source = StoredFeature("card", "sum", "card_id")
-    >>> asked = {"card_id": ["c1"], "card__sum": [2.0], "sum": [2.0]}
+    >>> source = StoredFeature("orders", "sum", "account_id")
+    >>> asked = {"account_id": ["c1"], "orders__sum": [2.0], "sum": [2.0]}
     >>> named({"ratio": [0.5]}, "context", asked, source)
     {'context__ratio': [0.5]}
-    >>> named({"ratio": [0.5]}, "context", {"card_id": ["c1"], "sum": [2.0], "card__sum": [2.0]}, source)
+    >>> named({"ratio": [0.5]}, "context", {"account_id": ["c1"], "sum": [2.0], "orders__sum": [2.0]}, source)
     {'ratio': [0.5]}
     """
     if source is None:

@@ -16,7 +16,7 @@ from feast.feature_view import DUMMY_ENTITY
 from feast.repo_contents import RepoContents
 from feast.repo_operations import apply_total_with_repo_instance
 
-from features.project.running import RunningProject, project_of_process
+from features.project.running import RunningProject
 from runtime.run import Run
 from streams.store.feast.online_store import RunOnlineStore
 from streams.store.feast.repository import declared, open_store
@@ -30,9 +30,9 @@ class Materialized(msgspec.Struct, frozen=True, kw_only=True):
     online_rows: dict[str, int]
 
 
-def apply(store: FeatureStore, run: Run, project: RunningProject | None = None) -> None:
-    """Register what a project (else this process's) declares, and take away what it declares no longer."""
-    found = declared(project or project_of_process(), run)
+def apply(store: FeatureStore, run: Run, project: RunningProject) -> None:
+    """Register what a project declares, and take away what it declares no longer."""
+    found = declared(project, run)
     both = [(view.batch_source, view.stream_source) for view in found.stored]
     contents = RepoContents(
         projects=[],
@@ -50,19 +50,18 @@ def apply(store: FeatureStore, run: Run, project: RunningProject | None = None) 
 
 
 def materialize(
-    run: Run, end_ms: int | None = None, start: date | None = None, project: RunningProject | None = None
+    run: Run, project: RunningProject, end_ms: int | None = None, start: date | None = None
 ) -> Materialized:
     """Write the missing snapshots up to `end_ms` and put the newest row of each key online.
 
     Args:
+        project: the run's.
         end_ms: event time (epoch ms) up to which the lake is complete; without it the newest event's.
         start: recompute snapshots from this day on, rather than only those that are missing.
-        project: the run's; without it this process's.
 
     Raises:
         StateError: E_LAKE_EMPTY. ConfigError: as `redis_connection` and `write_snapshots`.
     """
-    project = project or project_of_process()
     end_ms = newest_event_ms(project, run.lake) if end_ms is None else end_ms
     snapshots = {
         view.name: write_snapshots(project, view, run.lake, start, end_ms) for view in project.batch_views
@@ -80,13 +79,13 @@ def materialize(
     return Materialized(snapshots=snapshots, online_rows=rows)
 
 
-def rematerialize(run: Run, project: RunningProject | None = None) -> dict[str, int]:
+def rematerialize(run: Run, project: RunningProject) -> dict[str, int]:
     """Put online again what all snapshots there are say, newest row of each key; return rows by view.
 
     No snapshot is computed: the store is to hold what it held. A key that is in no recent snapshot keeps the
     row of an older one, as it was.
     """
-    project, handed = project or project_of_process(), dict[str, int]()
+    handed = dict[str, int]()
     for view in project.batch_views:
         days = snapshot_days(run.lake / view.name)
         handed[view.name] = 0

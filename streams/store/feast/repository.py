@@ -7,7 +7,7 @@ import msgspec
 from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RequestSource
 from feast.repo_config import RepoConfig, load_repo_config
 
-from features.project.running import RunningProject, project_of_process
+from features.project.running import RunningProject
 from runtime.run import Run
 from streams.store.feast.entities import entities
 from streams.store.feast.request_time import RequestTime, request_time
@@ -64,13 +64,9 @@ def declared(project: RunningProject, run: Run) -> FeastRepository:
     )  # fmt: skip
 
 
-def open_store(run: Run, project: RunningProject | None = None) -> FeatureStore:
-    """Return the feature store of a run, whatever the environment names.
-
-    Args:
-        project: the run's; without it this process's.
-    """
-    folder = (project or project_of_process()).folder
+def open_store(run: Run, project: RunningProject) -> FeatureStore:
+    """Return the feature store of a project's run, whatever the environment names."""
+    folder = project.folder
     own = folder / SETTINGS
     config: RepoConfig = load_repo_config(folder, own if own.is_file() else _DEFAULTS)
     if not own.is_file():

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
-from features.vector import assemble
+from features.vector import vectors_of
 from load.chaos.collect import declared
 from load.oracle.bits import same
 from load.oracle.sources import ProjectOracle
@@ -62,7 +62,7 @@ def test_the_trees_are_the_formulas_by_hand(
     stored: tuple[dict[str, NDArray[np.int64]], list[Floats]],
 ) -> None:
     event, groups = stored
-    vectors = assemble(event, groups[:2], groups[2])
+    vectors = vectors_of(PROJECT).assemble(event, groups[:2], groups[2])
     known = {name: vectors[:, at] for at, name in enumerate(SERVICE.columns)}
     due = _by_hand(event, known)
     assert due.keys() == SERVICE.formulas.keys()
@@ -79,7 +79,7 @@ def test_the_oracle_makes_the_same_vectors(
     stored: tuple[dict[str, NDArray[np.int64]], list[Floats]],
 ) -> None:
     event, groups = stored
-    vectors, oracle = assemble(event, groups[:2], groups[2]), oracle_of_vectors()
+    vectors, oracle = vectors_of(PROJECT).assemble(event, groups[:2], groups[2]), oracle_of_vectors()
     names = [*CUSTOMER.columns, *TERMINAL.columns, *CUSTOMER_PROFILE.columns]
     for row in range(0, ROWS, 5):
         known = dict(zip(names, np.concatenate([group[row] for group in groups]).tolist(), strict=True))
@@ -89,7 +89,7 @@ def test_the_oracle_makes_the_same_vectors(
 
 
 def test_what_a_derived_feature_means_follows_its_formula_and_its_inputs() -> None:
-    meant = service_meaning().features
+    meant = service_meaning(PROJECT).features
     assert len({meant[name] for name in SERVICE.formulas}) == len(SERVICE.formulas)
     assert SERVICE.formulas["terminal_fraud_ratio_7d"].inputs() == (
         "terminal_frauds_7d",

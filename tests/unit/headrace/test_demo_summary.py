@@ -29,7 +29,7 @@ def _good() -> tuple[Observed, Facts]:
             observed.add([_seen(i)], at_s=100.0 + i + 0.05)
     letter = SeenDeadLetter("transactions", "E_CONTRACT_RANGE", b"c", b"{}", "t20")
     observed.add_dead_letter(("transactions", 0, 7), letter)
-    facts = Facts(Parts(120, 180, 180, ROWS), payments_sent=ROWS, scheduled_s=100.0 + np.arange(180, ROWS))
+    facts = Facts(Parts(120, 180, 180, ROWS), scored_sent=ROWS, scheduled_s=100.0 + np.arange(180, ROWS))
     facts.phase_seconds, facts.phase_events = {"history": 2.0, "live": 1.0}, {"history": 120, "live": 60}
     return observed, facts
 
@@ -80,8 +80,8 @@ def test_a_prediction_for_nobody_is_a_problem() -> None:
 
 def test_payments_that_were_never_sent_are_a_problem() -> None:
     observed, facts = _good()
-    facts.payments_sent = 150
-    assert any("50 payments were never sent" in problem for problem in summarise(observed, facts)["problems"])
+    facts.scored_sent = 150
+    assert any("50 records were never sent" in problem for problem in summarise(observed, facts)["problems"])
 
 
 def test_a_dead_letter_read_twice_counts_once() -> None:
@@ -124,7 +124,7 @@ def test_metrics_are_of_live_scored_rows_and_the_last_label() -> None:
     fraud = np.array([i % 4 == 0 for i in range(40)] + [True])
     truth = truth_by_slot(observed, ids, fraud)
     figures = live_quality(observed, truth, 20, np.array([b"c"] * 40), np.arange(40) * 1000)
-    assert (figures["rows"], figures["frauds"]) == (19, 6)
+    assert (figures["rows"], figures["positives"]) == (19, 6)
     assert 0.9 < figures["auc"] < 1.0  # the corrected one scored low
     assert figures["live_from_ms"] == 20_000
 

@@ -6,8 +6,8 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
+from features.catalog import PROJECT
 from headrace.__main__ import cli
-from inference.policy import DEFAULT
 from runtime.run import Run
 
 
@@ -24,7 +24,7 @@ def _policy(*words: str) -> Result:
 
 def test_a_policy_is_put_in_force_shown_with_its_history_and_rolled_back(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "night.yaml"
-    file.write_bytes(DEFAULT.read_bytes() + b"\n# at night\n")
+    file.write_bytes(PROJECT.policy_path.read_bytes() + b"\n# at night\n")
     done = _policy("activate", str(file), "--why", "fewer reviews at night", "--json")
     assert done.exit_code == 0, done.output
     row = orjson.loads(done.stdout)

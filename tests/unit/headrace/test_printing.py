@@ -32,7 +32,7 @@ FOUND: dict[str, Any] = {
         "reasons": [{"code": HOSTILE, "text": HOSTILE}],
         "rules": [{"id": HOSTILE, "version": 1, "outcome": HOSTILE}],
     },
-    "payment": {"email": HOSTILE}, "labels": [{"positive": True, "source": HOSTILE, "known_ms": 0}],
+    "event": {"email": HOSTILE}, "labels": [{"positive": True, "source": HOSTILE, "known_ms": 0}],
     "policy": {"name": HOSTILE, "version": HOSTILE, "sha256": "0" * 64}, "model": None,
     "model_why": HOSTILE, "policy_why": HOSTILE, "features": [], "base": None, "counterfactual": None,
     "others": [{"prediction_id": HOSTILE, "keys": {"customer": HOSTILE, HOSTILE: "m1"}, "event_time": 0,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns, take
+from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
 from tests.lake_maker import make_lake
 
@@ -55,4 +56,4 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     payments, labels = events()
     folder: Path = tmp_path_factory.mktemp("made") / "lake"
     make_lake(folder, payments, labels)
-    return Made(Lake(folder), payments, labels)
+    return Made(Lake(folder, PROJECT), payments, labels)

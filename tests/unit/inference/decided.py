@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.frame import Columns, strings
-from features.catalog import CHAIN, CUSTOMER, CUSTOMER_PROFILE, TERMINAL
+from features.catalog import CHAIN, CUSTOMER, CUSTOMER_PROFILE, PROJECT, TERMINAL
 from inference.models.manifest import Champion
 from inference.models.model import Model
 from inference.models.provenance import Provenance
@@ -23,7 +23,7 @@ from inference.policy.store import keep
 from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
 from inference.reading.served import FeatureServer
-from inference.release.champion import load_champion, our_definitions
+from inference.release.champion import definitions_of, load_champion
 from inference.release.registry import Change, Registry
 from inference.scorer.core import ScorerCore
 from streams.archive.parquet_files import file_path, write_whole
@@ -62,7 +62,7 @@ def champion_of(registry: Registry) -> Model:
     """Return the champion as the scorer loads it."""
     entry = registry.find("champion")
     pointer = Champion(name=entry.name, version=entry.version, sha256=entry.sha256)
-    return load_champion(registry.models, pointer, our_definitions())
+    return load_champion(registry.models, pointer, definitions_of(PROJECT))
 
 
 def feature_log(lake: Lake) -> Columns:
@@ -109,8 +109,8 @@ class Decider:
         self._policies = FixedPolicy(policy())
         keep(registry.models, self._policies.current())
         self.clock = StillClock()
-        server = FeatureServer(self.reader, Breaker(250.0), EPOCH)
-        self._core = ScorerCore(server, self.models, self.clock, EPOCH, self._policies)
+        server = FeatureServer(PROJECT, self.reader, Breaker(250.0), EPOCH)
+        self._core = ScorerCore(PROJECT, server, self.models, self.clock, EPOCH, self._policies)
         self.records: list[bytes] = []
 
     def policy_is(self, declared: DeclaredPolicy) -> None:
@@ -148,7 +148,7 @@ def decided_lake(folder: Path, registry: Registry) -> tuple[Lake, list[bytes]]:
     """Return a lake with 1,500 payments decided under everything that can differ between batches."""
     payments, labels = events(count=1500)
     make_lake(folder, payments, labels)
-    lake = Lake(folder)
+    lake = Lake(folder, PROJECT)
     decider = Decider(lake, registry)
     times = decider.rows["event_time"]
     day_ms = int(np.median(times)) // DAY_MS * DAY_MS

@@ -24,9 +24,9 @@ def main(folder: Path) -> None:
     made = train(data, TrainSettings(rounds_max=40), Provenance())
     report = orjson.loads(made.files[REPORT_FILE])
     said = {
-        "project": PROJECT.name, "rows": len(data), "positives": int(data.fraud.sum()),
+        "project": PROJECT.name, "rows": len(data), "positives": int(data.positive.sum()),
         "width": data.vectors.shape[1], "columns": len(SERVICE.columns),
-        "young": [len(young), int(young.fraud.sum())],
+        "young": [len(young), int(young.positive.sum())],
         "youngest_age_ms": data.until_ms - int(data.event_ms.max()),
         "average_precision": report["quality"]["average_precision"], "money": report["money"],
         "segments": sorted({one["kind"] for one in report["segments"]}),

@@ -10,15 +10,15 @@ import yaml
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, position, strings
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 from features.feast_row import RowsRead
 from inference.models.manifest import CHAMPION_FILE, digest
-from inference.policy import DEFAULT
-from inference.policy.policy import DeclaredPolicy, policy_of
+from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
 from inference.reading.online_reader import StoreUnavailable
 
 EPOCH = 1_764_547_200
 START_MS = 1_522_540_800_000
+OWN_POLICY = read_policy(PROJECT.policy_path, PROJECT)  # the project's own
 
 
 def feature_rows(count: int, seed: int = 1, partition: int = 0, first_offset: int = 0) -> Columns:
@@ -163,5 +163,5 @@ def promote(models: Path, version: str, sha256: str) -> None:
 
 def policy(**parts: object) -> DeclaredPolicy:
     """Return the default policy with other parts, as a file of its own would declare it."""
-    document = yaml.safe_load(DEFAULT.read_bytes()) | parts
-    return policy_of(yaml.safe_dump(document, sort_keys=False).encode(), Path("policy.yaml"))
+    document = yaml.safe_load(PROJECT.policy_path.read_bytes()) | parts
+    return policy_of(yaml.safe_dump(document, sort_keys=False).encode(), Path("policy.yaml"), PROJECT)

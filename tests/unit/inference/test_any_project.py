@@ -148,7 +148,7 @@ def scored(
 ) -> Scored:
     """Score rows as the scorer does."""
     core = ScorerCore(
-        OwnValues(project), OneModelOrNone(model), StillClock(), EPOCH, FixedPolicy(policy), project=project  # type: ignore[arg-type]
+        project, OwnValues(project), OneModelOrNone(model), StillClock(), EPOCH, FixedPolicy(policy)  # type: ignore[arg-type]
     )  # fmt: skip
     return core.score(rows, float(START_MS))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.models.manifest import Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model, ModelName
 from inference.policy.watch import FixedPolicy
@@ -22,7 +22,15 @@ from inference.release.arms import Arms, assigned_to, score_arms
 from inference.release.live import Live, LiveCanary, Staged, id_of
 from inference.scorer.core import Scored, ScorerCore
 from load.oracle.release import arm_of
-from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, policy, trained_text
+from tests.unit.inference.support import (
+    EPOCH,
+    OWN_POLICY,
+    MemoryReader,
+    StillClock,
+    feature_rows,
+    policy,
+    trained_text,
+)
 
 Floats = NDArray[np.float64]
 ID = "fraud/0002-ab"
@@ -75,9 +83,9 @@ CHAMPION, OTHER = trained("1", 1), trained("2", 2)
 
 
 def scored(live: Live, rows: Columns, reasons_rows_max: int = 64) -> Scored:
-    server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
+    server = FeatureServer(PROJECT, MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
     policies = FixedPolicy(policy(reasons={"a_row": 3, "rows_max": reasons_rows_max}))
-    core = ScorerCore(server, Releases(live), StillClock(), EPOCH, policies)
+    core = ScorerCore(PROJECT, server, Releases(live), StillClock(), EPOCH, policies)
     return core.score(rows, 0.0)
 
 
@@ -198,8 +206,8 @@ def test_a_larger_share_keeps_the_customers_of_a_smaller_one(one: float, other: 
 def test_a_source_of_champions_alone_is_enough() -> None:
     rows = feature_rows(10)
     source = SimpleNamespace(current=lambda: CHAMPION)
-    server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
-    core = ScorerCore(server, source, StillClock(), EPOCH, FixedPolicy())
+    server = FeatureServer(PROJECT, MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
+    core = ScorerCore(PROJECT, server, source, StillClock(), EPOCH, FixedPolicy(OWN_POLICY))
     assert {one.model.version for one in read(core.score(rows, 0.0))} == {"1"}  # type: ignore[union-attr]
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.frame import Kind, take
-from features.catalog import CUSTOMER, ENTITIES, TERMINAL
+from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.state import EntityState
 from inference.offline.backfill.executors import Executor, Processes, executor
 from inference.offline.backfill.offline import read_about
@@ -26,7 +26,7 @@ COMPARED = Options(compare=True, rows_a_task=700, memory_mb=128)
 @pytest.fixture
 def copied(made: Made, tmp_path: Path) -> Lake:
     """A lake of one's own to write to and to damage."""
-    return Lake(Path(shutil.copytree(made.lake.folder, tmp_path / "lake")))
+    return Lake(Path(shutil.copytree(made.lake.folder, tmp_path / "lake")), PROJECT)
 
 
 def run(lake: Lake, options: Options = COMPARED, on: Executor | None = None) -> Report:

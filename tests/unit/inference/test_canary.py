@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from features.catalog import PROJECT
 from inference.models.manifest import Thresholds
 from inference.models.model import ModelName
 from inference.release.arms import Arms
@@ -101,7 +102,7 @@ def see(guard: CanaryGuard, batch: Arms, event_ms: int = 0) -> None:
 def test_each_guardrail_breaks_on_its_own(guardrail: str, canary: Floats, canary_ms: float) -> None:
     loose = {"psi_max": 99.0} if guardrail in ("declined_more", "reviewed_more") else {}
     keeper = Noted()
-    guard = CanaryGuard(CanarySettings(**loose), keeper)  # type: ignore[arg-type]
+    guard = CanaryGuard(CanarySettings(**loose), keeper, PROJECT.decisions)  # type: ignore[arg-type]
     for part in range(30):
         rows = slice(part * 10, part * 10 + 10)
         see(guard, arms(live(), scores(300)[rows], canary[rows], canary_ms))
@@ -115,7 +116,7 @@ def test_each_guardrail_breaks_on_its_own(guardrail: str, canary: Floats, canary
 
 def test_a_good_canary_is_left_alone_and_a_champion_that_fails_does_not_condemn_it() -> None:
     keeper = Noted()
-    guard = CanaryGuard(SETTINGS, keeper)
+    guard = CanaryGuard(SETTINGS, keeper, PROJECT.decisions)
     champion, canary = scores(3000), np.clip(scores(3000) * 1.05, 0, 1)
     champion[::50] = np.nan
     for begin in range(0, 3000, 100):
@@ -125,7 +126,7 @@ def test_a_good_canary_is_left_alone_and_a_champion_that_fails_does_not_condemn_
 
 def test_what_was_good_long_ago_does_not_hide_what_is_bad_now() -> None:
     keeper = Noted()
-    guard = CanaryGuard(CanarySettings(window_rows=1000), keeper)
+    guard = CanaryGuard(CanarySettings(window_rows=1000), keeper, PROJECT.decisions)
     good = scores(500)
     for _ in range(40):
         see(guard, arms(live(), good, good))
@@ -136,7 +137,7 @@ def test_what_was_good_long_ago_does_not_hide_what_is_bad_now() -> None:
 
 def test_it_grows_by_decisions_and_event_time_and_asks_once() -> None:
     keeper = Noted()
-    guard = CanaryGuard(SETTINGS, keeper)
+    guard = CanaryGuard(SETTINGS, keeper, PROJECT.decisions)
     good = np.where(np.arange(400) % 40 == 0, 0.6, scores(400))
     see(guard, arms(live(), good, good), event_ms=0)
     see(guard, arms(live(), good, good), event_ms=HOUR_MS - 1)
@@ -156,7 +157,7 @@ def test_it_grows_by_decisions_and_event_time_and_asks_once() -> None:
 
 def test_a_canary_that_flags_nothing_is_withdrawn_though_no_limit_upwards_is_broken() -> None:
     keeper = Noted()
-    guard = CanaryGuard(CanarySettings(), keeper)
+    guard = CanaryGuard(CanarySettings(), keeper, PROJECT.decisions)
     champion = np.where(np.arange(2500) % 100 == 0, 0.6, scores(2500) / 100)  # one in a hundred is looked at
     for begin in range(0, 2500, 100):
         rows = slice(begin, begin + 100)
@@ -176,14 +177,17 @@ def test_guardrails_look_both_ways(guardrail: str, champion: float, canary: floa
     keeper = Noted()
     loose = CanarySettings(psi_max=99.0, declined_more_max=1.0, reviewed_more_max=1.0)
     every = np.arange(400) % 10 == 0
-    see(CanaryGuard(loose, keeper), arms(live(), *(np.where(every, s, 0.001) for s in (champion, canary))))
+    see(
+        CanaryGuard(loose, keeper, PROJECT.decisions),
+        arms(live(), *(np.where(every, s, 0.001) for s in (champion, canary))),
+    )
     assert [breach.guardrail for breach in keeper.withdrawn] == [guardrail]
 
 
 @pytest.mark.parametrize("canary", [0.6, 0.4])
 def test_a_canary_does_not_grow_before_anybody_knows_what_it_lets_pass(canary: float) -> None:
     keeper = Noted()
-    guard = CanaryGuard(SETTINGS, keeper)
+    guard = CanaryGuard(SETTINGS, keeper, PROJECT.decisions)
     quiet = scores(3000) / 100
     for begin in range(0, 3000, 500):
         see(
@@ -211,7 +215,7 @@ def test_one_that_flags_nearly_as_much_is_left_alone(seed: int, share: float, ke
 
 def test_another_canary_or_champion_begins_anew() -> None:
     keeper = Noted()
-    guard = CanaryGuard(SETTINGS, keeper)
+    guard = CanaryGuard(SETTINGS, keeper, PROJECT.decisions)
     bad = np.full(150, 0.7)
     see(guard, arms(live(), scores(150), bad))
     see(guard, arms(live(version="3"), scores(150), bad))
@@ -222,7 +226,7 @@ def test_another_canary_or_champion_begins_anew() -> None:
 
 def test_everybodys_scores_and_errors_are_counted() -> None:
     keeper = Noted()
-    guard = CanaryGuard(SETTINGS, keeper)
+    guard = CanaryGuard(SETTINGS, keeper, PROJECT.decisions)
     shadow = tag("3", "shadow")
     own = np.array([0.1, np.nan, 0.2])
     batch = arms(live()._replace(shadows=(shadow,)), scores(3), own)._replace(shadows=(own,))
@@ -311,7 +315,7 @@ def test_matured_frauds_that_it_let_pass_withdraw_a_canary_that_flags_nothing(
 ) -> None:
     registry, one, two = _registry(tmp_path)
     keeper = ReleaseKeeper(tmp_path, "scorer-0", SETTINGS, StillClock())
-    figures = {two: Figures(frauds=frauds, caught=caught), one: Figures(frauds=500, caught=300)}
+    figures = {two: Figures(positives=frauds, caught=caught), one: Figures(positives=500, caught=300)}
     write_report(tmp_path, Report(source="learner", at_ms=1, models=figures))
     keeper.look()
     assert (registry.release().canary is None) is withdrawn

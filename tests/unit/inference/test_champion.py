@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, SERVICE
+from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from inference.models.manifest import Champion, digest
 from inference.models.model import LightGbmModel, ModelName
 from inference.release.champion import LOOKS_TO_RETRY, ChampionWatch, Definitions, load_champion
@@ -18,7 +18,7 @@ from inference.release.registry import Registry
 from tests.unit.inference.support import promote, trained_text, write_model
 from tests.unit.inference.versions import CHANGE
 
-DEFINITIONS = Definitions(DEFINITIONS_HASH, SERVICE.columns)
+DEFINITIONS = Definitions(DEFINITIONS_HASH, SERVICE.columns, decisions=PROJECT.decisions.names)
 TEXT = trained_text(trees=5, leaves=7)
 OTHER = trained_text(trees=5, leaves=7, seed=2)
 

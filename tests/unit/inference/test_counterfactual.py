@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 import pytest
 
-from features.catalog import SERVICE
-from features.vector import derived_features
+from features.catalog import PROJECT, SERVICE
+from features.vector import vectors_of
 from inference.offline.lake.lake import Lake
-from inference.offline.replay.counterfactual import _WHOLE, CHANGES_MAX, MOVABLE, smallest_change
+from inference.offline.replay.counterfactual import CHANGES_MAX, moving_of, smallest_change
 from inference.offline.replay.explain import explain
 from inference.offline.replay.recorded import rows_of, served_of, values_of
 from inference.offline.replay.used_model import UsedModels
@@ -57,14 +57,14 @@ def _changed(vector: np.ndarray, changes: dict[str, float]) -> np.ndarray:
     """Change features and compute the derived ones again."""
     named = {name: np.array([vector[at]]) for at, name in enumerate(SERVICE.columns)}
     named |= {name: np.array([value]) for name, value in changes.items()}
-    named |= derived_features(named)
+    named |= vectors_of(PROJECT).derived_features(named)
     return np.column_stack([named[name] for name in SERVICE.columns])
 
 
 def _decision(decided: Decided, one: dict[str, Any], vectors: np.ndarray) -> list[str]:
     """Decide without the engine: the severer of rules and thresholds."""
-    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]))
-    book = RuleBook(engine.rules, SERVICE.columns)
+    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"], PROJECT), PROJECT)
+    book = RuleBook(engine.rules, SERVICE.columns, PROJECT)
     severity = book.severity(book.judge(vectors, {}))
     model = decided.models.of(one).model
     if model is not None:
@@ -98,10 +98,10 @@ def test_a_change_that_is_told_flips_the_decision(decided: Decided) -> None:
 
 def _gaps(decided: Decided, one: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
     """Yield a value in every gap between a feature's thresholds, and what share of them lies between."""
-    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]))
+    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"], PROJECT), PROJECT)
     model = decided.models.of(one).model
     vector = values_of([one])[0]
-    for name in MOVABLE:
+    for name in moving_of(PROJECT).columns:
         at = SERVICE.columns.index(name)
         marks = {figure for rule in engine.rules for feature, figure in rule.figures if feature == name}
         if model is not None:
@@ -112,7 +112,7 @@ def _gaps(decided: Decided, one: dict[str, Any]) -> Iterator[tuple[str, float, f
         place = int(np.searchsorted(ends, vector[at]))
         for gap, end in enumerate([*ends, (ends[-1] if ends else 0.0) + 1.0]):
             value = (
-                float(np.floor(end)) if name in _WHOLE else end
+                float(np.floor(end)) if name in moving_of(PROJECT).whole else end
             )  # what lies between whole numbers is nowhere
             inside = int(np.searchsorted(ends, value)) == gap
             if gap != place and inside and value >= 0:
@@ -142,11 +142,11 @@ def test_no_single_change_that_crosses_less_flips_the_decision(decided: Decided)
 
 def test_it_is_the_same_again_and_time_stays(decided: Decided) -> None:
     one = decided.some(3)[4]
-    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"]))
+    engine = PolicyEngine(find(decided.registry.models, one["policy"]["sha256"], PROJECT), PROJECT)
     model = decided.models.of(one).model
-    given = engine, rows_of([one]), values_of([one])[0], served_of([one]), model
+    given = engine, rows_of([one], PROJECT), values_of([one])[0], served_of([one], PROJECT), model
     assert smallest_change(*given) == smallest_change(*given)
-    assert not {"hour_of_day", "is_night", "is_weekend"} & set(MOVABLE)
+    assert not {"hour_of_day", "is_night", "is_weekend"} & set(moving_of(PROJECT).columns)
 
 
 def test_a_persons_decision_hangs_on_no_feature(decided: Decided) -> None:

@@ -12,7 +12,6 @@ from features.catalog import DECISIONS as DECLARED
 from features.catalog import PROJECT, SERVICE
 from features.expressions import parse
 from inference.models.manifest import RowLimits
-from inference.policy import DEFAULT
 from inference.policy.decision import DECIDED_BY, RISK_BANDS, decide
 from inference.policy.policy import read_policy
 from inference.policy.reasons import family
@@ -104,7 +103,7 @@ def _hits(**values: float) -> dict[str, int]:
     vector = np.full((1, len(SERVICE.columns)), np.nan)
     for name, value in values.items():
         vector[0, SERVICE.columns.index(name)] = value
-    book = RuleBook(declared_rules(policy().policy.rules), SERVICE.columns)
+    book = RuleBook(declared_rules(policy().policy.rules, PROJECT), SERVICE.columns, PROJECT)
     return dict(zip([rule.id for rule in book.rules], book.judge(vector, {})[0].tolist(), strict=True))
 
 
@@ -126,7 +125,7 @@ def _rule(name: str, when: str, severity: int = REVIEW) -> Rule:
 
 def test_a_rule_that_fails_answers_error_and_asks_for_nothing_and_no_other_rule_does() -> None:
     rules = [_rule("late", "hour(event_time) > 22", DECLINE), _rule("zero", "amount_minor == 0")]
-    book, vectors = RuleBook(rules, SERVICE.columns), np.zeros((2, len(SERVICE.columns)))
+    book, vectors = RuleBook(rules, SERVICE.columns, PROJECT), np.zeros((2, len(SERVICE.columns)))
     outcomes = book.judge(vectors, {})  # the rows lack their times
     assert outcomes.tolist() == [[Outcome.ERROR, Outcome.HIT]] * 2
     assert book.severity(outcomes).tolist() == [REVIEW] * 2
@@ -134,7 +133,9 @@ def test_a_rule_that_fails_answers_error_and_asks_for_nothing_and_no_other_rule_
 
 
 def test_a_rule_reads_what_is_recorded_of_the_event() -> None:
-    book = RuleBook([_rule("late", "hour(event_time) > 22 and terminal_id != 's1'")], SERVICE.columns)
+    book = RuleBook(
+        [_rule("late", "hour(event_time) > 22 and terminal_id != 's1'")], SERVICE.columns, PROJECT
+    )
     rows: Columns = {
         "event_time": np.array([23, 22, 23]) * 3_600_000, "terminal_id": np.array([b"s2", b"s2", b"s1"])
     }  # fmt: skip
@@ -157,7 +158,7 @@ def test_null_is_as_in_sql_and_a_hit_knows_enough(when: str, hit: bool, knew: bo
     vector = np.zeros((1, len(SERVICE.columns)))
     vector[0, SERVICE.columns.index("amount_minor")] = 7.0
     vector[0, SERVICE.columns.index("customer_count_1h")] = np.nan
-    book = RuleBook([_rule("it", when)], SERVICE.columns)
+    book = RuleBook([_rule("it", when)], SERVICE.columns, PROJECT)
     outcomes = book.judge(vector, {})
     assert (bool(outcomes[0, 0] == Outcome.HIT), bool(book.answered(vector, outcomes)[0])) == (hit, knew)
 
@@ -173,7 +174,7 @@ def _old_rules(v: dict[str, float]) -> list[bool]:
 
 
 def test_the_shipped_rules_are_those_that_were_code_and_the_oracle_agrees() -> None:
-    rng, rules = np.random.default_rng(8), declared_rules(policy().policy.rules)
+    rng, rules = np.random.default_rng(8), declared_rules(policy().policy.rules, PROJECT)
     vectors = np.zeros((2000, len(SERVICE.columns)))
     near = {
         "amount_minor": [0, 20_000, 20_001, 1_000_000, 1_000_001], "customer_count_1h": [10, 11],
@@ -182,7 +183,7 @@ def test_the_shipped_rules_are_those_that_were_code_and_the_oracle_agrees() -> N
     }  # fmt: skip
     for name, values in near.items():
         vectors[:, SERVICE.columns.index(name)] = rng.choice([*values, np.nan], len(vectors))
-    outcomes = RuleBook(rules, SERVICE.columns).judge(vectors, {})
+    outcomes = RuleBook(rules, SERVICE.columns, PROJECT).judge(vectors, {})
     theirs = oracle.Rules(PLAIN, ProjectOracle(PLAIN).scored.kinds)
     for vector, outcome in zip(vectors.tolist(), outcomes.tolist(), strict=True):
         known = dict(zip(SERVICE.columns, vector, strict=True))
@@ -192,7 +193,7 @@ def test_the_shipped_rules_are_those_that_were_code_and_the_oracle_agrees() -> N
 
 
 def test_every_feature_of_the_service_has_a_family() -> None:
-    texts = read_policy(DEFAULT).policy.reasons.texts
+    texts = read_policy(PROJECT.policy_path, PROJECT).policy.reasons.texts
     assert [name for name in SERVICE.columns if family(name, texts)[0] == "OTHER"] == []
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
 from contracts.events import Drift
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import Baseline, measure, with_columns
 from inference.drift.error_drift import ErrorDrift
 from inference.drift.events import DriftEvent
@@ -58,7 +58,7 @@ BASELINE = _baseline()
 
 
 def _watch(settings: DriftSettings = EVERY, baseline: Baseline | None = BASELINE) -> DriftWatch:
-    watch = DriftWatch(SERVICE.columns, settings)
+    watch = DriftWatch(SERVICE.columns, PROJECT, settings)
     watch.model_is("fraud/1", baseline)
     watch.restart([0], "taken over")
     return watch
@@ -167,7 +167,7 @@ def test_scores_and_decisions_are_told_apart() -> None:
 
 
 def test_without_a_baseline_the_first_rows_are_the_reference_and_it_is_said() -> None:
-    watch = DriftWatch(SERVICE.columns, EVERY)
+    watch = DriftWatch(SERVICE.columns, PROJECT, EVERY)
     started = watch.restart([0], "taken over")[0]
     assert "no model yet" in str(started.against)
     assert _feed(watch, _rows(CALM, 7)) == []  # rules alone: nothing to hold it against
@@ -199,7 +199,7 @@ def test_hostile_values_blind_nothing(bad: float) -> None:
 
 
 def test_a_take_over_and_another_model_begin_anew_and_say_so() -> None:
-    watch = DriftWatch(SERVICE.columns, EVERY)
+    watch = DriftWatch(SERVICE.columns, PROJECT, EVERY)
     assert [e.kind for e in watch.restart([0, 1], "taken over")] == ["restart", "restart"]
     assert [e.model for e in watch.model_is("fraud/1", BASELINE)] == ["fraud/1", "fraud/1"]
     assert watch.model_is("fraud/1", BASELINE) == []
@@ -264,7 +264,7 @@ def test_records_keep_their_contract_and_say_what_to_do() -> None:
 
 def test_a_feature_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError) as refused:
-        DriftWatch(SERVICE.columns, DriftSettings(watched="amount"))
+        DriftWatch(SERVICE.columns, PROJECT, DriftSettings(watched="amount"))
     assert refused.value.code == "E_CONFIG_DRIFT"
 
 

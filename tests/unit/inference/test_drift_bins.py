@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from features.catalog import PROJECT
 from inference.drift.baseline import measure
 from inference.drift.events import DriftEvent
 from inference.drift.mean_watch import MeanWatch
@@ -145,7 +146,7 @@ def _watched(before: Floats, after: Floats, *, as_score: bool = False) -> list[D
     others = rng.lognormal(8, 1, (TRAINING, 2))
     column = rng.choice(before, TRAINING)
     usual = measure([*COLUMNS, "score"], np.column_stack([others, column, column]), _times(TRAINING))
-    watch = DriftWatch(COLUMNS, DriftSettings(sample_every=1))
+    watch = DriftWatch(COLUMNS, PROJECT, DriftSettings(sample_every=1))
     watch.model_is("fraud/1", usual)
     events: list[DriftEvent] = []
     for day in range(6):
@@ -171,7 +172,7 @@ def test_the_watch_tells_of_a_default_feature_and_a_score_that_hardly_vary(as_sc
 def test_decisions_that_begin_to_vary_are_told() -> None:
     """All was approved while the reference was gathered; then one in ten is declined."""
     rng, days = np.random.default_rng(2), 12
-    watch = DriftWatch(COLUMNS, DriftSettings(sample_every=1))
+    watch = DriftWatch(COLUMNS, PROJECT, DriftSettings(sample_every=1))
     watch.model_is("fraud/1", None)
     events: list[DriftEvent] = []
     for day in range(days):

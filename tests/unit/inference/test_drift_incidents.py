@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from contracts.events import Drift
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import Baseline, measure
 from inference.drift.error_drift import ErrorDrift
 from inference.drift.events import DriftEvent, Place, cleared
-from inference.drift.full_windows import LONG_AGO, Began
+from inference.drift.full_windows import LONG_AGO, Began, reaches_of
 from inference.drift.incidents import Incidents
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
@@ -21,6 +21,7 @@ from inference.drift.watch import DriftWatch
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 BEGIN_MS = 1_522_627_200_000  # a Monday
 PLACE = Place(2, "fraud/1")
+SOURCES_OF = reaches_of(PROJECT).sources_of
 
 
 def _alert(feature: str, at_ms: int, detector: str = "psi", what: Any = "input") -> DriftEvent:
@@ -39,11 +40,11 @@ def _kinds(events: list[DriftEvent]) -> list[str]:
 
 
 def test_an_incident_opens_gets_members_and_closes_once_it_has_been_quiet() -> None:
-    incidents = Incidents(PLACE, within_ms=3 * HOUR_MS)
+    incidents = Incidents(PLACE, within_ms=3 * HOUR_MS, sources_of=SOURCES_OF)
     first = incidents.grouped([_alert("amount_minor", 0)], 0)
     assert _kinds(first) == ["opened", "alert"]
     opened = first[0]
-    assert (opened.feature, opened.detector, opened.what) == ("payments", "all", "all")
+    assert (opened.feature, opened.detector, opened.what) == ("events", "all", "all")
     assert opened.members is not msgspec.UNSET
     assert opened.members is not None
     (member,) = opened.members
@@ -67,7 +68,7 @@ def test_an_incident_opens_gets_members_and_closes_once_it_has_been_quiet() -> N
 
 
 def test_what_goes_and_comes_within_the_time_stays_one_incident() -> None:
-    incidents = Incidents(PLACE, within_ms=3 * HOUR_MS)
+    incidents = Incidents(PLACE, within_ms=3 * HOUR_MS, sources_of=SOURCES_OF)
     told = incidents.grouped([_alert("amount_minor", 0)], 0)
     for hour in range(1, 20, 2):
         told += incidents.grouped([_back("amount_minor", hour * HOUR_MS)], hour * HOUR_MS)
@@ -90,16 +91,16 @@ def test_what_goes_and_comes_within_the_time_stays_one_incident() -> None:
     ],
 )
 def test_alerts_belong_together_by_what_they_are_made_of(one: str, other: str, same: bool) -> None:
-    incidents = Incidents(PLACE, within_ms=DAY_MS)
+    incidents = Incidents(PLACE, within_ms=DAY_MS, sources_of=SOURCES_OF)
     told = incidents.grouped([_alert(one, 0), _alert(other, HOUR_MS)], HOUR_MS)
     assert _kinds(told).count("opened") == (1 if same else 2)
-    late = Incidents(PLACE, within_ms=DAY_MS)
+    late = Incidents(PLACE, within_ms=DAY_MS, sources_of=SOURCES_OF)
     told = late.grouped([_alert(one, 0), _alert(other, 2 * DAY_MS)], 2 * DAY_MS)
     assert _kinds(told).count("opened") == 2
 
 
 def test_a_chain_of_slower_features_is_one_incident_and_a_reminder_adds_none() -> None:
-    incidents = Incidents(PLACE, within_ms=DAY_MS)
+    incidents = Incidents(PLACE, within_ms=DAY_MS, sources_of=SOURCES_OF)
     names = ["customer_count_1h", "customer_count_24h", "customer_count_7d", "customer_count_30d"]
     told = [
         event
@@ -114,7 +115,7 @@ def test_a_chain_of_slower_features_is_one_incident_and_a_reminder_adds_none() -
 
 
 def test_incidents_that_open_in_one_moment_have_names_of_their_own() -> None:
-    incidents = Incidents(PLACE, within_ms=0)
+    incidents = Incidents(PLACE, within_ms=0, sources_of=SOURCES_OF)
     names = ["amount_minor", "customer_count_1h", "terminal_labels_1d", "score"]
     told = [e for n, name in enumerate(names) for e in incidents.grouped([_alert(name, n)], n)]
     opened = [event.incident for event in told if event.state == "opened"]
@@ -123,7 +124,7 @@ def test_incidents_that_open_in_one_moment_have_names_of_their_own() -> None:
 
 
 def test_every_record_keeps_the_contract() -> None:
-    incidents = Incidents(Place(2, "m" * 256), within_ms=HOUR_MS)
+    incidents = Incidents(Place(2, "m" * 256), within_ms=HOUR_MS, sources_of=SOURCES_OF)
     told = incidents.grouped([_alert("amount_minor", 0), _back("amount_minor", 1)], 3 * HOUR_MS)
     assert _kinds(told) == ["opened", "alert", "cleared", "closed"]
     for event in told:
@@ -154,7 +155,7 @@ EVERY = DriftSettings(sample_every=1, chunk_rows=64, rows_min=400, look_rows=128
 @cache
 def _fed(began: Began = LONG_AGO, steps: int = 500, cut: int = 0) -> list[DriftEvent]:
     """Return what is told of three days as usual and three of doubled amounts; `cut` begins anew there."""
-    watch = DriftWatch(SERVICE.columns, EVERY)
+    watch = DriftWatch(SERVICE.columns, PROJECT, EVERY)
     parts = _rows(3 * 1440, 2, BEGIN_MS), _rows(3 * 1440, 3, BEGIN_MS + 3 * DAY_MS, 3.0)
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     watch.began_at(0, began)
@@ -170,7 +171,7 @@ def _fed(began: Began = LONG_AGO, steps: int = 500, cut: int = 0) -> list[DriftE
 def test_amounts_that_double_are_one_incident_of_all_that_moved() -> None:
     events = _fed()
     opened = [event for event in events if event.state == "opened"]
-    assert [event.feature for event in opened] == ["payments"]
+    assert [event.feature for event in opened] == ["events"]
     members = {(e.feature, e.detector) for e in events if e.kind == "alert"}
     moved = {name for name in SERVICE.columns if "amount" in name and not name.startswith("profile")}
     assert {feature for feature, _ in members} >= moved | {"score"}
@@ -186,7 +187,7 @@ def test_incidents_are_the_same_in_a_replay_however_rows_were_batched() -> None:
 
 def test_nothing_is_told_of_windows_that_are_not_full() -> None:
     """The stream is two days old where the rows begin: what reaches back a week or a month is not told of."""
-    young = Began(payments_ms=BEGIN_MS - 2 * DAY_MS, labels_ms=BEGIN_MS + 2 * DAY_MS)
+    young = Began(events_ms=BEGIN_MS - 2 * DAY_MS, labels_ms=BEGIN_MS + 2 * DAY_MS)
     told = {event.feature for event in _fed(young) if event.kind == "alert"}
     assert {"amount_minor", "customer_amount_mean_1h", "customer_amount_max_24h"} <= told
     assert not [name for name in told if "7d" in name or "30d" in name or "labels" in name]
@@ -197,14 +198,14 @@ def test_nothing_is_told_of_windows_that_are_not_full() -> None:
 
 def test_what_was_not_full_is_told_of_once_it_is() -> None:
     """The week's windows were filled on the first day of the rows."""
-    began = Began(payments_ms=BEGIN_MS - 7 * DAY_MS)
+    began = Began(events_ms=BEGIN_MS - 7 * DAY_MS)
     told = {event.feature for event in _fed(began) if event.kind == "alert"}
     assert {"customer_amount_mean_7d", "terminal_amount_mean_7d"} <= told
     assert not [name for name in told if "30d" in name]
 
 
 def test_without_a_model_nothing_is_told_whatever_moves() -> None:
-    watch = DriftWatch(SERVICE.columns, EVERY)
+    watch = DriftWatch(SERVICE.columns, PROJECT, EVERY)
     events = watch.restart([0], "taken over")
     for n, factor in enumerate((1.0, 9.0, 0.1)):
         rows = _rows(3 * 1440, n, BEGIN_MS + 3 * n * DAY_MS, factor)

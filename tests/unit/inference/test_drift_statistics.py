@@ -12,7 +12,8 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from contracts.errors import ModelError
-from features.vector import event_features
+from features.catalog import PROJECT
+from features.vector import vectors_of
 from inference.drift.baseline import Baseline, Column, decode, measure
 from inference.drift.reference import SLOT_PRIOR_ROWS, Reference, against
 from inference.drift.season import SLOTS, slots
@@ -73,7 +74,9 @@ def test_a_share_passes_its_limit_as_rarely_as_promised() -> None:
 
 def test_a_slot_is_what_the_models_own_features_call_it() -> None:
     event_ms = BEGIN_MS + np.arange(14 * 24) * HOUR_MS
-    said = event_features({"amount_minor": np.zeros(len(event_ms), np.int64), "event_time": event_ms})
+    said = vectors_of(PROJECT).event_features(
+        {"amount_minor": np.zeros(len(event_ms), np.int64), "event_time": event_ms}
+    )
     assert slots(event_ms).tolist() == (said["is_night"] + 2 * said["is_weekend"]).tolist()
 
 

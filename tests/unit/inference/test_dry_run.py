@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import StateError
+from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.dry_run import DryRun, DryRunner
 from inference.policy.policy import DeclaredPolicy, ReviewTerms
@@ -50,11 +51,13 @@ def _one_policy(decided: Decided, folder: Path, version: str) -> tuple[Decided, 
     records = [
         r for r, one in zip(decided.records, decided.said, strict=True) if one["policy"]["version"] == version
     ]
-    write_predictions(Lake(folder), records)
+    write_predictions(Lake(folder, PROJECT), records)
     for dataset in ("label_log",):
         (folder / dataset).symlink_to(decided.lake.folder / dataset)
     sha256 = orjson.loads(records[0])["policy"]["sha256"]
-    return Decided(Lake(folder), decided.registry, records), find(decided.registry.models, sha256)
+    return Decided(Lake(folder, PROJECT), decided.registry, records), find(
+        decided.registry.models, sha256, PROJECT
+    )
 
 
 @pytest.mark.parametrize("version", ["1", "2", "3"])
@@ -62,7 +65,7 @@ def test_the_policy_that_decided_moves_nothing(decided: Decided, tmp_path: Path,
     mine, declared = _one_policy(decided, tmp_path, version)
     found = mine.run(declared)
     assert (found.moved, found.moves) == (0, [])
-    assert found.payments == len(mine.records) > 100
+    assert found.events == len(mine.records) > 100
     assert found.before == found.after
     assert found.before.decisions == {
         name: Counter(one["decision"] for one in mine.said)[name] for name in ("approve", "review", "decline")
@@ -82,8 +85,8 @@ def test_lower_thresholds_move_whom_they_must(decided: Decided, tmp_path: Path) 
             due[one["decision"], after] += 1
     moved: Counter[tuple[str, str]] = Counter()
     for move in found.moves:
-        moved[move.before, move.after] += move.payments
-        assert move.frauds + move.legitimate + move.unknown == move.payments
+        moved[move.before, move.after] += move.events
+        assert move.positives + move.legitimate + move.unknown == move.events
         assert 0 < len(move.sample) <= 5
     assert moved == due
     assert sum(due.values()) > 20
@@ -120,13 +123,13 @@ def test_money_is_of_known_labels_alone(decided: Decided, tmp_path: Path) -> Non
         one["features"]["values"][0] for one in mine.said
         if one["decision"] == "approve" and known.get(one["event_id"]) == 1
     )  # fmt: skip
-    assert found.before.fraud_approved_minor == lost > 0
+    assert found.before.positive_approved_minor == lost > 0
     unscored = [one for one in mine.said if one.get("score") is None]
     after = sum(
         one["features"]["values"][0] for one in unscored
         if one["decision"] == "approve" and known.get(one["event_id"]) == 1
     )  # fmt: skip
-    assert found.after.fraud_approved_minor == after
+    assert found.after.positive_approved_minor == after
     wrong = [one for one in mine.said if one.get("score") is not None and known.get(one["event_id"]) == 0]
     assert found.after.legitimate_declined == len(wrong)
 
@@ -137,24 +140,24 @@ def test_a_gatekeeper_shows_its_share_its_mistakes_and_its_cost(decided: Decided
     found = mine.run(policy(gatekeeper=gate)).gatekeeper
     scored = [one for one in mine.said if one.get("score") is not None]
     quiet = [one for one in scored if not any(rule["outcome"] == "hit" for rule in one["rules"])]
-    assert found.payments == len(quiet)
+    assert found.events == len(quiet)
     assert found.otherwise == sum(one["decision"] != "approve" for one in quiet)
     proven = mine.run(policy(gatekeeper=gate | {"mode": "proven"}))
-    assert (proven.moved, proven.gatekeeper.payments) == (0, 0)
+    assert (proven.moved, proven.gatekeeper.events) == (0, 0)
 
 
 def test_a_range_of_event_time_is_kept_to(decided: Decided) -> None:
     middle = sorted(one["event_time"] for one in decided.said)[700]
     early, late = (decided.run(policy(), **{name: middle}) for name in ("to_ms", "from_ms"))
-    assert early.payments + late.payments == len(decided.said)
-    assert early.payments == sum(one["event_time"] < middle for one in decided.said)
+    assert early.events + late.events == len(decided.said)
+    assert early.events == sum(one["event_time"] < middle for one in decided.said)
 
 
 def test_a_model_that_is_gone_is_counted_and_left_out(decided: Decided, tmp_path: Path) -> None:
     found = DryRunner(decided.lake, Registry(tmp_path), policy()).run()
     scored = sum("model" in one for one in decided.said)
     assert found.not_comparable == {"model not in the registry": scored}
-    assert found.payments == len(decided.said) - scored
+    assert found.events == len(decided.said) - scored
 
 
 payments = st.lists(
@@ -219,7 +222,7 @@ def test_a_hundred_payments_not_yet_labelled_do_not_decline_what_was_reviewed() 
 
 
 def test_three_labels_advise_nothing(decided: Decided, tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = Lake(tmp_path, PROJECT)
     write_predictions(lake, decided.records)
     scored = [one for one in decided.said if "score" in one]
     folder = tmp_path / "label_log" / "partition=0"
@@ -244,9 +247,9 @@ def test_thresholds_come_of_the_lakes_scores_and_labels(decided: Decided, tmp_pa
     assert 0 <= chosen.review <= chosen.decline <= 1
     assert chosen.reviews_a_day <= policy().policy.review.cases_a_day
     assert chosen.cost_minor < chosen.cost_of_approving_all_minor
-    write_predictions(Lake(tmp_path), decided.records)
+    write_predictions(Lake(tmp_path, PROJECT), decided.records)
     with pytest.raises(StateError, match="E_THRESHOLDS_EMPTY"):
-        of_lake(Lake(tmp_path))
+        of_lake(Lake(tmp_path, PROJECT))
 
 
 def test_a_rule_on_a_field_that_no_prediction_records_reads_it_in_the_lake(
@@ -257,5 +260,5 @@ def test_a_rule_on_a_field_that_no_prediction_records_reads_it_in_the_lake(
     asks = {"severity": "decline", "reason": "So."}
     read = {"here": {"when": "currency == 'EUR'", **asks}, "there": {"when": "currency == 'USD'", **asks}}
     everywhere, nowhere = (mine.run(policy(rules={name: read[name]})) for name in ("here", "there"))
-    assert everywhere.after.decisions["decline"] == everywhere.payments
-    assert nowhere.after.decisions["decline"] == nowhere.before.decisions["decline"] < nowhere.payments
+    assert everywhere.after.decisions["decline"] == everywhere.events
+    assert nowhere.after.decisions["decline"] == nowhere.before.decisions["decline"] < nowhere.events

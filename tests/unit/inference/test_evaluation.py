@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.models.manifest import Thresholds
 from inference.offline.training import evaluation
 from inference.offline.training.evaluation import (
@@ -21,8 +21,8 @@ from inference.offline.training.evaluation import (
 from inference.offline.training.metrics_offline import (
     Judged,
     calibration_error,
-    precision_at_cards,
-    recall_at_cards,
+    precision_at_keys,
+    recall_at_keys,
 )
 from inference.offline.training.report_page import page
 
@@ -40,10 +40,10 @@ ROWS = (
     ("e", 1, 0, 0.3, 100, 1),
 )
 JUDGED = Judged(
-    fraud=np.array([row[2] for row in ROWS]),
+    positive=np.array([row[2] for row in ROWS]),
     score=np.array([row[3] for row in ROWS]),
     event_ms=np.array([row[1] * DAY_MS for row in ROWS]),
-    customer=np.array([row[0].encode() for row in ROWS]),
+    key=np.array([row[0].encode() for row in ROWS]),
 )
 
 
@@ -57,6 +57,7 @@ def _evaluated() -> Evaluated:
     vectors[:, _column("is_night")] = [row[5] for row in ROWS]
     vectors[:, _column("customer_count_30d")] = [20, 5, 5, 20, 20, 5, 5, 20]
     return Evaluated(
+        project=PROJECT,
         vectors=vectors,
         judged=JUDGED,
         thresholds=Thresholds(review=0.65, decline=0.85),
@@ -66,28 +67,28 @@ def _evaluated() -> Evaluated:
 
 def test_precision_and_recall_of_a_team_that_calls_two_a_day() -> None:
     # day 0: a (fraud), b; of the frauds a, c one is called. day 1: a, b (fraud): the only fraud is called.
-    assert precision_at_cards(JUDGED, 2) == pytest.approx((1 / 2 + 1 / 2) / 2)
-    assert recall_at_cards(JUDGED, 2) == pytest.approx((1 + 1) / (2 + 1))
-    assert recall_at_cards(JUDGED, 1) == pytest.approx((1 + 0) / 3)
-    assert recall_at_cards(JUDGED, 9) == 1
-    assert np.isnan(recall_at_cards(Judged(
-        fraud=np.zeros(2, int), score=np.ones(2), event_ms=np.arange(2), customer=np.array([b"a", b"b"])
+    assert precision_at_keys(JUDGED, 2) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert recall_at_keys(JUDGED, 2) == pytest.approx((1 + 1) / (2 + 1))
+    assert recall_at_keys(JUDGED, 1) == pytest.approx((1 + 0) / 3)
+    assert recall_at_keys(JUDGED, 9) == 1
+    assert np.isnan(recall_at_keys(Judged(
+        positive=np.zeros(2, int), score=np.ones(2), event_ms=np.arange(2), key=np.array([b"a", b"b"])
     )))  # fmt: skip
     rows = capacity(JUDGED)
-    assert [row["cards_a_day"] for row in rows] == list(evaluation.CARDS_A_DAY)
+    assert [row["keys_a_day"] for row in rows] == list(evaluation.KEYS_A_DAY)
     assert rows[0]["recall"] == 1
 
 
 def test_calibration_error_is_the_mean_distance_of_the_bins() -> None:
     # by score: 0.1 0.1 0.2 0.3 | 0.6 0.7 0.8 0.9 with frauds 0 0 1 0 | 1 0 0 1
-    found = calibration_error(JUDGED.fraud, JUDGED.score, bins=2)
+    found = calibration_error(JUDGED.positive, JUDGED.score, bins=2)
     assert found == pytest.approx((4 * abs(0.175 - 0.25) + 4 * abs(0.75 - 0.5)) / 8)
 
 
 def test_money_is_what_is_caught_less_what_the_looks_cost() -> None:
     rows = {row["name"]: row for row in money(_evaluated()) if row["name"]}
     review = rows["review"]  # at or above 0.65: 0.9 (fraud, 5000), 0.8, 0.7
-    assert (review["reviews"], review["frauds"], review["caught_minor"]) == (3, 1, 5000)
+    assert (review["reviews"], review["positives"], review["caught_minor"]) == (3, 1, 5000)
     assert (review["cost_minor"], review["saved_minor"]) == (1500, 3500)
     assert (review["precision"], review["recall"]) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
     assert rows["decline"]["saved_minor"] == 5000 - 500
@@ -101,7 +102,7 @@ def test_segments_compare_the_chance_of_a_good_payment_to_pass() -> None:
     day, night = found["time", "day"], found["time", "night"]
     assert day["disparate_impact"] == pytest.approx(1 / 3)
     assert (day["adverse"], night["adverse"], night["disparate_impact"]) == (True, False, 1)
-    assert (day["rows"], day["frauds"], day["flagged"]) == (4, 1, 0.75)
+    assert (day["rows"], day["positives"], day["flagged"]) == (4, 1, 0.75)
     assert (day["precision"], day["recall"], night["recall"]) == (pytest.approx(1 / 3), 1, 0)
     assert found["customer", "active"]["rows"] == found["customer", "quiet"]["rows"] == 4
     assert ("week", "weekend") not in found  # 1 and 2 January 1970 were a Thursday and a Friday
@@ -136,8 +137,8 @@ def _judged_days(days: int, seed: int, skill: float) -> tuple[Judged, Floats]:
     fraud = (rng.random(days * 200) < 0.05).astype(np.int64)
     other = rng.random(len(fraud))
     judged = Judged(
-        fraud=fraud, score=np.clip(other * (1 - skill) + skill * fraud, 0, 1),
-        event_ms=np.repeat(np.arange(days), 200) * DAY_MS, customer=np.full(len(fraud), b"c"),
+        positive=fraud, score=np.clip(other * (1 - skill) + skill * fraud, 0, 1),
+        event_ms=np.repeat(np.arange(days), 200) * DAY_MS, key=np.full(len(fraud), b"c"),
     )  # fmt: skip
     return judged, other
 
@@ -153,7 +154,7 @@ def test_a_difference_has_an_interval_that_holds_nothing_where_nothing_is() -> N
     same = difference(judged, judged.score, seed=1)
     assert (same["gain"], same["gain_95_percent"], same["better"]) == (0, [0, 0], False)
     worse = difference(Judged(
-        fraud=judged.fraud, score=other, event_ms=judged.event_ms, customer=judged.customer
+        positive=judged.positive, score=other, event_ms=judged.event_ms, key=judged.key
     ), judged.score, seed=1)  # fmt: skip
     assert worse["gain_95_percent"][1] < 0
     assert difference(judged, other, seed=1) == found
@@ -169,7 +170,7 @@ def test_a_report_has_all_its_parts_and_a_page_that_needs_nothing_else(
     assert set(report) == {
         "quality", "comparison", "capacity", "money", "segments", "robustness", "latency", "importance",
     }  # fmt: skip
-    assert report["quality"]["recall_at_100_cards_a_day"] == 1
+    assert report["quality"]["recall_at_100_keys_a_day"] == 1
     assert set(report["comparison"]) == set(others)
     assert set(report["latency"]) == {"1_rows", "10_rows", "100_rows", "1000_rows"}
     assert all(f["p50_ms"] <= f["p95_ms"] <= f["p99_ms"] for f in report["latency"].values())
@@ -181,7 +182,7 @@ def test_a_report_has_all_its_parts_and_a_page_that_needs_nothing_else(
     assert "&lt;1&gt;" in text
     assert "http" not in text.replace("http-equiv", "")
     for title in (
-        "Customers called a day",
+        "Keys called a day",
         "Calibration",
         "Money",
         "Segments",

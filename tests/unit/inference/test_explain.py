@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
-from features.catalog import CHAIN, CUSTOMER, DEFINITIONS_HASH, PROFILE, SERVICE, TERMINAL
-from features.vector import assemble
+from features.catalog import CHAIN, CUSTOMER, DEFINITIONS_HASH, PROFILE, PROJECT, SERVICE, TERMINAL
+from features.vector import vectors_of
 from headrace.commands.explain import lines
 from inference.models.provenance import Provenance
 from inference.offline.lake.lake import Lake
@@ -44,7 +44,7 @@ def registry(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def lake(tmp_path: Path) -> Lake:
     payments, labels = events(count=1000)
     make_lake(tmp_path, payments, labels)
-    return Lake(tmp_path)
+    return Lake(tmp_path, PROJECT)
 
 
 def served(lake: Lake) -> dict[str, Any]:
@@ -57,7 +57,9 @@ def decided(lake: Lake, model: Entry | None, text_sha256: str = "") -> dict[str,
     row = served(lake)
     event = {name: np.array([row[name]]) for name in ("amount_minor", "event_time")}
     stored = [np.array([[row[name] for name in names]]) for names in (CUSTOMER.columns, TERMINAL.columns)]
-    vector = assemble(event, stored, np.full((1, len(PROFILE.columns)), np.nan))[0].tolist()
+    vector = (
+        vectors_of(PROJECT).assemble(event, stored, np.full((1, len(PROFILE.columns)), np.nan))[0].tolist()
+    )
     prediction = {
         "prediction_id": "1-2-3", "event_id": row["transaction_id"],
         "keys": {"customer": row["customer_id"], "terminal": row["terminal_id"]}, "scored_at": 1,
@@ -112,9 +114,9 @@ def test_a_null_that_training_never_met_is_named(lake: Lake, registry: Registry)
 def test_the_raw_event_is_shown_without_what_is_personal(lake: Lake, registry: Registry) -> None:
     prediction = decided(lake, None)
     found = explain(lake, registry, prediction["prediction_id"])
-    assert found.payment is not None
-    assert found.payment["transaction_id"] == prediction["event_id"]
-    assert found.payment["email"] == "***"
+    assert found.event is not None
+    assert found.event["transaction_id"] == prediction["event_id"]
+    assert found.event["email"] == "***"
     row = served(lake)
     assert found.places["customer_pos"] == row["customer_pos"]
     assert found.places["terminal_pos"] == row["terminal_pos"]

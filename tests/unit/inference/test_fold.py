@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.frame import Columns, concat
-from features.catalog import CUSTOMER, ENTITIES, TERMINAL
+from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.definition import Entity
 from inference.offline.fold.fold import Folded, PartitionFold, fold
 from inference.offline.fold.ordered import Selection, ordered
@@ -99,7 +99,7 @@ def test_keys_of_any_alphabet_are_folded(tmp_path: Path) -> None:
     for is_raw in (False, True):
         for entity in (CUSTOMER, TERMINAL):
             asked = Selection(entity=entity, is_raw=is_raw, is_logged=True)
-            found = answers(fold(Lake(tmp_path), asked))
+            found = answers(fold(Lake(tmp_path, PROJECT), asked))
             same(found | {"values": found["logged"]}, found)
 
 
@@ -108,7 +108,7 @@ def test_a_row_whose_raw_record_is_gone_is_not_folded_and_a_replay_says_so(tmp_p
     path = sorted((tmp_path / "transactions").glob("partition=*/*.parquet"))[0]
     table = pq.ParquetFile(path).read()
     pq.write_table(pa.concat_tables([table.slice(0, 5), table.slice(6)]), path)
-    lake = Lake(tmp_path)
+    lake = Lake(tmp_path, PROJECT)
     assert len(answers(fold(lake, Selection(entity=CUSTOMER, is_raw=True)))["pos"]) == 399
     asked = {"event_time": 0, "customer_id": "", "features": {"groups": {}}}
     found = recompute(lake, [asked | {"source": {"partition": 0, "offset": offset}} for offset in (4, 5, 6)])
@@ -116,4 +116,4 @@ def test_a_row_whose_raw_record_is_gone_is_not_folded_and_a_replay_says_so(tmp_p
 
 
 def test_a_lake_without_rows_folds_none(tmp_path: Path) -> None:
-    assert list(fold(Lake(tmp_path), Selection(entity=TERMINAL, is_raw=True, is_logged=True))) == []
+    assert list(fold(Lake(tmp_path, PROJECT), Selection(entity=TERMINAL, is_raw=True, is_logged=True))) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import ModelError
+from features.catalog import PROJECT
 from inference.release.gates import LIVE, OFFLINE, Evidence, judge
 from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
 from inference.release.promotion import Promoter
@@ -21,7 +22,7 @@ SOUND = Evidence(
 )  # fmt: skip
 SETTINGS = ReleaseGateSettings()
 BELOW_LOGISTIC = {"logistic_regression": {"gain": -0.01}, "constant": {"gain": 1}}
-SURE_OF_NOTHING = {"reliability": [{"rows": 9, "score_mean": 0.5, "fraud_share": 0}]}
+SURE_OF_NOTHING = {"reliability": [{"rows": 9, "score_mean": 0.5, "positive_share": 0}]}
 
 
 def broken(evidence: Evidence, to: Any = "champion", settings: ReleaseGateSettings = SETTINGS) -> list[str]:
@@ -88,7 +89,7 @@ def test_labels_may_be_asked_for() -> None:
     ]
 
 
-KNOWN = Figures(scores=5000, labels=60, precision=0.5, frauds=100, caught=60)
+KNOWN = Figures(scores=5000, labels=60, precision=0.5, positives=100, caught=60)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +97,9 @@ KNOWN = Figures(scores=5000, labels=60, precision=0.5, frauds=100, caught=60)
     [
         (KNOWN, []),
         (Figures(scores=5000), ["live_precision", "live_recall"]),
-        (Figures(scores=5000, frauds=100, caught=0), ["live_precision", "live_recall"]),
-        (Figures(scores=5000, labels=3, precision=1.0, frauds=100, caught=3), ["live_recall"]),
-        (Figures(scores=5000, labels=60, precision=0.5, frauds=19, caught=19), ["live_recall"]),
+        (Figures(scores=5000, positives=100, caught=0), ["live_precision", "live_recall"]),
+        (Figures(scores=5000, labels=3, precision=1.0, positives=100, caught=3), ["live_recall"]),
+        (Figures(scores=5000, labels=60, precision=0.5, positives=19, caught=19), ["live_recall"]),
     ],
 )
 def test_a_version_that_flags_nothing_passes_no_gate_by_being_unknown(
@@ -122,7 +123,7 @@ def test_a_gain_that_is_not_known_is_no_gain(at: str, gain: float | None) -> Non
 
 def test_a_champion_that_has_learnt_the_rows_is_not_compared_with_and_that_is_said(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    promoter = Promoter(PROJECT, registry, SETTINGS, FolderEvidence(tmp_path))
     one = offer(registry)
     promoter.promote(one, "champion", CHANGE)
     why = "cannot be compared: 0 frauds among 12 labelled payments that neither has learnt, 20 are needed"
@@ -144,7 +145,7 @@ def test_a_champion_that_has_learnt_the_rows_is_not_compared_with_and_that_is_sa
 
 def test_a_comparison_with_another_champion_says_nothing_of_this_one(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    promoter = Promoter(PROJECT, registry, SETTINGS, FolderEvidence(tmp_path))
     one = offer(registry)
     two, three = offer(registry, seed=2, against=one), offer(registry, seed=3, against=one)
     promoter.promote(two, "champion", CHANGE)
@@ -155,7 +156,7 @@ def test_a_comparison_with_another_champion_says_nothing_of_this_one(tmp_path: P
 
 def test_a_version_goes_through_its_gates_to_the_top(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    promoter = Promoter(PROJECT, registry, SETTINGS, FolderEvidence(tmp_path))
     one = offer(registry)
     two = offer(registry, seed=2, against=one)
     assert promoter.promote(one, "champion", CHANGE)[0].stage == "champion"
@@ -175,7 +176,7 @@ def test_a_version_goes_through_its_gates_to_the_top(tmp_path: Path) -> None:
 
 def test_golden_rows_that_differ_are_a_gate_and_other_damage_an_error(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    promoter = Promoter(PROJECT, registry, SETTINGS, FolderEvidence(tmp_path))
     other = offer(registry, golden_text=trained_text(trees=3, leaves=5, seed=9))
     with pytest.raises(ModelError, match=r"E_GATE_REFUSED: golden_rows: 0, limit 1"):
         promoter.promote(other, "shadow", CHANGE)
@@ -187,7 +188,7 @@ def test_golden_rows_that_differ_are_a_gate_and_other_damage_an_error(tmp_path: 
 
 def test_force_needs_a_reason_and_is_audited(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    promoter = Promoter(registry, SETTINGS, FolderEvidence(tmp_path))
+    promoter = Promoter(PROJECT, registry, SETTINGS, FolderEvidence(tmp_path))
     poor = offer(registry, report={})
     with pytest.raises(ModelError, match="E_GATE_REFUSED"):
         promoter.promote(poor, "champion", CHANGE)
@@ -213,5 +214,5 @@ def test_a_promotion_that_was_overtaken_while_its_gates_were_judged_is_refused(t
             return super().of(version_id)
 
     with pytest.raises(ModelError, match="E_RELEASE_CHANGED"):
-        Promoter(registry, SETTINGS, Overtaking(tmp_path)).promote(two, "champion", CHANGE)
+        Promoter(PROJECT, registry, SETTINGS, Overtaking(tmp_path)).promote(two, "champion", CHANGE)
     assert registry.find("champion").id == one

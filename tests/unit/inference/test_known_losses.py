@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from contracts.frame import position
-from features.catalog import PIPELINE
+from features.catalog import PIPELINE, PROJECT
 from inference.offline.backfill.frontier import Frontier, facts_differing, frontier
 from inference.offline.lake.known_losses import places_of, words
 from inference.offline.lake.lake import Lake
@@ -63,7 +63,7 @@ def lake(tmp_path: Path) -> Lake:
         "terminal_partition": [0] * len(there), "terminal_pos": [position(n) for n in there],
     }  # fmt: skip
     write(tmp_path, "features", {**facts(there), **places}, kinds)
-    return Lake(tmp_path)
+    return Lake(tmp_path, PROJECT)
 
 
 def upto(offset: int) -> dict[str, dict[int, int]]:

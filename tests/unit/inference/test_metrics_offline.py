@@ -12,7 +12,7 @@ from inference.offline.training.metrics_offline import (
     Judged,
     average_precision,
     brier,
-    precision_at_cards,
+    precision_at_keys,
     reliability,
     roc_auc,
 )
@@ -54,14 +54,14 @@ def test_figures_are_those_of_the_definition(rows: list[tuple[int, float, int, i
 
 
 @given(rows=ROWS, cards=st.integers(1, 3))
-def test_precision_at_cards_calls_the_customers_with_the_highest_scores(
+def test_precision_at_keys_calls_the_customers_with_the_highest_scores(
     rows: list[tuple[int, float, int, int]], cards: int
 ) -> None:
     score = np.linspace(0, 1, len(rows))  # no ties: whom a team calls first among equals is not defined
     judged = Judged(
-        fraud=np.array([row[0] for row in rows]), score=score,
+        positive=np.array([row[0] for row in rows]), score=score,
         event_ms=np.array([row[2] * DAY_MS for row in rows]),
-        customer=np.array([f"c{row[3]}".encode() for row in rows]),
+        key=np.array([f"c{row[3]}".encode() for row in rows]),
     )  # fmt: skip
     shares = []
     for day in sorted({row[2] for row in rows}):
@@ -73,7 +73,7 @@ def test_precision_at_cards_calls_the_customers_with_the_highest_scores(
                 bad[customer] = max(bad.get(customer, 0), fraud)
         called = sorted(best, key=lambda customer: -best[customer])[:cards]
         shares.append(sum(bad[customer] for customer in called) / len(called))
-    assert precision_at_cards(judged, cards) == pytest.approx(sum(shares) / len(shares))
+    assert precision_at_keys(judged, cards) == pytest.approx(sum(shares) / len(shares))
 
 
 def test_bins_of_a_calibrated_score_show_the_share_they_promise() -> None:
@@ -82,4 +82,4 @@ def test_bins_of_a_calibrated_score_show_the_share_they_promise() -> None:
     fraud = (chance.random(20_000) < score).astype(np.int64)
     bins = reliability(fraud, score)
     assert sum(part["rows"] for part in bins) == 20_000
-    assert all(abs(part["score_mean"] - part["fraud_share"]) < 0.04 for part in bins)
+    assert all(abs(part["score_mean"] - part["positive_share"]) < 0.04 for part in bins)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, SERVICE
+from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from inference.models.manifest import Golden, digest
 from inference.models.model import Model
 from inference.models.text import check_model_text
@@ -34,7 +34,7 @@ TEXT = trained_text(trees=5, leaves=7)
 OTHER = trained_text(trees=5, leaves=7, seed=2)
 LARGE = trained_text(trees=30, leaves=15, seed=3)
 FEATURES = list(SERVICE.columns)
-DEFINITIONS = Definitions(DEFINITIONS_HASH, SERVICE.columns)
+DEFINITIONS = Definitions(DEFINITIONS_HASH, SERVICE.columns, decisions=PROJECT.decisions.names)
 ROWS = np.random.default_rng(11).gamma(2.0, 3.0, (2000, len(FEATURES)))
 TRUNCATIONS, FLIPS = 50, 200
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, SERVICE, TERMINAL
+from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.definition import DAY_MS, Entity
 from features.feast_row import RowsRead
 from features.state import EntityState
@@ -21,7 +21,7 @@ from inference.reading.pending import PendingServer, pending_rows
 from inference.reading.served import Status
 from inference.scorer.core import ScorerCore
 from inference.serve.answers import PendingDecisions
-from tests.unit.inference.support import EPOCH, START_MS, StillClock, trained_text
+from tests.unit.inference.support import EPOCH, OWN_POLICY, START_MS, StillClock, trained_text
 from tests.unit.inference.test_scorer_core import OneModel
 
 ROWS, NAMES = 400, 20
@@ -99,7 +99,7 @@ def given() -> Given:
     customer.apply(rows, Kind.SCORED)
     terminal.apply(rows, Kind.SCORED)
     store = Store(customer, terminal)
-    return Given(store, MomentReader(store, Breaker(250.0), store.whole, EPOCH), customer, terminal)
+    return Given(store, MomentReader(PROJECT, store, Breaker(250.0), store.whole, EPOCH), customer, terminal)
 
 
 def bits(values: np.ndarray) -> list[list[int]]:
@@ -126,7 +126,7 @@ def test_values_at_a_moment_are_the_states_own(given: Given, later_days: int) ->
 
 def test_a_pending_payment_is_answered_as_the_stream_answers_it_next(given: Given) -> None:
     pending = payments(30, seed=8, begin_ms=START_MS + 21 * DAY_MS)
-    served = PendingServer(given.reader).serve(_rows(pending), 0.0)
+    served = PendingServer(PROJECT, given.reader).serve(_rows(pending), 0.0)
     for row in range(30):
         one = take(pending, slice(row, row + 1))
         for entity, values in ((CUSTOMER, served.groups[0]), (TERMINAL, served.groups[1])):
@@ -159,7 +159,7 @@ def test_what_cannot_be_told_is_null_and_flagged(given: Given, damage: str) -> N
         pending["customer_id"] = strings(["nobody"])
         if damage == "another run":
             given.store.epoch = EPOCH - 1
-    served = PendingServer(given.reader).serve(_rows(pending), 0.0)
+    served = PendingServer(PROJECT, given.reader).serve(_rows(pending), 0.0)
     assert np.isnan(served.groups[0]).all()
     assert served.statuses[0].tolist() == [Status.DEFAULT]
     assert np.isnan(served.groups[1]).all() == (damage == "another run")
@@ -169,6 +169,7 @@ def test_what_cannot_be_told_is_null_and_flagged(given: Given, damage: str) -> N
 def test_a_damaged_row_is_null_and_asked_for_again(given: Given) -> None:
     asked: list[tuple[str, list[bytes]]] = []
     reader = MomentReader(
+        PROJECT,
         given.store,
         Breaker(250.0),
         given.store.whole,
@@ -216,7 +217,15 @@ def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Gi
         sha256={"model.txt": "a" * 64}, thresholds=Thresholds(review=0.9999, decline=0.99999),
     )  # fmt: skip
     models = OneModel(LightGbmModel(trained_text(), manifest))
-    core = ScorerCore(PendingServer(given.reader), models, StillClock(), EPOCH, FixedPolicy(), watching=False)
+    core = ScorerCore(
+        PROJECT,
+        PendingServer(PROJECT, given.reader),
+        models,
+        StillClock(),
+        EPOCH,
+        FixedPolicy(OWN_POLICY),
+        watching=False,
+    )
     pending = [{**_rows(payments(1, seed=9)), "traceparent": strings([""])}]
     seen = PendingDecisions(core, StillClock()).answer(pending)[0]
     assert (seen["decision"], seen["decided_by"], seen["degraded"]) == ("approve", "model", False)
@@ -229,4 +238,5 @@ def test_a_model_does_not_judge_a_payment_whose_customer_it_cannot_see(given: Gi
 
 
 def _rows(pending: Columns) -> Columns:
-    return pending_rows({**pending, "appended_ms": pending["event_time"]})
+    rows = {**pending, "appended_ms": pending["event_time"]}
+    return pending_rows(rows, PROJECT.pipeline.chain)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import CUSTOMER, ENTITIES, TERMINAL
+from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.definition import Entity
 from features.seeded import SeedOrigin
 from inference.offline.backfill.executors import Processes
@@ -51,7 +51,9 @@ def make_lakes(home: Path) -> list[Lake]:
     lakes = cut_lakes([home / name for name in ("a", SEEDED)], *sparse_events(seed=11), CUTS_MS)
     for old, new in itertools.pairwise(lakes):
         source = SeedOrigin(lake=str(old.folder))
-        seed = make_seed(FixedLake(old.folder), new.folder, source, PARTITIONS, OPTIONS, ALONE, silent)
+        seed = make_seed(
+            FixedLake(old.folder, PROJECT), new.folder, source, PARTITIONS, OPTIONS, ALONE, silent
+        )
         write_note(new.folder, msgspec.structs.replace(seed, finished=True))
     return lakes
 
@@ -122,7 +124,7 @@ def seeds(lake: Lake) -> Iterator[tuple[str, Any]]:
 def verified(lake: Lake, name: str) -> Iterator[tuple[str, Any]]:
     """Yield what verification says of a sample, and of all."""
     for rows_min in (300, 1_000_000):
-        report = verify(FixedLake(lake.folder), None, epoch=1, rows_min=rows_min)
+        report = verify(FixedLake(lake.folder, PROJECT), None, epoch=1, rows_min=rows_min)
         yield f"verify {name} {rows_min}", orjson.loads(msgspec.json.encode(report))
 
 
@@ -145,8 +147,8 @@ def damaged(lake: Lake, home: Path) -> Iterator[tuple[str, Any]]:
         pq.write_table(table.set_column(at, column, pa.array(changed, table.schema.field(at).type)), path)
     last = sorted((copied / "transactions").glob("partition=*/*.parquet"))[-1]
     pq.write_table(pq.ParquetFile(last).read().slice(0, 300), last)
-    yield from verified(Lake(copied), "damaged")
-    yield from backfilled(Lake(copied), "damaged")
+    yield from verified(Lake(copied, PROJECT), "damaged")
+    yield from backfilled(Lake(copied, PROJECT), "damaged")
 
 
 def replayed(lake: Lake, name: str) -> Iterator[tuple[str, Any]]:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from contracts.errors import ConfigError, StateError
+from features.catalog import PROJECT
 from inference.models.manifest import digest
-from inference.policy import DEFAULT
 from inference.policy.activation import activate, audit, rollback
 from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
 from inference.policy.store import FOLDER, POLICY_FILE, find, keep, last_live, place_of
@@ -26,21 +26,21 @@ SNOOZE = {"id": "s1", "rule": "amount_jump", "until": "2030-01-01T00:00:00Z", "w
 
 def _refusal(data: bytes) -> str:
     with pytest.raises(ConfigError) as refused:
-        policy_of(data, Path("p.yaml"))
+        policy_of(data, Path("p.yaml"), PROJECT)
     assert refused.value.where.startswith("p.yaml")
     assert refused.value.next_step
     return refused.value.code
 
 
 def _changed(change: Callable[[dict[str, Any]], object]) -> bytes:
-    document = yaml.safe_load(DEFAULT.read_bytes())
+    document = yaml.safe_load(PROJECT.policy_path.read_bytes())
     change(document)
     return yaml.safe_dump(document).encode()
 
 
 def test_the_default_is_what_its_digest_says() -> None:
-    declared = read_policy(DEFAULT)
-    assert declared.sha256 == digest(DEFAULT.read_bytes())
+    declared = read_policy(PROJECT.policy_path, PROJECT)
+    assert declared.sha256 == digest(PROJECT.policy_path.read_bytes())
     assert (declared.policy.fallback, declared.policy.gatekeeper.mode) == ("review", "disabled")
 
 
@@ -121,7 +121,7 @@ def test_what_makes_no_sense_is_refused_with_its_code(
 def test_a_name_that_no_feature_has_is_refused_with_the_nearest_one_and_its_place() -> None:
     data = _changed(lambda d: d["rules"]["customer_velocity"].update(when="customer_count_1hr > payments"))
     with pytest.raises(ConfigError) as refused:
-        policy_of(data, Path("p.yaml"))
+        policy_of(data, Path("p.yaml"), PROJECT)
     assert "rules.customer_velocity.when" in refused.value.what
     assert "the nearest is customer_count_1h" in refused.value.what
     assert "character 1 of" in refused.value.what
@@ -130,7 +130,7 @@ def test_a_name_that_no_feature_has_is_refused_with_the_nearest_one_and_its_plac
 def test_a_file_of_the_old_form_is_refused_with_what_to_write() -> None:
     old = {"enabled": True, "severity": "review", "amount_minor": 1_000_000}
     with pytest.raises(ConfigError, match="E_POLICY_RULE_FORM") as refused:
-        policy_of(_changed(lambda d: d["rules"].update(amount_limit=old)), Path("p.yaml"))
+        policy_of(_changed(lambda d: d["rules"].update(amount_limit=old)), Path("p.yaml"), PROJECT)
     assert "`when`" in refused.value.next_step
 
 
@@ -138,7 +138,7 @@ def test_an_override_that_decides_for_longer_than_the_severer_one_is_kept() -> N
     longer = OVERRIDE | {"id": "o2", "decision": "approve", "until": "2031-01-01T00:00:00Z"}
     other = OVERRIDE | {"id": "o3", "decision": "approve", "customer": "c2"}
     data = _changed(lambda d: d.update(overrides=[OVERRIDE, longer, other]))
-    assert len(policy_of(data, Path("p.yaml")).policy.overrides) == 3
+    assert len(policy_of(data, Path("p.yaml"), PROJECT).policy.overrides) == 3
 
 
 @pytest.mark.parametrize("data", [b"a: [", b"\xff", b"a: 1\na: 2\n", b"- 1\n", b"", b"version: 1e3\n", b"\0"])
@@ -148,9 +148,9 @@ def test_bytes_that_are_no_plain_mapping_are_refused(data: bytes) -> None:
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="E_POLICY_FILE"):
-        read_policy(tmp_path / "none.yaml")
+        read_policy(tmp_path / "none.yaml", PROJECT)
     with pytest.raises(ConfigError, match="E_POLICY_FILE"):
-        read_policy(tmp_path)
+        read_policy(tmp_path, PROJECT)
 
 
 class Heard:
@@ -169,7 +169,7 @@ class Heard:
 
 def test_the_watch_takes_up_a_change_refuses_a_bad_one_and_keeps_each_that_was_live(tmp_path: Path) -> None:
     heard, file = Heard(), tmp_path / POLICY_FILE
-    watch = PolicyWatch(tmp_path, None, heard)
+    watch = PolicyWatch(PROJECT, tmp_path, None, heard)
     watch.look()
     assert watch.current().policy.version == "1"
     two = policy(version="2")
@@ -184,8 +184,8 @@ def test_the_watch_takes_up_a_change_refuses_a_bad_one_and_keeps_each_that_was_l
         assert watch.current().sha256 == two.sha256
     assert heard.live == ["1", "2"]
     assert heard.refused == ["E_CONFIG_YAML", "E_CONFIG_YAML", "E_POLICY_DECISION"]
-    for declared in (read_policy(DEFAULT), two):
-        assert find(tmp_path, declared.sha256).data == declared.data
+    for declared in (read_policy(PROJECT.policy_path, PROJECT), two):
+        assert find(tmp_path, declared.sha256, PROJECT).data == declared.data
 
 
 def test_a_restart_under_a_bad_file_goes_on_with_the_policy_that_was_last_live(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_restart_under_a_bad_file_goes_on_with_the_policy_that_was_last_live(t
     keep(tmp_path, two)
     (tmp_path / POLICY_FILE).write_text("{")
     heard = Heard()
-    watch = PolicyWatch(tmp_path, None, heard, interval_s=60.0)
+    watch = PolicyWatch(PROJECT, tmp_path, None, heard, interval_s=60.0)
     watch.start()
     watch.close()
     assert watch.current().sha256 == two.sha256
@@ -203,7 +203,7 @@ def test_a_restart_under_a_bad_file_goes_on_with_the_policy_that_was_last_live(t
 def test_a_first_start_under_a_bad_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / POLICY_FILE).write_text("{")
     with pytest.raises(ConfigError, match="E_CONFIG_YAML"):
-        PolicyWatch(tmp_path, None, Heard()).start()
+        PolicyWatch(PROJECT, tmp_path, None, Heard()).start()
 
 
 def test_a_kept_policy_is_found_by_digest_and_a_changed_one_is_refused(tmp_path: Path) -> None:
@@ -212,19 +212,19 @@ def test_a_kept_policy_is_found_by_digest_and_a_changed_one_is_refused(tmp_path:
     path = tmp_path / FOLDER / f"{two.sha256}.yaml"
     path.write_bytes(two.data + b"# and more\n")
     with pytest.raises(StateError, match="E_POLICY_DAMAGED"):
-        find(tmp_path, two.sha256)
+        find(tmp_path, two.sha256, PROJECT)
     path.unlink()
     with pytest.raises(StateError, match="E_POLICY_UNKNOWN"):
-        find(tmp_path, two.sha256)
-    default = read_policy(DEFAULT)
-    assert find(tmp_path, default.sha256).data == default.data
+        find(tmp_path, two.sha256, PROJECT)
+    default = read_policy(PROJECT.policy_path, PROJECT)
+    assert find(tmp_path, default.sha256, PROJECT).data == default.data
 
 
 def test_a_named_file_comes_before_the_registrys_own(tmp_path: Path) -> None:
-    assert place_of(tmp_path, None) == DEFAULT
+    assert place_of(tmp_path, None, PROJECT) == PROJECT.policy_path
     (tmp_path / POLICY_FILE).write_bytes(policy().data)
-    assert place_of(tmp_path, None) == tmp_path / POLICY_FILE
-    assert place_of(tmp_path, DEFAULT) == DEFAULT
+    assert place_of(tmp_path, None, PROJECT) == tmp_path / POLICY_FILE
+    assert place_of(tmp_path, PROJECT.policy_path, PROJECT) == PROJECT.policy_path
 
 
 def _change(why: str, at_ms: int = 1) -> Change:
@@ -233,50 +233,50 @@ def _change(why: str, at_ms: int = 1) -> Change:
 
 def test_who_put_which_policy_in_force_when_and_why_is_kept(tmp_path: Path) -> None:
     one, two = policy(version="2"), policy(version="3")
-    activate(tmp_path, one, _change("first", 5))
-    activate(tmp_path, two, _change("second", 6))
+    activate(tmp_path, one, _change("first", 5), PROJECT)
+    activate(tmp_path, two, _change("second", 6), PROJECT)
     rows = audit(tmp_path)
     assert [(row.at_ms, row.who, row.why, row.action, row.version) for row in rows] == [
         (5, "ana", "first", "activate", "2"), (6, "ana", "second", "activate", "3"),
     ]  # fmt: skip
     assert [(row.before, row.sha256) for row in rows] == [
-        (read_policy(DEFAULT).sha256, one.sha256), (one.sha256, two.sha256),
+        (read_policy(PROJECT.policy_path, PROJECT).sha256, one.sha256), (one.sha256, two.sha256),
     ]  # fmt: skip
-    assert read_policy(place_of(tmp_path, None)).sha256 == two.sha256
-    found = last_live(tmp_path)
+    assert read_policy(place_of(tmp_path, None, PROJECT), PROJECT).sha256 == two.sha256
+    found = last_live(tmp_path, PROJECT)
     assert found is not None
     assert found.data == two.data
 
 
 def test_a_policy_is_rolled_back_through_all_that_were_in_force(tmp_path: Path) -> None:
-    default, one, two = read_policy(DEFAULT), policy(version="2"), policy(version="3")
+    default, one, two = read_policy(PROJECT.policy_path, PROJECT), policy(version="2"), policy(version="3")
     for declared in (one, two):
-        activate(tmp_path, declared, _change("x"))
+        activate(tmp_path, declared, _change("x"), PROJECT)
     for due in (one, default):
-        assert rollback(tmp_path, _change("too many reviews")).sha256 == due.sha256
-        assert read_policy(place_of(tmp_path, None)).data == due.data
+        assert rollback(tmp_path, _change("too many reviews"), PROJECT).sha256 == due.sha256
+        assert read_policy(place_of(tmp_path, None, PROJECT), PROJECT).data == due.data
     with pytest.raises(StateError, match="E_POLICY_HISTORY"):
-        rollback(tmp_path, _change("once more"))
+        rollback(tmp_path, _change("once more"), PROJECT)
     assert [row.action for row in audit(tmp_path)] == ["activate", "activate", "rollback", "rollback"]
-    activate(tmp_path, two, _change("again"))
-    assert rollback(tmp_path, _change("no")).sha256 == default.sha256
+    activate(tmp_path, two, _change("again"), PROJECT)
+    assert rollback(tmp_path, _change("no"), PROJECT).sha256 == default.sha256
 
 
 def test_a_file_put_in_place_by_hand_can_be_gone_back_to_and_from(tmp_path: Path) -> None:
     one, hand, two = policy(version="2"), policy(version="9"), policy(version="3")
-    activate(tmp_path, one, _change("x"))
+    activate(tmp_path, one, _change("x"), PROJECT)
     (tmp_path / POLICY_FILE).write_bytes(hand.data)
-    assert rollback(tmp_path, _change("who was that?")).sha256 == one.sha256
+    assert rollback(tmp_path, _change("who was that?"), PROJECT).sha256 == one.sha256
     (tmp_path / POLICY_FILE).write_bytes(hand.data)
-    activate(tmp_path, two, _change("y"))
-    assert rollback(tmp_path, _change("z")).sha256 == hand.sha256
+    activate(tmp_path, two, _change("y"), PROJECT)
+    assert rollback(tmp_path, _change("z"), PROJECT).sha256 == hand.sha256
 
 
 def test_a_bad_file_in_force_is_gone_back_from_and_a_damaged_record_says_its_line(tmp_path: Path) -> None:
     one = policy(version="2")
-    activate(tmp_path, one, _change("x"))
+    activate(tmp_path, one, _change("x"), PROJECT)
     (tmp_path / POLICY_FILE).write_text("{")
-    assert rollback(tmp_path, _change("{")).sha256 == one.sha256
+    assert rollback(tmp_path, _change("{"), PROJECT).sha256 == one.sha256
     with (tmp_path / FOLDER / "audit.ndjson").open("ab") as sink:
         sink.write(b'{"at_ms": 1')
     with pytest.raises(StateError, match=r"E_POLICY_AUDIT.*line 3"):
@@ -286,5 +286,5 @@ def test_a_bad_file_in_force_is_gone_back_from_and_a_damaged_record_says_its_lin
 def test_a_policy_cannot_go_live_where_nobody_can_keep_it(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("no folder")
     with pytest.raises(ConfigError, match="E_POLICY_STORE"):
-        activate(tmp_path, policy(version="2"), _change("x"))
+        activate(tmp_path, policy(version="2"), _change("x"), PROJECT)
     assert not (tmp_path / POLICY_FILE).exists()

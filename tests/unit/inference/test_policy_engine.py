@@ -55,8 +55,10 @@ class Bench:
 
     def __init__(self, model: Model | None = None, **parts: object) -> None:
         self.reader, self.declared = MemoryReader(), policy(**parts)
-        server = FeatureServer(self.reader, Breaker(250.0), EPOCH, cache_rows=100)
-        self.core = ScorerCore(server, OneModel(model), StillClock(), EPOCH, FixedPolicy(self.declared))
+        server = FeatureServer(PROJECT, self.reader, Breaker(250.0), EPOCH, cache_rows=100)
+        self.core = ScorerCore(
+            PROJECT, server, OneModel(model), StillClock(), EPOCH, FixedPolicy(self.declared)
+        )
         self.rules = self.declared.policy.rules
 
     def score(self, rows: Columns) -> list[Prediction]:
@@ -88,7 +90,7 @@ def test_the_default_decides_as_rules_thresholds_and_fallback_alone_do(
     rows = _rows()
     predictions = Bench(used).score(rows)
     vectors = np.array([[np.nan if v is None else v for v in one.features.values] for one in predictions])
-    book = RuleBook(declared_rules(policy().policy.rules), SERVICE.columns)
+    book = RuleBook(declared_rules(policy().policy.rules, PROJECT), SERVICE.columns, PROJECT)
     scores = None if used is None else used.predict(vectors)
     if scores is not None:
         scores = np.where((scores >= 0) & (scores <= 1), scores, np.nan)
@@ -353,7 +355,7 @@ NIGHT: dict[str, dict[str, object]] = {
 
 
 def _oracle_of(bench: Bench) -> Scores:
-    rules = collect.rule_texts(PROJECT, declared_rules(bench.rules))
+    rules = collect.rule_texts(PROJECT, declared_rules(bench.rules, PROJECT))
     declared = msgspec.structs.replace(collect.declared(PROJECT, 1, 1), rules=rules)
     models = {"a" * 64: ModelText(trained_text(), {"review": 0.5, "decline": 0.8}, "fraud/7")}
     return Scores(declared, models, ProjectOracle(declared).scored.kinds)

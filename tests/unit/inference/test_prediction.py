@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contracts.events import PolicyUsed, Prediction, Reason
 from contracts.frame import Columns, strings
-from features.catalog import SERVICE
+from features.catalog import PROJECT, SERVICE
 from inference.models.model import ModelName
 from inference.policy.decision import Decided
 from inference.policy.ladder import RUNG_NAMES
@@ -16,7 +16,7 @@ from inference.policy.rules import declared_rules
 from inference.reading.served import NO_AGE, Served
 from tests.unit.inference.support import policy
 
-RULES = declared_rules(policy().policy.rules)
+RULES = declared_rules(policy().policy.rules, PROJECT)
 USED = PolicyUsed(name="default", version="1", sha256="b" * 64)
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TIMING = Timing(1_800_000_000_000.75, 1_799_999_999_990.5, 1.23456, 0.5)
@@ -66,7 +66,7 @@ def _judged(count: int) -> Judged:
 
 def test_every_byte_is_the_contracts_own_encoding() -> None:
     rows, judged = _rows(200), _judged(200)
-    written = PredictionWriter(9, RULES, USED).write(rows, judged, NamedModel(), TIMING)  # type: ignore[arg-type]
+    written = PredictionWriter(9, RULES, USED, PROJECT).write(rows, judged, NamedModel(), TIMING)  # type: ignore[arg-type]
     read = [msgspec.json.decode(data, type=Prediction) for data in written]
     assert [msgspec.json.encode(one) for one in read] == written
     for n, one in enumerate(read):
@@ -87,7 +87,7 @@ def test_every_byte_is_the_contracts_own_encoding() -> None:
 def test_without_a_model_nothing_is_said_of_one() -> None:
     judged = _judged(40)._replace(scores=None)
     judged = judged._replace(decided=judged.decided._replace(risk_band=np.full(40, 3, np.uint8)))
-    writer = PredictionWriter(1, RULES, USED)
+    writer = PredictionWriter(1, RULES, USED, PROJECT)
     with_model = writer.write(_rows(40), judged, NamedModel(), TIMING)  # type: ignore[arg-type]
     without = writer.write(_rows(40), judged, None, TIMING)
     assert all(b'"model"' in data for data in with_model)

@@ -13,7 +13,7 @@ from contracts.content_hash import content_hash, hashed_fields
 from contracts.frame import Columns, length, strings, take
 from contracts.keys import key_of
 from contracts.topics import DAY_MS
-from features.catalog import PIPELINE
+from features.catalog import PIPELINE, PROJECT
 from inference.offline.backfill.frontier import frontier
 from inference.offline.backfill.remembered_ids import remembered_ids
 from inference.offline.lake.lake import FixedLake, Lake
@@ -94,7 +94,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     make_lake(folder, firsts, labels)
     places = _placed(rows, "customer_id", rows["event_time"])
     rewrite_raw(folder, places, told)
-    return Lake(folder)
+    return Lake(folder, PROJECT)
 
 
 def rewrite_raw(folder: Path, placed: Columns, told: np.ndarray[tuple[int], np.dtype[np.int8]]) -> None:
@@ -184,4 +184,4 @@ def test_a_repeat_across_the_cut_is_answered_by_the_seed(tmp_path: Path) -> None
     seeded(old, new)
     with database(tmp_path / "spilled") as connection:
         assert frontier(new, connection).pending == 0
-    assert verify(FixedLake(new.folder), None, epoch=1, rows_min=10_000).mismatches == 0
+    assert verify(FixedLake(new.folder, PROJECT), None, epoch=1, rows_min=10_000).mismatches == 0

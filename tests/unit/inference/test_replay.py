@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
-from features.catalog import CUSTOMER_PROFILE
+from features.catalog import CUSTOMER_PROFILE, PROJECT
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.sample import draw
 from inference.offline.replay.explain import explain
@@ -32,7 +32,7 @@ class Whole:
     def copy(self, folder: Path) -> tuple[Lake, Registry]:
         """Return copies of lake and registry."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Lake(folder / "lake"), Registry(folder / "models")
+        return Lake(folder / "lake", PROJECT), Registry(folder / "models")
 
     def first(self, **asked: Any) -> int:
         """Return the first prediction whose fields are as asked."""
@@ -199,7 +199,7 @@ def test_a_shadow_score_is_computed_again(whole: Whole) -> None:
 
 def test_an_empty_lake_says_what_to_do(whole: Whole, tmp_path: Path) -> None:
     with pytest.raises(StateError, match="E_LAKE_EMPTY"):
-        draw(Lake(tmp_path), "predictions", 5, seed=0)
+        draw(Lake(tmp_path, PROJECT), "predictions", 5, seed=0)
     with pytest.raises(StateError, match="E_LAKE_EMPTY"):
-        Replay(Lake(tmp_path), whole.registry, EPOCH).run(whole.records[:1])
+        Replay(Lake(tmp_path, PROJECT), whole.registry, EPOCH).run(whole.records[:1])
     assert Replay(whole.lake, whole.registry, EPOCH).run([]) == []

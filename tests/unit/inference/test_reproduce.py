@@ -64,11 +64,11 @@ def test_the_holdout_is_judged_by_trees_that_never_saw_it(data: TrainingSet, tra
     about = trained.manifest["data"]
     assert trained.manifest["metrics"]["judged_on"] == "holdout"
     assert about["holdout_rows"] == int((data.event_ms > about["holdout_from_ms"]).sum())
-    changed = np.where(data.event_ms > about["holdout_from_ms"], 1 - data.fraud, data.fraud)
+    changed = np.where(data.event_ms > about["holdout_from_ms"], 1 - data.positive, data.positive)
     frauds = int(changed[data.event_ms > about["holdout_from_ms"]].sum())
     other = TrainingSet(
-        vectors=data.vectors, fraud=changed, event_ms=data.event_ms, label_ms=data.label_ms,
-        customer=data.customer, until_ms=data.until_ms, data_hash="changed",
+        project=data.project, vectors=data.vectors, positive=changed, event_ms=data.event_ms,
+        label_ms=data.label_ms, key=data.key, until_ms=data.until_ms, data_hash="changed",
     )  # fmt: skip
     assert frauds > 0
     again = train(other, SETTINGS, Provenance())
@@ -91,8 +91,9 @@ def test_versions_are_compared_on_payments_younger_than_both(tmp_path: Path, dat
     middle = int(np.quantile(data.event_ms, 0.6))
     known = data.label_ms <= middle
     early = TrainingSet(
-        vectors=data.vectors[known], fraud=data.fraud[known], event_ms=data.event_ms[known],
-        label_ms=data.label_ms[known], customer=data.customer[known], until_ms=middle, data_hash="early",
+        project=data.project, vectors=data.vectors[known], positive=data.positive[known],
+        event_ms=data.event_ms[known], label_ms=data.label_ms[known], key=data.key[known],
+        until_ms=middle, data_hash="early",
     )  # fmt: skip
     sides = [
         side(tmp_path, early, TrainSettings(max_bin=255, rounds_max=rounds, rounds_patience=15))

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.events import ReviewCase, ReviewVerdict
 from contracts.frame import Columns, take
+from features.catalog import PROJECT
 from features.definition import DAY_MS
 from inference.models.manifest import Thresholds
 from inference.models.model import Model, ModelName
@@ -46,11 +47,11 @@ class Desk:
 
     def __init__(self, model: Model | None = None, models: OneModel | None = None, **parts: Any) -> None:
         self.engine_policy = policy(**parts)
-        server = FeatureServer(MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
+        server = FeatureServer(PROJECT, MemoryReader(), Breaker(250.0), EPOCH, cache_rows=100)
         self._core = ScorerCore(
-            server, models or OneModel(model), StillClock(), EPOCH, FixedPolicy(self.engine_policy)
+            PROJECT, server, models or OneModel(model), StillClock(), EPOCH, FixedPolicy(self.engine_policy)
         )
-        self._desk = ReviewDesk(EPOCH, partitions=2)
+        self._desk = ReviewDesk(EPOCH, 2, PROJECT)
         self.spent: dict[int, Sampled] = {}
         self.cases: list[ReviewCase] = []
         self.decisions: dict[str, str] = {}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns, concat, length, take
-from features.catalog import CUSTOMER_PROFILE, SERVICE, TERMINAL
+from features.catalog import CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
 from inference.models.manifest import Manifest, Thresholds
@@ -19,6 +19,7 @@ from inference.reading.served import FeatureServer
 from inference.scorer.core import Scored, ScorerCore
 from tests.unit.inference.support import (
     EPOCH,
+    OWN_POLICY,
     MemoryReader,
     StillClock,
     StoredRow,
@@ -73,9 +74,9 @@ class Bench:
 
     def __init__(self, model: Model | None = None, **parts: object) -> None:
         self.reader, self.clock, self.models = MemoryReader(), StillClock(), OneModel(model)
-        server = FeatureServer(self.reader, Breaker(250.0), EPOCH, cache_rows=100)
-        policies = FixedPolicy(policy(**parts) if parts else None)
-        self.core = ScorerCore(server, self.models, self.clock, EPOCH, policies)
+        server = FeatureServer(PROJECT, self.reader, Breaker(250.0), EPOCH, cache_rows=100)
+        policies = FixedPolicy(policy(**parts) if parts else OWN_POLICY)
+        self.core = ScorerCore(PROJECT, server, self.models, self.clock, EPOCH, policies)
 
     def score(self, rows: Columns) -> list[Prediction]:
         """Return the predictions, checked against the contract."""
@@ -289,7 +290,7 @@ def test_drift_of_inputs_scores_and_decisions_comes_with_the_batch(model: LightG
         window_ms=5 * 3_600_000, pane_ms=3_600_000,
     )  # fmt: skip
     bench = Bench(model)
-    bench.core.drift = DriftWatch(SERVICE.columns, settings)
+    bench.core.drift = DriftWatch(SERVICE.columns, PROJECT, settings)
     told = []
     for batch in range(30):
         rows = _quiet(feature_rows(100, seed=batch, first_offset=100 * batch))

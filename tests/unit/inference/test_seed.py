@@ -13,7 +13,7 @@ import pytest
 
 from contracts.errors import StateError
 from contracts.keys import key_of
-from features.catalog import CUSTOMER, ENTITIES, TERMINAL
+from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.seeded import FOLDER, Seeded, SeedOrigin, state_file
 from features.state import EntityState
 from inference.offline.backfill.executors import Processes
@@ -39,7 +39,7 @@ def silent(_: str) -> None:
 def seeded(old: Lake, new: Lake, partitions: int = PARTITIONS) -> Seeded:
     """Seed a lake, and finish the note as the command does."""
     made = make_seed(
-        FixedLake(old.folder),
+        FixedLake(old.folder, PROJECT),
         new.folder,
         SeedOrigin(lake=str(old.folder)),
         partitions,
@@ -65,7 +65,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> list[Lake]:
 @pytest.fixture
 def copied(chain: list[Lake], tmp_path: Path) -> list[Lake]:
     """The first two of one's own, to damage."""
-    return [Lake(Path(shutil.copytree(lake.folder, tmp_path / lake.folder.name))) for lake in chain[:2]]
+    return [
+        Lake(Path(shutil.copytree(lake.folder, tmp_path / lake.folder.name)), PROJECT) for lake in chain[:2]
+    ]
 
 
 def compared(lake: Lake) -> Report:
@@ -78,10 +80,10 @@ def test_every_row_after_the_seed_is_that_of_an_uninterrupted_run(chain: list[La
     assert report.mismatches == 0
     assert report.records_pending == 0
     assert all(part.rows > 500 for part in report.entities.values())
-    found = verify(FixedLake(chain[run].folder), None, epoch=1, rows_min=EVERY_ROW)
+    found = verify(FixedLake(chain[run].folder, PROJECT), None, epoch=1, rows_min=EVERY_ROW)
     assert found.mismatches == 0
     assert found.entities["customer"].rows == report.entities["customer"].rows
-    sample = verify(FixedLake(chain[run].folder), None, epoch=1, rows_min=300)
+    sample = verify(FixedLake(chain[run].folder, PROJECT), None, epoch=1, rows_min=300)
     assert sample.mismatches == 0
 
 
@@ -150,7 +152,7 @@ def test_a_fault_planted_in_the_seed_is_found(
     report = compared(copied[1])
     assert report.mismatches > 0
     assert report.entities["customer"].wrong == report.mismatches
-    assert verify(FixedLake(copied[1].folder), None, epoch=1, rows_min=EVERY_ROW).mismatches > 0
+    assert verify(FixedLake(copied[1].folder, PROJECT), None, epoch=1, rows_min=EVERY_ROW).mismatches > 0
 
 
 def test_a_changed_file_of_the_seed_is_refused(copied: list[Lake]) -> None:
@@ -172,7 +174,9 @@ def test_a_seed_under_other_definitions_is_refused_until_this_code_adds_its_own(
         compared(new)
     found = finished_seed(new.folder)
     assert found is not None
-    more = add_definitions(FixedLake(old.folder), new.folder, found, seed.source, OPTIONS, ALONE, silent)
+    more = add_definitions(
+        FixedLake(old.folder, PROJECT), new.folder, found, seed.source, OPTIONS, ALONE, silent
+    )
     assert more.files == seed.files
     assert compared(new).mismatches == 0
 
@@ -201,7 +205,7 @@ def test_a_lake_with_payments_under_way_is_refused(copied: list[Lake], tmp_path:
     whole = pq.ParquetFile(path).read()
     pq.write_table(pa.concat_tables([whole.slice(0, 7), whole.slice(8)]), path)
     with pytest.raises(StateError, match=r"E_SEED_UNDER_WAY: 1 records"):
-        seeded(copied[0], Lake(tmp_path / "new"))
+        seeded(copied[0], Lake(tmp_path / "new", PROJECT))
 
 
 def test_a_lake_with_labels_under_way_is_refused(copied: list[Lake], tmp_path: Path) -> None:
@@ -209,17 +213,17 @@ def test_a_lake_with_labels_under_way_is_refused(copied: list[Lake], tmp_path: P
     whole = pq.ParquetFile(path).read()
     pq.write_table(pa.concat_tables([whole.slice(0, 7), whole.slice(9)]), path)
     with pytest.raises(StateError, match=r"E_SEED_UNDER_WAY: 2 records"):
-        seeded(copied[0], Lake(tmp_path / "new"))
+        seeded(copied[0], Lake(tmp_path / "new", PROJECT))
 
 
 def test_another_number_of_partitions_is_refused(copied: list[Lake], tmp_path: Path) -> None:
     with pytest.raises(StateError, match="E_SEED_PARTITIONS"):
-        seeded(copied[0], Lake(tmp_path / "new"), partitions=2)
+        seeded(copied[0], Lake(tmp_path / "new", PROJECT), partitions=2)
 
 
 def test_an_empty_lake_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="E_LAKE_EMPTY"):
-        seeded(Lake(tmp_path / "old"), Lake(tmp_path / "new"))
+        seeded(Lake(tmp_path / "old", PROJECT), Lake(tmp_path / "new", PROJECT))
 
 
 def test_the_ids_of_the_last_day_are_remembered(chain: list[Lake]) -> None:

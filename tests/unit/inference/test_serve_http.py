@@ -16,11 +16,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.connections import RedisConnection
+from features.catalog import PROJECT
 from inference.serve import server
 from inference.serve.connections import Connections, Limits
 from inference.serve.http import Door, Queues
 from inference.serve.metrics import ServeMetrics
 from inference.serve.queue import AnswerQueue
+from inference.serve.request import Requests
 from inference.serve.server import HttpServer
 from inference.serve.settings import ServeSettings
 from runtime import ending
@@ -78,7 +80,7 @@ class Api:
             ending.guard_future(running, "answers of the HTTP API")
             connections = Connections(Limits.of(self.settings), metrics)
             door = Door(
-                self.settings, Queues(queue, queue), metrics, SystemClock(), self._health,
+                self.settings, Requests(PROJECT), Queues(queue, queue), metrics, SystemClock(), self._health,
                 connections, broken,
             )  # fmt: skip
             http = HttpServer(door.application(), connections, self.settings, metrics)
@@ -332,7 +334,7 @@ def test_an_exception_in_a_handler_answers_500_and_ends_the_incarnation(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, body = HANDLERS[path]
-    monkeypatch.setattr(f"inference.serve.http.{name}", lambda *_: 1 // 0)
+    monkeypatch.setattr(f"inference.serve.request.Requests.{name}", lambda *_: 1 // 0)
     with serving() as api:
         status, told = api.ask(path, body)
         assert (status, told["error"]["code"]) == (500, "E_SERVE_INTERNAL")

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.meaning import Meaning
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, SERVICE
-from features.definition import definitions_hash
+from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE
+from features.definition import BatchView, definitions_hash
 from features.service_meaning import service_meaning
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.served_profiles import ServedProfiles
@@ -24,7 +24,9 @@ WIDTH = len(CUSTOMER_PROFILE.columns)
 class Joined:
     """Stands for the snapshots: every value is 9."""
 
-    def as_of(self, customer_ids: NDArray[np.object_], event_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    def as_of(
+        self, view: BatchView, ids: NDArray[np.object_], event_ms: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         return np.full((len(event_ms), WIDTH), 9.0)
 
 
@@ -54,17 +56,17 @@ def payments(*offsets: int) -> pa.Table:
 
 def test_what_was_served_wins_over_what_snapshots_say_since(tmp_path: Path) -> None:
     predictions(tmp_path, (5, 2.5, DEFINITIONS_HASH), (6, None, DEFINITIONS_HASH))
-    found = ServedProfiles(Lake(tmp_path), Joined()).of(payments(6, 5, 7))
+    found = ServedProfiles(Lake(tmp_path, PROJECT), Joined()).of(payments(6, 5, 7))
     np.testing.assert_array_equal(found[:, 0], [np.nan, 2.5, 9.0])
     np.testing.assert_array_equal(found[:, 1], [np.nan, np.nan, 9.0])
 
 
 def test_a_column_that_meant_something_else_then_is_joined_anew(tmp_path: Path) -> None:
-    now = service_meaning()
+    now = service_meaning(PROJECT)
     changed = {**now.features, CUSTOMER_PROFILE.columns[0]: "0" * 16}
     note(tmp_path, Meaning(entity="service", hash="00000000000000aa", features=changed))
     predictions(tmp_path, (5, 2.5, "00000000000000aa"))
-    found = ServedProfiles(Lake(tmp_path), Joined()).of(payments(5))
+    found = ServedProfiles(Lake(tmp_path, PROJECT), Joined()).of(payments(5))
     np.testing.assert_array_equal(found[0], [9.0] + [np.nan] * (WIDTH - 1))
 
 

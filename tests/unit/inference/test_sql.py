@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.frame import Kind
-from features.catalog import CUSTOMER
+from features.catalog import CUSTOMER, PROJECT
 from features.definition import Entity
 from inference.offline.backfill.offline import folder_of
 from inference.offline.lake.lake import Lake
@@ -98,7 +98,7 @@ def test_a_dataset_may_have_columns_and_a_view_that_are_keywords(tmp_path: Path,
     folder = tmp_path / "it's" / "things" / "partition=0"
     folder.mkdir(parents=True)
     pq.write_table(pa.table({**{name: [1] for name in names}, "offset": [0]}), folder / "0.parquet")
-    lake = Lake(tmp_path / "it's")
+    lake = Lake(tmp_path / "it's", PROJECT)
     assert lake.files("things")
     with duckdb.connect() as database:
         register(database, lake, "things", view, dict.fromkeys(names, pa.int64()))
@@ -114,7 +114,7 @@ def test_a_backfilled_feature_may_be_named_by_any_keyword(tmp_path: Path) -> Non
     values = {name: [float(number), float(-number)] for number, name in enumerate(entity.columns)}
     pq.write_table(pa.table({**place, **values}), folder / "part-0.parquet")
     asked = pa.table({"raw_partition": [0, 0], "raw_offset": [0, 1]})
-    found = streamed_values(Lake(tmp_path), asked, entity)
+    found = streamed_values(Lake(tmp_path, PROJECT), asked, entity)
     count = len(entity.columns)
     np.testing.assert_array_equal(found, [-np.arange(count), np.arange(count)])
 

@@ -10,17 +10,16 @@ from prometheus_client import CollectorRegistry
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Frame, Kind, encode, position, strings
-from features.catalog import ENTITIES, SERVICE
+from features.catalog import ENTITIES, PROJECT, SERVICE
 from features.definition import DAY_MS
 from inference.drift.full_windows import (
     LABELS_SETTLE_MS,
     LONG_AGO,
     NEVER_MS,
-    REACHES,
     UNKNOWN,
     Began,
     from_ms,
-    sources_of,
+    reaches_of,
 )
 from inference.scorer.metrics import ScorerMetrics
 from inference.scorer.position import Position, decode_position, encode_lanes
@@ -44,7 +43,7 @@ class _Core:
     """As much of the core as is asked before rows are scored."""
 
     def __init__(self) -> None:
-        self.drift = _Drift()
+        self.drift, self.project = _Drift(), PROJECT
 
 
 def _scorer(lake: Path | None = None) -> Scorer:
@@ -54,7 +53,7 @@ def _scorer(lake: Path | None = None) -> Scorer:
     )  # fmt: skip
     nobody: Any = None
     core: Any = _Core()
-    metrics = ScorerMetrics(CollectorRegistry())
+    metrics = ScorerMetrics(CollectorRegistry(), PROJECT)
     return Scorer(Clients(nobody, nobody), core, metrics, settings, SystemClock())
 
 
@@ -132,15 +131,15 @@ def test_a_column_needs_as_much_of_the_stream_as_its_windows_reach_back(
     column: str, payments_days: float | None, labels_days: float | None
 ) -> None:
     needed = [None if days is None else round(days * DAY_MS) for days in (payments_days, labels_days)]
-    assert list(REACHES[column]) == needed
+    assert list(reaches_of(PROJECT).of[column]) == needed
     began = Began(1_000, 2_000)
     wanted = max(a + b for a, b in zip(began, needed, strict=True) if a is not None and b is not None)
-    assert from_ms(REACHES[column], began) == wanted
+    assert from_ms(reaches_of(PROJECT).of[column], began) == wanted
 
 
 def test_every_column_has_its_age_and_its_source() -> None:
     assert LABELS_SETTLE_MS == 7 * DAY_MS
     for name in SERVICE.columns:
-        assert sources_of(name), name
-        assert from_ms(REACHES[name], LONG_AGO) == 0
-        assert from_ms(REACHES[name], UNKNOWN) == NEVER_MS
+        assert reaches_of(PROJECT).sources_of(name), name
+        assert from_ms(reaches_of(PROJECT).of[name], LONG_AGO) == 0
+        assert from_ms(reaches_of(PROJECT).of[name], UNKNOWN) == NEVER_MS

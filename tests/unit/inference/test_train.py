@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, SERVICE
+from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from inference.drift.baseline import decode
-from inference.drift.full_windows import LONG_AGO, NEVER_MS, from_ms, reach_of
+from inference.drift.full_windows import LONG_AGO, NEVER_MS, from_ms, reaches_of
 from inference.drift.season import CALENDAR
 from inference.models.manifest import BASELINE_FILE, Champion, bands
 from inference.models.model import baseline_of
@@ -51,7 +51,7 @@ def test_equal_data_gives_equal_bytes(data: TrainingSet, trained: Trained) -> No
 
 
 def test_the_pattern_is_learnt_and_judged_on_later_payments(data: TrainingSet, trained: Trained) -> None:
-    chance = average_precision(data.fraud, np.zeros(len(data)))
+    chance = average_precision(data.positive, np.zeros(len(data)))
     assert trained.manifest["metrics"]["average_precision"] > 3 * chance
     assert trained.manifest["data"]["embargo"]
 
@@ -96,25 +96,25 @@ def test_the_last_days_with_early_labels_alone_are_no_part_of_what_is_usual(data
     until_ms = int(event_ms[-1])
     there = label_ms <= until_ms
     some = msgspec.structs.replace(
-        data, vectors=np.zeros((int(there.sum()), data.vectors.shape[1])), fraud=fraud[there],
+        data, vectors=np.zeros((int(there.sum()), data.vectors.shape[1])), positive=fraud[there],
         event_ms=event_ms[there], label_ms=label_ms[there], until_ms=until_ms,
     )  # fmt: skip
     kept = labelled_alike(some)
-    assert some.fraud[~kept].mean() == 1.0
-    assert some.fraud[kept].mean() == pytest.approx(0.05, abs=0.005)
+    assert some.positive[~kept].mean() == 1.0
+    assert some.positive[kept].mean() == pytest.approx(0.05, abs=0.005)
 
 
 def test_a_baseline_leaves_out_what_was_not_full(data: TrainingSet, made: Made) -> None:
     lake_ms = training_set.newest_ms(made.lake)
     young = training_set.build(made.lake, NoProfileHistory(), lake_ms)
-    assert young.began.payments_ms is not None
-    assert young.began.payments_ms <= int(data.event_ms[0]) + 86_400_000
+    assert young.began.events_ms is not None
+    assert young.began.events_ms <= int(data.event_ms[0]) + 86_400_000
     names = {c.name for c in decode(train(young, SETTINGS, Provenance.of()).files[BASELINE_FILE], "").columns}
     last_ms = int(young.event_ms[-1])
     assert "amount_minor" in names
     assert {"customer_count_1h", "customer_count_24h"} <= names
     for name in names - {"score"}:
-        assert from_ms(reach_of(name), young.began) < last_ms, name
+        assert from_ms(reaches_of(young.project).reach_of(name), young.began) < last_ms, name
     unknown = msgspec.structs.replace(young, began=young.began._replace(labels_ms=NEVER_MS))
     usual = decode(train(unknown, SETTINGS, Provenance.of()).files[BASELINE_FILE], "")
     assert not any("labels" in column.name for column in usual.columns)
@@ -156,7 +156,7 @@ def test_a_champion_that_has_learnt_everything_is_not_compared_with(data: Traini
     report = train(data, SETTINGS, Provenance.of(), Rival("fraud/1", memory, int(data.label_ms.max())))
     found = report.manifest["metrics"]["comparison"]["champion"]
     assert (found["rows"], found["gain"], found["code"]) == (0, None, "E_MODEL_COMPARE")
-    assert "0 frauds among 0 labelled payments that neither has learnt" in found["why"]
+    assert "0 positives among 0 labelled events that neither has learnt" in found["why"]
     assert "cannot be compared" in report.files["report.html"].decode()
 
 
@@ -190,7 +190,7 @@ def test_no_more_is_reviewed_than_people_can_look_at_however_many_scores_are_equ
     rows: list[tuple[int, bool]], share: float
 ) -> None:
     score, fraud = np.array([s / 4 for s, _ in rows]), np.array([f for _, f in rows], np.int64)
-    found = thresholds(fraud, score, TrainSettings(review_share=share))
+    found = thresholds(fraud, score, TrainSettings(review_share=share), PROJECT.decisions)
     decided = bands(score, tuple(found.values()))
     assert (decided == 1).sum() <= (decided != 2).sum() * share
     declined = fraud[decided == 2]
@@ -199,12 +199,15 @@ def test_no_more_is_reviewed_than_people_can_look_at_however_many_scores_are_equ
 
 def test_a_thousand_equal_scores_do_not_go_to_people_who_can_look_at_fifty() -> None:
     fraud, score = np.zeros(5000, np.int64), np.repeat([0.3, 0.1], [1000, 4000])
-    assert thresholds(fraud, score, TrainSettings(review_share=0.01))["review"] == 1.0
-    assert thresholds(fraud, score, TrainSettings(review_share=0.2))["review"] == 0.3
+    assert thresholds(fraud, score, TrainSettings(review_share=0.01), PROJECT.decisions)["review"] == 1.0
+    assert thresholds(fraud, score, TrainSettings(review_share=0.2), PROJECT.decisions)["review"] == 0.3
 
 
 def test_nothing_is_declined_when_no_score_is_sure_enough() -> None:
     found = thresholds(
-        np.array([0, 1, 0, 0]), np.array([0.9, 0.5, 0.4, 0.1]), TrainSettings(review_share=0.25)
+        np.array([0, 1, 0, 0]),
+        np.array([0.9, 0.5, 0.4, 0.1]),
+        TrainSettings(review_share=0.25),
+        PROJECT.decisions,
     )
     assert tuple(found.values()) == (0.9, 1.0)

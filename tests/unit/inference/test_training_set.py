@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ModelError
-from features.catalog import CUSTOMER, SERVICE
+from features.catalog import CUSTOMER, PROJECT, SERVICE
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.predictions import KnownLabels
 from inference.offline.lake.profile_history import NoProfileHistory
@@ -29,7 +29,7 @@ def test_each_row_is_what_was_served_and_the_latest_label_known(made: Made) -> N
     log = made.lake.read("features").to_pylist()
     served = {row["transaction_id"].encode(): row for row in log if row["transaction_id"].encode() in known}
     wanted = sorted(served.values(), key=lambda row: (row["event_time"], row["transaction_id"]))
-    assert found.fraud.tolist() == [known[row["transaction_id"].encode()] for row in wanted]
+    assert found.positive.tolist() == [known[row["transaction_id"].encode()] for row in wanted]
     assert found.event_ms.tolist() == [row["event_time"] for row in wanted]
     for name in (*CUSTOMER.columns[:3], "terminal_frauds_7d", "amount_minor"):
         column = found.vectors[:, SERVICE.columns.index(name)]
@@ -52,11 +52,12 @@ def test_a_planted_correction_counts_only_once_it_is_known(tmp_path: Path) -> No
     order = np.argsort(np.append(labels["label_time"], moment), kind="stable")
     both = {name: np.concatenate([labels[name], first[name]])[order] for name in labels}
     make_lake(tmp_path, payments, both)
-    before = training_set.build(Lake(tmp_path), NoProfileHistory(), moment - 1)
-    after = training_set.build(Lake(tmp_path), NoProfileHistory(), moment)
+    before = training_set.build(Lake(tmp_path, PROJECT), NoProfileHistory(), moment - 1)
+    after = training_set.build(Lake(tmp_path, PROJECT), NoProfileHistory(), moment)
     changed = int(first["event_time"][0])
     assert (
-        before.fraud[before.event_ms == changed].tolist() != after.fraud[after.event_ms == changed].tolist()
+        before.positive[before.event_ms == changed].tolist()
+        != after.positive[after.event_ms == changed].tolist()
     )
     assert after.label_ms[after.event_ms == changed].tolist() == [moment]
 
@@ -74,16 +75,17 @@ def test_a_label_that_names_another_customer_or_terminal_trains_nothing(tmp_path
     make_lake(tmp_path / "wrong", payments, both)
     moment = int(labels["label_time"].max())
     right, found = (
-        training_set.build(Lake(tmp_path / name), NoProfileHistory(), moment) for name in ("right", "wrong")
+        training_set.build(Lake(tmp_path / name, PROJECT), NoProfileHistory(), moment)
+        for name in ("right", "wrong")
     )
     assert found.event_ms.tolist() == right.event_ms.tolist()
-    assert found.fraud.tolist() == right.fraud.tolist()
-    report = verify(Lake(tmp_path / "wrong"), None, epoch=1, rows_min=1_000_000)
+    assert found.positive.tolist() == right.positive.tolist()
+    report = verify(Lake(tmp_path / "wrong", PROJECT), None, epoch=1, rows_min=1_000_000)
     assert (report.label_mismatched, report.mismatches) == (2, 0)
     keys = {"customer": "cx", "terminal": labels["terminal_id"][0].decode()}
     one = {"event_id": labels["transaction_id"][0].decode(), "keys": keys}
-    assert KnownLabels(Lake(tmp_path / "wrong")).of(one) == wrong["label"][0]
-    assert KnownLabels(Lake(tmp_path / "right")).of(one) is None
+    assert KnownLabels(Lake(tmp_path / "wrong", PROJECT)).of(one) == wrong["label"][0]
+    assert KnownLabels(Lake(tmp_path / "right", PROJECT)).of(one) is None
 
 
 def test_equal_data_has_an_equal_hash_and_other_data_another(made: Made) -> None:
@@ -100,7 +102,7 @@ def test_nothing_to_train_on_is_an_error_with_a_code(made: Made) -> None:
 
 def test_validation_never_judges_what_the_trained_rows_knew(made: Made) -> None:
     data = training_set.build(made.lake, NoProfileHistory(), training_set.newest_ms(made.lake))
-    parts = split(data.event_ms, data.label_ms, data.fraud, 0.3, 0.0)
+    parts = split(data.event_ms, data.label_ms, data.positive, 0.3, 0.0)
     assert parts.embargo
     assert data.label_ms[parts.train].max() <= parts.begin_ms < data.event_ms[parts.validation].min()
     assert not (parts.train & parts.validation).any()
@@ -142,5 +144,5 @@ def test_rows_that_an_archive_wrote_twice_count_once(tmp_path: Path) -> None:
     whole = pq.ParquetFile(folder / f"{0:020d}.parquet").read()
     later = whole.slice(whole.num_rows // 2)
     pq.write_table(later, folder / f"{later['offset'][0].as_py():020d}.parquet")
-    names = Lake(tmp_path).read("features", ["transaction_id"])["transaction_id"]
+    names = Lake(tmp_path, PROJECT).read("features", ["transaction_id"])["transaction_id"]
     assert len(names) == 300 == len(pa.chunked_array(names.chunks).unique())

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.frame import take
-from features.catalog import CUSTOMER
+from features.catalog import CUSTOMER, PROJECT
 from inference.offline.lake.differences import wrong_bits
 from inference.offline.lake.lake import FixedLake, Lake
 from inference.offline.replay.features import recompute
@@ -61,7 +61,7 @@ def test_a_true_lake_has_no_mismatch(made: Made) -> None:
 )
 def test_one_changed_value_is_found(copied: Path, dataset: str, column: str, entity: str) -> None:
     damage(copied, dataset, column, 987654.0)
-    report = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
+    report = verify(Lake(copied, PROJECT), None, epoch=1, rows_min=EVERY_ROW)
     found = report.entities[entity]
     assert report.mismatches > 0
     assert found.examples
@@ -76,7 +76,7 @@ def test_one_changed_value_is_found(copied: Path, dataset: str, column: str, ent
 
 def test_a_value_that_became_null_is_told_as_missing(copied: Path) -> None:
     damage(copied, "features", "customer_count_7d", float("nan"))
-    report = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
+    report = verify(Lake(copied, PROJECT), None, epoch=1, rows_min=EVERY_ROW)
     told = report.entities["customer"].features["customer_count_7d"]
     assert (told["missing"], told["extra"], told["mismatch"]) == (1, 0, 0)
 
@@ -85,7 +85,7 @@ def test_a_payment_that_never_came_out_is_found(copied: Path) -> None:
     path = next((copied / "features").glob("partition=*/*.parquet"))
     table = pq.ParquetFile(path).read()
     pq.write_table(pa.concat_tables([table.slice(0, 5), table.slice(6)]), path)
-    assert verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW).raw_unanswered == 1
+    assert verify(Lake(copied, PROJECT), None, epoch=1, rows_min=EVERY_ROW).raw_unanswered == 1
 
 
 def test_labels_known_at_once_trip_the_wire(tmp_path: Path) -> None:
@@ -96,14 +96,14 @@ def test_labels_known_at_once_trip_the_wire(tmp_path: Path) -> None:
         table = pq.ParquetFile(path).read()
         later = pa.array(table["label_time"].to_numpy() + 86_400_000)
         pq.write_table(table.set_column(table.column_names.index("label_time"), "label_time", later), path)
-    assert verify(Lake(tmp_path), None, epoch=1, rows_min=100).label_early > 0
+    assert verify(Lake(tmp_path, PROJECT), None, epoch=1, rows_min=100).label_early > 0
 
 
 def test_what_the_archive_has_not_written_yet_is_left_out_not_judged(copied: Path) -> None:
     last = sorted((copied / "transactions").glob("partition=*/*.parquet"))[-1]
     table = pq.ParquetFile(last).read()
     pq.write_table(table.slice(0, len(table) // 2), last)  # features are ahead of their raw records
-    report = verify(FixedLake(copied), None, epoch=1, rows_min=EVERY_ROW)
+    report = verify(FixedLake(copied, PROJECT), None, epoch=1, rows_min=EVERY_ROW)
     assert report.mismatches == 0
     assert report.under_way > 0
     assert report.entities["customer"].rows > 1000
@@ -113,7 +113,7 @@ def test_metrics_say_what_the_report_says(copied: Path) -> None:
     damage(copied, "features", "customer_count_7d", 987654.0)
     registry = CollectorRegistry()
     metrics = VerifyMetrics(registry)
-    told = verify(Lake(copied), None, epoch=1, rows_min=EVERY_ROW)
+    told = verify(Lake(copied, PROJECT), None, epoch=1, rows_min=EVERY_ROW)
     metrics.show(told, now_s=5.0)
     asked = {"where": "log", "entity": "customer", "feature": "customer_count_7d", "how": "mismatch"}
     assert registry.get_sample_value("headrace_verify_values_wrong", asked) == 1
@@ -145,7 +145,7 @@ def old_after_new(folder: Path) -> Lake:
     labels["label"] = (usual % 5 == 0).astype(np.uint8)
     labels["label_time"] = when + 4 * 86_400_000
     make_lake(folder, payments, take(labels, (chance.random(2_000) < 0.1) & ~past))
-    return Lake(folder)
+    return Lake(folder, PROJECT)
 
 
 def test_a_sample_sees_the_clock_that_all_rows_move(tmp_path: Path) -> None:

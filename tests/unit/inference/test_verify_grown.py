@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.catalog import PROJECT
 from inference.offline.lake.lake import FixedLake
 from inference.offline.verify.verify import verify
 from tests.unit.inference.conftest import Made
@@ -21,5 +22,5 @@ def test_payments_of_partitions_that_were_added_are_under_way_until_they_are_log
     table = table.set_column(table.column_names.index("transaction_id"), "transaction_id", names)
     (lake / "transactions" / "partition=5").mkdir()
     pq.write_table(table, lake / "transactions" / "partition=5" / first.name)
-    report = verify(FixedLake(lake), None, 1, 500)
+    report = verify(FixedLake(lake, PROJECT), None, 1, 500)
     assert (report.mismatches, report.raw_unanswered) == (0, 0)

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.errors import HeadraceError, ModelError
+from features.catalog import PROJECT
 from inference.models.manifest import CHAMPION_FILE, RELEASE_FILE, Champion, folder_of
 from inference.models.model import Model, ModelName
-from inference.policy import DEFAULT
 from inference.policy.policy import read_policy
 from inference.policy.store import POLICY_FILE, keep
 from inference.policy.watch import PolicyWatch
@@ -32,7 +32,7 @@ from tests.unit.inference.support import StillClock
 from tests.unit.inference.versions import CHANGE, add
 from tests.waiting import until
 
-GOOD = DEFAULT.read_bytes()
+GOOD = PROJECT.policy_path.read_bytes()
 BAD_POLICIES = {
     "template": GOOD + b"\nmore: {{ review_threshold }}\n",
     "tag": GOOD + b"\nmore: !!timestamp x\n",
@@ -159,7 +159,7 @@ def test_a_bad_policy_file_leaves_the_present_one_and_the_next_good_one_is_taken
     bad: bytes, tmp_path: Path
 ) -> None:
     ear, watching, file = Ear(), Watching("policy-watch"), tmp_path / POLICY_FILE
-    watch = PolicyWatch(tmp_path, None, ear, watched=watching.watched)
+    watch = PolicyWatch(PROJECT, tmp_path, None, ear, watched=watching.watched)
     watch.look()
     file.write_bytes(bad)
     for _ in range(3):
@@ -176,10 +176,10 @@ def test_a_bad_policy_file_leaves_the_present_one_and_the_next_good_one_is_taken
 
 @pytest.mark.parametrize("bad", BAD_POLICIES.values(), ids=BAD_POLICIES)
 def test_a_start_under_a_bad_policy_file_goes_on_with_the_last_live_one(bad: bytes, tmp_path: Path) -> None:
-    keep(tmp_path, read_policy(DEFAULT))
+    keep(tmp_path, read_policy(PROJECT.policy_path, PROJECT))
     (tmp_path / POLICY_FILE).write_bytes(bad)
     watching = Watching("policy-watch")
-    watch = PolicyWatch(tmp_path, None, Ear(), 60.0, watched=watching.watched)
+    watch = PolicyWatch(PROJECT, tmp_path, None, Ear(), 60.0, watched=watching.watched)
     watch.start()
     watch.close()
     assert watch.current().policy.name == "default"
@@ -192,7 +192,7 @@ def test_a_damaged_note_of_the_last_live_policy_is_none(live: bytes, tmp_path: P
     (tmp_path / ".policies" / "live").write_bytes(live)
     (tmp_path / POLICY_FILE).write_bytes(b"{")
     with pytest.raises(HeadraceError, match="E_CONFIG_YAML"):
-        PolicyWatch(tmp_path, None, Ear()).start()
+        PolicyWatch(PROJECT, tmp_path, None, Ear()).start()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_disk_that_fails_for_a_while_is_waited_out(
 ) -> None:
     (tmp_path / POLICY_FILE).write_bytes(GOOD)
     policy, release = Watching("policy-watch"), Watching("champion-watch")
-    policies = PolicyWatch(tmp_path, None, Ear(), 0.01, watched=policy.watched)
+    policies = PolicyWatch(PROJECT, tmp_path, None, Ear(), 0.01, watched=policy.watched)
     models = ChampionWatch(tmp_path, load, Ear(), 0.01, watched=release.watched)
     policies.start()
     models.start()
@@ -321,7 +321,10 @@ def test_any_other_exception_of_a_watching_thread_ends_the_process(
     def fails(*_: object) -> NoReturn:
         raise error
 
-    policies, models = PolicyWatch(tmp_path, None, Ear(), 0.01), ChampionWatch(tmp_path, load, Ear(), 0.01)
+    policies, models = (
+        PolicyWatch(PROJECT, tmp_path, None, Ear(), 0.01),
+        ChampionWatch(tmp_path, load, Ear(), 0.01),
+    )
     keeper = ReleaseKeeper(tmp_path, "scorer-0", CanarySettings(), StillClock())
     policies.start()
     models.start()

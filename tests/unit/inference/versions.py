@@ -16,7 +16,7 @@ MANIFEST = {
     "metrics": {"average_precision": 0.5},
 }  # fmt: skip
 REPORT: dict[str, Any] = {
-    "quality": {"reliability": [{"rows": 50, "score_mean": 0.01, "fraud_share": 0.012}]},
+    "quality": {"reliability": [{"rows": 50, "score_mean": 0.01, "positive_share": 0.012}]},
     "comparison": {
         "logistic_regression": {"gain": 0.1}, "constant": {"gain": 0.4}, "champion": {"gain": 0.01},
     },

@@ -39,7 +39,7 @@ def window(
     return Quality(
         quality_id=f"{model}{stage}{day}", kind="matured", at=at_ms, what="x", model=model,
         stage=stage,  # type: ignore[arg-type]  # a word of the contract
-        window_days=7, window_to=at_ms - 7 * DAY_MS, counts={"frauds": frauds, "payments": payments},
+        window_days=7, window_to=at_ms - 7 * DAY_MS, counts={"positives": frauds, "events": payments},
         figures={"average_precision": precision},
     )  # fmt: skip
 
@@ -87,10 +87,10 @@ def test_the_figures_say_how_much_came_back() -> None:
     change_ms = START_MS + 42 * DAY_MS
     drift: list[dict[str, object]] = [
         {"kind": "incident", "state": "opened", "incident": source, "feature": source, "at": START_MS + at}
-        for source, at in (("labels", 30 * DAY_MS), ("labels ", 43 * DAY_MS), ("payments", 44 * DAY_MS))
+        for source, at in (("labels", 30 * DAY_MS), ("labels ", 43 * DAY_MS), ("events", 44 * DAY_MS))
     ]
     alert = {"kind": "alert", "at": START_MS + 44 * DAY_MS, "feature": "score", "detector": "psi"}
-    drift += [alert | {"incident": "payments"}, alert | {"incident": "payments"}]
+    drift += [alert | {"incident": "events"}, alert | {"incident": "events"}]
     found = figures(Said(quality, drift), acts, change_ms, 7)  # type: ignore[arg-type]  # as it is read
     assert found["average_precision"] == {"before": 0.8, "worst": 0.4, "after": 0.7, "old_model_after": 0.3}
     assert abs(found["recovered_ratio"] - 0.75) < 1e-9

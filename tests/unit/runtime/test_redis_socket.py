@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from contracts.connections import RedisConnection
+from features.catalog import PROJECT
 from inference.reading.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.reading.settings import ReaderSettings
 from runtime.redis_reply import ITEMS_MAX, REPLY_BYTES_MAX, MalformedReplyError, ReplyReader
@@ -157,7 +158,7 @@ def test_bytes_may_be_read_by_a_parser_of_ones_own_each_wait_with_its_limit(serv
 
 
 def test_a_reader_of_rows_without_a_store_says_so_and_begins_again(server: Server) -> None:
-    reader = RedisFeatureReader(server.redis, "headrace", ReaderSettings(reply_timeout_ms=200.0))
+    reader = RedisFeatureReader(PROJECT, server.redis, "headrace", ReaderSettings(reply_timeout_ms=200.0))
     keys, none = np.array([b"c1"]), np.array([], "S1")
     for answer in (b"-LOADING\r\n", b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"$9"):
         server.answer, before = answer, server.connections

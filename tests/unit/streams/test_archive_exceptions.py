@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts import crash_points
 from contracts.connections import KafkaConnection
-from features.catalog import PIPELINE
+from features.catalog import PROJECT
 from runtime import kafka_clients
 from runtime.health import Health
 from streams.archive.archive import Archive
@@ -67,7 +67,7 @@ def an_archive(folder: Path, monkeypatch: pytest.MonkeyPatch, health: Health | N
     settings = ArchiveSettings(
         kafka=KafkaConnection(bootstrap_servers="nowhere"), lake=folder, rows_a_file=2, drain_ms=0.0
     )
-    return Archive(PIPELINE, settings, ArchiveMetrics(CollectorRegistry()), health)
+    return Archive(PROJECT, settings, ArchiveMetrics(CollectorRegistry()), health)
 
 
 def turns(count: int) -> Callable[[], bool]:

@@ -8,8 +8,8 @@ import pytest
 
 from contracts.errors import StateError
 from contracts.frame import Columns, Frame, Kind, encode
-from features.catalog import CUSTOMER, PIPELINE, TERMINAL
-from features.meaning import meaning_of
+from features.catalog import CUSTOMER, ENTITIES, PIPELINE, TERMINAL
+from features.meaning import meaning_of, meanings_of
 from streams.archive.partition import FrameHolder, PartitionBuffer
 
 
@@ -50,7 +50,7 @@ def frame(frm: int, to: int, claim: bool, kind: int = Kind.SCORED) -> bytes:
 
 def holder(metadata: str = "") -> tuple[FrameHolder, list[str]]:
     bad: list[str] = []
-    return FrameHolder(PIPELINE, metadata, lambda what, where: bad.append(what)), bad
+    return FrameHolder(PIPELINE, metadata, lambda what, where: bad.append(what), meanings_of(ENTITIES)), bad
 
 
 def feed(held: FrameHolder, *records: bytes) -> list[int]:

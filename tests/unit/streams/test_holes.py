@@ -10,7 +10,8 @@ import pytest
 from contracts.errors import Stop
 from contracts.frame import Frame, Kind, encode, position
 from contracts.raw import RawBatch
-from features.catalog import PIPELINE
+from features.catalog import ENTITIES, PIPELINE
+from features.meaning import meanings_of
 from runtime.input_record import Hole, InputRecord
 from streams.archive.parquet_files import Reached, file_path, reached, write_whole
 from streams.archive.partition import FrameHolder
@@ -21,6 +22,8 @@ from tests.unit.inference.support import feature_rows
 from tests.unit.streams.payments import events
 
 LANE = "transactions/0"
+
+OWN = meanings_of(ENTITIES)
 
 
 def frame_of(first: int, count: int) -> bytes:
@@ -96,12 +99,22 @@ def test_an_archives_lanes_go_on_behind_a_hole_and_are_kept_beside_the_offset() 
     lost: list[tuple[str, int, int]] = []
     bad: list[str] = []
     holder = FrameHolder(
-        PIPELINE, '{"events.terminal/1":0}', lambda what, _: bad.append(what), on_lost=lost.append
+        PIPELINE,
+        '{"events.terminal/1":0}',
+        lambda what, _: bad.append(what),
+        meanings_of(ENTITIES),
+        on_lost=lost.append,
     )
     holder.rejoin()
     assert holder.add([message(4, 20)]) == 5
     assert (lost, bad) == ([("events.terminal/1", 0, position(20))], [])
-    again = FrameHolder(PIPELINE, holder.metadata(), lambda what, _: bad.append(what), on_lost=lost.append)
+    again = FrameHolder(
+        PIPELINE,
+        holder.metadata(),
+        lambda what, _: bad.append(what),
+        meanings_of(ENTITIES),
+        on_lost=lost.append,
+    )
     assert again.add([message(5, 25), message(6, 40)]) == 5
     assert bad == ["gap"]
 

@@ -7,6 +7,7 @@ import pytest
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, StateError
+from features.catalog import PIPELINE
 from streams.gate.dead_letters import DeadLetters, Letter, Origin
 from streams.gate.replayed import FILE, opened
 
@@ -22,7 +23,7 @@ class Published(DeadLetters):
     """Dead letters whose records go into a list, or fail."""
 
     def __init__(self, fails: bool = False) -> None:
-        super().__init__(KafkaConnection(bootstrap_servers="nowhere:9092"), "")
+        super().__init__(KafkaConnection(bootstrap_servers="nowhere:9092"), "", PIPELINE)
         self.published: list[Origin] = []
         self.fails = fails
 

@@ -61,9 +61,10 @@ def test_a_file_that_is_cut_off_or_something_else_is_refused(content: bytes, tmp
 
 
 def test_a_demos_labels_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    from features.project.running import project_of_process
     from headrace.demo.input import load_input
     from headrace.demo.plan import DemoPlan
 
-    plan = DemoPlan(input_file=payments(tmp_path), labels_file=tmp_path / "none.parquet")
+    plan = DemoPlan(files=(str(payments(tmp_path)),), labels_file=tmp_path / "none.parquet")
     with pytest.raises(ConfigError, match="E_INPUT_FILE"):
-        load_input(plan)
+        load_input(plan, project_of_process())

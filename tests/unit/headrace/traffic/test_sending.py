@@ -12,7 +12,7 @@ from contracts.errors import ConfigError
 from features.catalog import PIPELINE
 from headrace.traffic.form import forms_of
 from headrace.traffic.input_files import LineRecords, Record, TableRecords, open_records
-from headrace.traffic.malformed import MALFORMED, MalformedMix
+from headrace.traffic.malformed import MalformedMix, malformed_makers
 from headrace.traffic.merge import due
 from headrace.traffic.pacing import Pacer, at_rate
 from headrace.traffic.replay import OutgoingRecords, Replay
@@ -180,11 +180,11 @@ def test_malformed_records_come_in_the_share_asked_for_and_leave_good_ones_alone
         }
     )
     good = TableRecords(table, PAYMENTS)
-    mix = MalformedMix(good, 0.05, seed=1)
+    mix = MalformedMix(good, PAYMENTS, 0.05, seed=1)
     out = [record for start in range(0, 5_000, 500) for record in mix.slice(start, start + 500)]
     malformed = sum(mix.expected.values())
     assert len(out) == 5_000 + malformed
     assert malformed / len(out) == pytest.approx(0.05, abs=0.01)
     broken = {(key, value) for key, value, _ in mix.expected}
     assert [record for record in out if record not in broken] == good.slice(0, 5_000)
-    assert {code for _, _, code in mix.expected} == {code for code, _ in MALFORMED}
+    assert {code for _, _, code in mix.expected} == {code for code, _ in malformed_makers(PAYMENTS)}

@@ -29,16 +29,16 @@ def matured(
     counts = Counter[str]()
     for payment in rows:
         truth = ruling.get(payment.id)
-        counts["payments"] += 1
-        counts[f"{payment.decision}_payments"] += 1
+        counts["events"] += 1
+        counts[f"{payment.decision}_events"] += 1
         counts["review_cost_minor"] += review_cost_minor * (payment.decision == "review")
         if truth is None:
             continue
         flagged = payment.decision != "approve"
         counts["labelled"] += 1
-        counts["frauds"] += truth
+        counts["positives"] += truth
         counts[f"{payment.decision}_labelled"] += 1
-        counts[f"{payment.decision}_frauds"] += truth
+        counts[f"{payment.decision}_positives"] += truth
         counts["true_positives"] += truth and flagged
         counts["false_positives"] += (not truth) and flagged
         counts["false_negatives"] += truth and not flagged
@@ -59,7 +59,7 @@ def _figures(counts: Counter[str], scored: list[tuple[float, int]]) -> dict[str,
         ("precision", ["true_positives"], ["true_positives", "false_positives"]),
         ("recall", ["true_positives"], ["true_positives", "false_negatives"]),
         ("false_positive_rate", ["false_positives"], ["false_positives", "true_negatives"]),
-        ("coverage", ["labelled"], ["payments"]),
+        ("coverage", ["labelled"], ["events"]),
     ):
         whole = sum(counts[each] for each in of)
         if whole:

@@ -11,7 +11,7 @@ import numpy as np
 from contracts.connections import KafkaConnection
 from contracts.errors import ModelError
 from contracts.frame import Columns, Kind, strings
-from features.catalog import CUSTOMER, TERMINAL
+from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from inference.learning.core import LearnerCore
 from inference.learning.ports import Outcome, Training
 from inference.learning.settings import LearnerSettings
@@ -117,7 +117,7 @@ def make_core(given: LearnerSettings | None = None, models: FixedModels | None =
         recorders[model] = Recorder(model)
         return recorders[model]
 
-    core = LearnerCore(given or settings(), models or FixedModels({"fraud/1": THRESHOLDS}), watch_of)
+    core = LearnerCore(PROJECT, given or settings(), models or FixedModels({"fraud/1": THRESHOLDS}), watch_of)
     core.recorders = recorders  # type: ignore[attr-defined]  # for the test's eyes
     return core
 

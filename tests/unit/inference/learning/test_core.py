@@ -11,6 +11,7 @@ import pytest
 
 from contracts.events import Quality
 from contracts.frame import Kind, strings
+from features.catalog import PROJECT
 from inference.learning.core import LearnerCore
 from inference.learning.rows import SeriesNumbers, read_predictions
 from inference.learning.settings import RetrainSettings
@@ -33,8 +34,8 @@ from tests.unit.inference.learning.support import (
 )
 
 COUNTS = (
-    "payments", "labelled", "frauds", "true_positives", "false_positives", "false_negatives",
-    "true_negatives", "approve_payments", "review_payments", "decline_payments", "approve_labelled",
+    "events", "labelled", "positives", "true_positives", "false_positives", "false_negatives",
+    "true_negatives", "approve_events", "review_events", "decline_events", "approve_labelled",
     "review_labelled", "decline_labelled", "caught_minor", "missed_minor", "blocked_good_minor",
     "review_cost_minor", "saved_minor",
 )  # fmt: skip
@@ -179,7 +180,7 @@ def test_shadows_are_judged_on_the_same_payments() -> None:
         for p in payments
     ]  # fmt: skip
     expected = matured(as_if, labels, at_ms, 28, 7.0, 500, "fraud/3")
-    names = ("payments", "labelled", "frauds", "true_positives", "false_negatives", "caught_minor")
+    names = ("events", "labelled", "positives", "true_positives", "false_negatives", "caught_minor")
     assert {n: shadow.counts[n] for n in names} == {n: expected["counts"][n] for n in names}
     assert shadow.figures["average_precision"] == pytest.approx(
         expected["figures"]["average_precision"], abs=1e-12
@@ -247,12 +248,12 @@ def test_a_label_for_an_unknown_payment_waits_then_is_told_once() -> None:
     assert not [r for r in told if r.kind == "label_unmatched"]
     told = at(4)
     assert counts(told) == (0, 1)
-    assert [r.code for r in told if r.kind == "label_unmatched"] == ["Q_LABEL_UNKNOWN_PAYMENT"]
+    assert [r.code for r in told if r.kind == "label_unmatched"] == ["Q_LABEL_UNKNOWN_EVENT"]
     assert [r for r in at(5) if r.kind == "label_unmatched"] == []
     late = Payment(id="ghost", event_ms=START_MS + 10, offset=2)  # the prediction comes after all
     feed(core, [late], [])
     assert counts(at(6)) == (0, 0)
-    assert find(at(9), 7, None).counts["frauds"] == 1
+    assert find(at(9), 7, None).counts["positives"] == 1
 
 
 def test_a_correction_moves_the_counts_and_a_repeat_does_not() -> None:
@@ -261,11 +262,11 @@ def test_a_correction_moves_the_counts_and_a_repeat_does_not() -> None:
     first = Label(id="t1", label_ms=START_MS + DAY_MS, fraud=1)
     feed(core, [], [first, first])
     at_ms = START_MS + 8 * DAY_MS
-    assert find(core.report(at_ms).quality, 7, None).counts["frauds"] == 1
+    assert find(core.report(at_ms).quality, 7, None).counts["positives"] == 1
     feed(core, [], [Label(id="t1", label_ms=START_MS + 8 * DAY_MS + 5, fraud=0, pos=1)])
-    assert find(core.report(at_ms).quality, 7, None).counts["frauds"] == 1  # not known yet
+    assert find(core.report(at_ms).quality, 7, None).counts["positives"] == 1  # not known yet
     told = core.report(at_ms + DAY_MS).quality
-    assert find(told, 7, None).counts["frauds"] == 0
+    assert find(told, 7, None).counts["positives"] == 0
     said = next(r for r in told if r.kind == "labels").counts
     assert (said["labels"], said["judging"], said["replaced"], said["repeated"]) == (3, 1, 1, 1)
     assert core.recorders["fraud/1"].fed == [(START_MS + DAY_MS, 1.0), (START_MS + 8 * DAY_MS + 5, 0.0)]  # type: ignore[attr-defined]
@@ -295,7 +296,7 @@ def test_declined_payments_that_nobody_labels_do_not_bias_the_estimate() -> None
     assert found.figures["coverage_decline"] == pytest.approx(0.1, abs=0.03)
     assert found.figures["recall"] < 0.45  # what a naive figure says
     assert found.figures["estimated_recall"] == pytest.approx(caught / truth, abs=0.05)
-    assert found.figures["estimated_frauds"] == pytest.approx(truth, rel=0.06)
+    assert found.figures["estimated_positives"] == pytest.approx(truth, rel=0.06)
 
 
 def test_a_stratum_with_too_few_labels_is_not_estimated() -> None:
@@ -358,7 +359,7 @@ def test_sampling_keeps_whole_payments() -> None:
     every = make_core()
     feed(every, payments, labels)
     whole = find(every.report(ending(payments, labels)).quality, 28, None)
-    assert found.counts["payments"] == pytest.approx(whole.counts["payments"] / 4, rel=0.15)
+    assert found.counts["events"] == pytest.approx(whole.counts["events"] / 4, rel=0.15)
     assert found.counts["amount_unknown"] == 0
     assert found.figures["coverage"] == pytest.approx(whole.figures["coverage"], abs=0.05)
 
@@ -437,8 +438,8 @@ def test_a_prediction_out_of_its_bounds_leaves_its_neighbours_alone(said: dict[s
     good: dict[str, Any] = {"event_id": "t1", "event_time": 5, "decision": "approve", "score": 0.5}
     good |= {"keys": {"customer": "c1", "terminal": "m1"}, "source": {"partition": 0, "offset": 1}}
     values = [json.dumps(one).encode() for one in (good, good | said, good)]
-    alone = read_predictions(values[:1], SeriesNumbers()).predictions
-    read = read_predictions(values, SeriesNumbers())
+    alone = read_predictions(values[:1], SeriesNumbers(), PROJECT).predictions
+    read = read_predictions(values, SeriesNumbers(), PROJECT)
     assert read.refused == 1
     assert {name: column.tolist() for name, column in read.predictions.items()} == {
         name: column.tolist() * 2 for name, column in alone.items()

@@ -28,8 +28,8 @@ TOLD = [
 
 def test_the_longest_window_counts_and_stages_go_together(tmp_path: Path) -> None:
     assert evidence_of(TOLD) == {
-        "fraud/1": Figures(labels=40, precision=0.75, frauds=90, caught=30),
-        "fraud/2": Figures(labels=60, precision=20 / 60, frauds=60, caught=20),
+        "fraud/1": Figures(labels=40, precision=0.75, positives=90, caught=30),
+        "fraud/2": Figures(labels=60, precision=20 / 60, positives=60, caught=20),
         "fraud/3": Figures(),
     }
     leave(tmp_path, TOLD)

@@ -53,7 +53,7 @@ def codes(records: list[Quality]) -> set[tuple[object, object]]:
 def test_rates_are_counted_by_segment() -> None:
     found = {r.segment: r for r in told(0.30) if r.kind == "segment"}
     online, shop = found["channel=ecommerce"], found["channel=pos"]
-    assert online.counts["payments"], shop.counts["payments"] == (1000, 3000)
+    assert online.counts["events"], shop.counts["events"] == (1000, 3000)
     assert online.counts["good"] == 1000
     assert online.figures["false_positive_rate"] == online.counts["good_flagged"] / 1000
     assert online.figures["disparate_impact"] == pytest.approx(
@@ -102,7 +102,7 @@ def counted(good: tuple[int, int], frauds: tuple[int, int] = (0, 0)) -> dict[str
     channel, decision, fraud = (np.array(column) for column in zip(*rows, strict=True))
     none = np.full(len(rows), -1)
     return {
-        "channel": channel, "country": none, "amount_minor": none, "decision": decision, "fraud": fraud,
+        "channel": channel, "country": none, "amount_minor": none, "decision": decision, "positive": fraud,
     }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def test_equal_small_rates_seldom_raise_an_alert() -> None:
     raised = 0
     for _ in range(100):
         rows = counted((0, 300))
-        rows["decision"][rows["fraud"] == 0] = chances.random(int((rows["fraud"] == 0).sum())) < 0.004
+        rows["decision"][rows["positive"] == 0] = chances.random(int((rows["positive"] == 0).sum())) < 0.004
         raised += bool(segments(rows, words, settings)[1])
     assert raised <= 1
 

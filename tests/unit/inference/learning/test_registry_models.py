@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ModelError
+from features.catalog import PROJECT
 from inference.learning.ports import Training
 from inference.learning.registry_models import RegistryModels
 from inference.models.manifest import Thresholds
@@ -21,7 +22,7 @@ FILES = {"model.txt": b"tree", "golden.json": b"{}"}
 
 def test_thresholds_training_and_gain_come_from_the_manifest(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    models = RegistryModels(registry)
+    models = RegistryModels(PROJECT, registry)
     assert models.champion() is None
     assert models.thresholds("fraud/0001-nothing") is None
     entry = registry.add("fraud", FILES, dict(MANIFEST), Change(who="t", at_ms=1, why=""))
@@ -34,7 +35,7 @@ def test_thresholds_training_and_gain_come_from_the_manifest(tmp_path: Path) -> 
 
 def test_the_policy_promotes_through_gates_shadow_first(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    models = RegistryModels(registry)
+    models = RegistryModels(PROJECT, registry)
     first = offer(registry)
     second, third, peoples = (offer(registry, seed=seed, against=first) for seed in range(2, 5))
     assert models.promote(first, 5, "the policy says so") == "champion"
@@ -58,25 +59,25 @@ def test_the_policy_passes_no_gate_by(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     poor = offer(registry, report={})
     with pytest.raises(ModelError, match="E_GATE_REFUSED"):
-        RegistryModels(registry).promote(poor, 5, "")
+        RegistryModels(PROJECT, registry).promote(poor, 5, "")
     assert registry.release().champion is None
 
 
 def test_a_version_that_was_never_compared_has_no_gain(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    models = RegistryModels(registry)
+    models = RegistryModels(PROJECT, registry)
     said = {key: value for key, value in MANIFEST.items() if key != "metrics"}
     entry = registry.add("fraud", FILES, said, Change(who="t", at_ms=1, why=""))
     assert models.gain(entry.id) is None
 
 
 def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
-    assert RegistryModels(Registry(tmp_path)).thresholds("../elsewhere") is None
+    assert RegistryModels(PROJECT, Registry(tmp_path)).thresholds("../elsewhere") is None
 
 
 def test_a_registry_that_cannot_be_read_leaves_the_last_champion(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    models = RegistryModels(registry)
+    models = RegistryModels(PROJECT, registry)
     entry = registry.add("fraud", FILES, dict(MANIFEST), Change(who="t", at_ms=1, why=""))
     registry.promote(entry.id, CHANGE)
     known = models.champion()

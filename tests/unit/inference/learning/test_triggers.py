@@ -180,9 +180,9 @@ def test_a_promotion_that_is_refused_is_told_and_ends_nothing() -> None:
 def test_a_failed_training_is_told_and_does_not_block_the_next() -> None:
     core, _ = learner()
     core.report(START_MS + 3 * DAY_MS)
-    failed = core.trained(finished(code="E_TRAIN_FRAUDS", what="3 frauds"))
+    failed = core.trained(finished(code="E_TRAIN_POSITIVES", what="3 frauds"))
     assert said(failed) == ["T_FAILED"]
-    assert "E_TRAIN_FRAUDS" in failed[0].what
+    assert "E_TRAIN_POSITIVES" in failed[0].what
     assert said(core.report(START_MS + 5 * DAY_MS).quality) == ["T_AGE", "T_STARTED"]
 
 

@@ -28,7 +28,7 @@ def lake(tmp_path: Path) -> Path:
     payments, labels = events(count=2_000)
     make_lake(tmp_path / "whole", payments, labels)
     make_lake(tmp_path / "lake", take(payments, slice(0, length(payments) - NEWEST)), labels)
-    backfill(Lake(tmp_path / "lake"), ENTITIES, Options(), Processes(1), lambda _: None)
+    backfill(Lake(tmp_path / "lake", PROJECT), ENTITIES, Options(), Processes(1), lambda _: None)
     for dataset in ("features", "label_log"):
         shutil.rmtree(tmp_path / "lake" / dataset)
         shutil.copytree(tmp_path / "whole" / dataset, tmp_path / "lake" / dataset)
