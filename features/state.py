@@ -163,14 +163,13 @@ class EntityState:
 
         It is what `apply` makes of them one source after the other, each for the rows until the next.
 
-        >>> from features.catalog import TERMINAL
-        >>> state = EntityState(TERMINAL)
-        >>> keys, texts = {"terminal_id": np.array([b"m1"])}, {"customer_id": np.array([b"c1"])}
-        >>> paid = {"pos": np.array([0]), "event_time": np.array([1]), "amount_minor": np.array([5])}
-        >>> told = {"pos": np.array([1]), "label_time": np.array([2]), "positive": np.array([1])}
-        >>> told |= {"transaction_id": np.array([b"t1"])}
-        >>> batch = state.merged([(1, keys | texts | paid), (2, keys | texts | told)])
-        >>> state.fold(batch).values[:, TERMINAL.columns.index("terminal_frauds_1d")].tolist()
+        >>> from features.project.running import project_at
+        >>> ip = project_at("examples/logins").entities[2]
+        >>> state, key, of = EntityState(ip), {"ip": np.array([b"h1"])}, {"login_id": np.array([b"l1"])}
+        >>> login = {"pos": np.array([0]), "account_id": np.array([b"a1"]), "at": np.array([1])}
+        >>> takeover = {"pos": np.array([1]), "known_at": np.array([2]), "positive": np.array([1])}
+        >>> batch = state.merged([(1, login | key | of), (2, takeover | key | of)])
+        >>> state.fold(batch).values[:, ip.columns.index("ip_takeovers_count_7d")].tolist()
         [0.0, 1.0]
         """
         slots = self._slots(batch.keys)

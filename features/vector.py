@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.expressions import Program, number
+from features.expressions.wire import columns_of_wire
 from features.project.running import RunningProject
-from features.project.schema import schema_of
+from features.project.schema import schema_of, stage_schema
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,11 @@ class VectorMaker:
         self._profile = next((view.columns for view in project.batch_views), ())
         stored = (*self._service.event, *self._service.stored_columns)
         computed = [one for one in self._service.of_event if one.name not in self._service.categories]
-        self._of_event = Program({one.name: one.tree for one in computed}, schema_of(project.scored_contract))
+        schema = schema_of(project.scored_contract)
+        self._of_event = Program({one.name: one.tree for one in computed}, schema)
+        self._wire = stage_schema(project.scored_contract)
+        decimals = [one for one in computed if one.name in schema and schema[one.name].kind == "decimal"]
+        self._units = {one.name: float(10 ** schema[one.name].scale) for one in decimals}
         self._of_features = Program(
             {one.name: one.tree for one in self._service.of_features}, dict.fromkeys(stored, number())
         )
@@ -66,9 +71,10 @@ class VectorMaker:
         return np.column_stack([named[name] for name in self._service.columns])
 
     def event_features(self, event: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
-        """Return what the event alone says, by its fields' columns."""
+        """Return what the event alone says, by its fields as the wire has them; decimals in their unit."""
         codes = {name: one.codes_of(event[name]) for name, one in self._codes.items()}
-        return self._of_event.floats(event) | codes
+        found = self._of_event.floats(columns_of_wire(event, self._wire, self._of_event.inputs))
+        return found | {name: found[name] / unit for name, unit in self._units.items()} | codes
 
     def derived_features(self, named: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return what is derived from the other columns of the vector, by name; null is NaN."""

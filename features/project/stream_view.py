@@ -1,14 +1,12 @@
 """Check one view against its contract and turn it into what the engine runs."""
 
-from collections.abc import Iterator
-
 from msgspec import structs
 
 from contracts.errors import ConfigError
 from features.declare import DeclaredView
 from features.definition import View
 from features.project.bounds import rows_allowed
-from features.project.compiled import POSITIVE, CompiledFeature, CompiledView, Need
+from features.project.compiled import POSITIVE, CompiledFeature, CompiledView
 from features.project.formulas import check_condition
 from features.project.functions import OF_ITEM, OF_MEASURE
 from features.project.problems import Problems
@@ -31,7 +29,6 @@ def compile_view(declared: DeclaredView, context: ViewContext) -> CompiledView:
         check_condition(where, schema_of(context.contract), declared.written, context.problems)
         check_read(where.inputs(), f"the filter of {declared.name!r}", declared.written, context)
     measures, items = _measures(declared, features), _items(features)
-    needs = tuple(dict.fromkeys(_needs(declared, context)))
     compiled = CompiledView(
         declared=declared,
         name=declared.name,
@@ -42,9 +39,8 @@ def compile_view(declared: DeclaredView, context: ViewContext) -> CompiledView:
         where=where,
         measures=measures,
         items=items,
-        needs=needs,
         rows_allowed=_rows_allowed(features, context),
-        view=None if needs else _engine_view(declared, context, features, time),
+        view=_engine_view(declared, context, features, time),
     )
     _check_horizon(compiled, context.problems)
     return compiled
@@ -61,12 +57,6 @@ def _measures(declared: DeclaredView, features: tuple[CompiledFeature, ...]) -> 
 def _items(features: tuple[CompiledFeature, ...]) -> tuple[str, ...]:
     """Return what is told apart, each as the engine says it: several fields of one item joined by "+"."""
     return tuple(dict.fromkeys("+".join(f.fields) for f in features if f.function in OF_ITEM))
-
-
-def _needs(declared: DeclaredView, context: ViewContext) -> Iterator[Need]:
-    """Yield what the engine does not run yet."""
-    if len(declared.entity.fields) > 1:
-        yield "a key of several fields"
 
 
 def _rows_allowed(features: tuple[CompiledFeature, ...], context: ViewContext) -> dict[str, int]:

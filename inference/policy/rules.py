@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns
 from features.expressions import Nullable, Program, number
+from features.expressions.wire import columns_of_wire
 from features.project.running import RunningProject
+from features.project.schema import stage_schema
 from inference.policy.rule import Rule, RuleTerms, rule_of, schema_for
 
 Floats = NDArray[np.float64]
@@ -61,6 +63,7 @@ class RuleBook:
         texts = project.service.categories
         at = {name: index for index, name in enumerate(columns) if name not in texts}
         self._schema = {**schema_for(project), **dict.fromkeys(at, number())}
+        self._wire = stage_schema(project.scored_contract)
         self._features = {rule.id: [at[name] for name in rule.inputs if name in at] for rule in self.rules}
         self._program = self._compiled(*self.rules)
         self._names = [name for name in self._program.inputs if name in at]
@@ -116,7 +119,7 @@ class RuleBook:
     def _columns(self, used: Floats, rows: Columns) -> dict[str, Any]:
         """Return the columns that rules read; of a rule that reads none, one to know the rows by."""
         found: dict[str, Any] = {name: used[:, at] for at, name in enumerate(self._names)}
-        found |= {name: rows[name] for name in self._fields if name in rows}
+        found |= columns_of_wire(rows, self._wire, [name for name in self._fields if name in rows])
         return found or {"": np.empty(len(used))}
 
     def _alone(self, rule: Rule, columns: dict[str, Any], count: int) -> Nullable:

@@ -120,6 +120,21 @@ def renamed(event: dict[str, Any], name: str) -> dict[str, Any]:
     return own
 
 
+def name_of(value: bytes | None) -> str:
+    """Return the id of the event that a raw record is of, as decisions name it; "" where it cannot be read.
+
+    >>> name_of(b'{"customer_id": "c1", "transaction_id": "t1"}'), name_of(b"{")
+    ('t1', '')
+    """
+    project = project_of_process()
+    try:
+        event = json.loads(value or b"")
+    except ValueError:
+        return ""
+    fields = [project.scored_contract.by_name[each] for each in project.event.fields]
+    return "/".join(str(_at(event, field.path)) for field in fields)
+
+
 def _at(event: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         event = event.get(key) if isinstance(event, dict) else None

@@ -21,7 +21,8 @@ from inference.policy.rules import declared_rules
 from load.chaos.records import read_all
 from load.chaos.settle import client
 from load.chaos.stack import ChaosStack, learns
-from load.oracle.dump import Answered, Declared, Dump, ModelText, RuleText, SourceText
+from load.oracle.dump import Answered, Declared, Dump, Lost, ModelText, Record, RuleText, SourceText
+from runtime.input_record import InputRecord
 from runtime.personal_keys import keys_for
 from runtime.run import Run
 
@@ -43,13 +44,23 @@ def collect(stack: ChaosStack, seen: list[tuple[int, int, bytes]], answers: list
         rows = {key: store.hgetall(key) for key in keys}
     return Dump(
         declared=declared(project, run.epoch, run.partitions, run),
-        topics={topic: read_all(stack.kafka, run.topic_prefix + topic) for topic in topics_of(project)},
+        topics={topic: whole(stack, topic) for topic in topics_of(project)},
         store=rows,
         models=models(run.models),
         seen=seen,
         lake=lake(project, run.lake),
         answers=answers,
+        lost=[Lost(one.topic, one.partition, one.frm, one.to) for one in InputRecord(run.lake).accepted()],
     )
+
+
+def whole(stack: ChaosStack, topic: str) -> list[Record]:
+    """Return a topic's records, and those that a fault deleted of it."""
+    left = read_all(stack.kafka, stack.run.topic_prefix + topic)
+    there = {(one.partition, one.offset) for one in left}
+    gone = {(one.partition, one.offset): one for one in stack.deleted.get(topic, [])}
+    missing = [one for place, one in gone.items() if place not in there]
+    return sorted([*left, *missing], key=lambda one: (one.partition, one.offset))
 
 
 def topics_of(project: RunningProject) -> list[str]:

@@ -16,7 +16,7 @@ from contracts.errors import ConfigError
 from headrace.stack import Kind
 from headrace.supervisor import LEARNER, numbered, workers_of_project
 from inference.release.registry import Change, Registry
-from load.chaos import exceptions, malformed, surroundings
+from load.chaos import damage, exceptions, malformed, surroundings
 from load.chaos.settle import client
 from load.chaos.site import END_WAIT_S, READY_WAIT_S, Fault, Random, Site, kinds_of, more, state_of
 from load.chaos.stack import SERVE, kinds
@@ -27,6 +27,7 @@ ZOMBIE_POINTS = (
     "gate.after_produce", "gate.before_commit", "stage.after_store", "stage.before_checkpoint",
     "stage.in_checkpoint", "scorer.after_produce", "scorer.after_send_offsets", "archive.in_write",
 )  # fmt: skip
+NAMED_ONLY = ("damage:deleted-unread", "damage:redis-evicts", "damage:offsets-gate")  # no run had them yet
 AT_A_START = ("stage.take_over",)  # reached by a successor alone
 CRASH_POINTS = (*crash_points.POINTS, *(p for p in crash_points.LEARNER_POINTS if ".after_" in p))
 
@@ -210,7 +211,7 @@ def catalogue() -> dict[str, Fault]:
     found |= {"pause:learn": pause_learner} if LEARNER in running else {}
     found |= {"pause:serve": pause_api}
     found |= {f"point:{point}": partial(at_point, point) for point in CRASH_POINTS if kinds_of(point)}
-    found |= exceptions.catalogue() | malformed.catalogue() | surroundings.catalogue()
+    found |= exceptions.catalogue() | malformed.catalogue() | surroundings.catalogue() | damage.catalogue()
     found |= {f"zombie:{point}": partial(zombie_at, point) for point in ZOMBIE_POINTS}
     found |= {
         "broker:kill": kill_broker, "broker:stall": stall_broker, "redis:kill": kill_redis,
@@ -221,14 +222,14 @@ def catalogue() -> dict[str, Fault]:
 
 
 def chosen(wanted: tuple[str, ...]) -> dict[str, Fault]:
-    """Return the faults that are wanted by name or by group; all when none is named.
+    """Return the faults that are wanted by name or by group; when none is, all but `NAMED_ONLY`.
 
     >>> sorted(chosen(("redis", "kill:gate")))
     ['kill:gate', 'redis:flush', 'redis:kill', 'redis:stall']
     """
     everything = catalogue()
     if not wanted:
-        return everything
+        return {name: fault for name, fault in everything.items() if name not in NAMED_ONLY}
     known = {*everything, *(name.partition(":")[0] for name in everything)}
     if strange := set(wanted) - known:
         raise ConfigError(

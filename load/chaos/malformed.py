@@ -141,16 +141,21 @@ CHANGES: tuple[Callable[[bytes, Random], bytes], ...] = (
 
 
 def write(
-    site: Site, topic: str, values: Sequence[bytes | None], keys: Sequence[bytes | None], packed: str
+    site: Site,
+    topic: str,
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None],
+    packed: str,
+    only: int | None = None,
 ) -> None:
-    """Write records as a stranger does, over all partitions in turn, and wait until they are there."""
+    """Write records as a stranger does, to all partitions in turn or to one; wait until they are there."""
     producer = Producer(
         {
             **site.stack.kafka.librdkafka(), "compression.type": packed, "linger.ms": 20, "log_level": 2,
         }
     )  # fmt: skip
     for number, (key, value) in enumerate(zip(keys, values, strict=True)):
-        where = number % site.stack.run.partitions
+        where = number % site.stack.run.partitions if only is None else only
         producer.produce(site.stack.run.topic_prefix + topic, value, key, partition=where)
     producer.flush(READ_S)
 

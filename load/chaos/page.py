@@ -10,6 +10,7 @@ from load.oracle.planted import table as planted_table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "chaos.md"
 PLANTED = "planted.json"
+KINDS = {"seed": "Runs", "logins": "Runs of the logins"}  # how names of reports begin
 TEXT = """<!-- made by `python -m load.chaos page`; edit load/chaos/page.py instead -->
 
 # Chaos runs
@@ -17,6 +18,8 @@ TEXT = """<!-- made by `python -m load.chaos page`; edit load/chaos/page.py inst
 `headrace chaos --seed N` brings up Kafka, Redis and every worker for itself, sends payments and labels at a
 steady rate, strikes processes and servers with faults drawn from the seed, waits until the pipeline comes
 to rest, and has an oracle judge every value. It exits with 1 when a count that must be zero is not.
+`--project DIR` does the same with any project that has a `generate.py`: its records are repeated, reworded,
+delayed, changed under their id, and broken field by field as the contracts have them.
 
 The load holds repeats (same bytes, other bytes), ids used again for other content, late, out-of-order and
 ancient payments, and broken records with the code that must be on each. The faults, each drawn once before
@@ -36,12 +39,18 @@ any comes again:
 | `redis` | SIGKILL and an empty restart; FLUSHALL; SIGSTOP |
 | `malformed` | nonsense on `transactions`, `labels`, `verdicts`; strangers' frames between the stages |
 | `environment` | Redis read-only, out of memory, or an older copy; lake full; nonsense as policy or release |
+| `damage` | records deleted unread, a partition added, offsets gone, rows evicted or garbled, a full disk |
 
 A fault counts when it is proven to have struck (the process is dead or stopped, the point was reached)
 while input remained; what is not proven is struck out and another is drawn. *Recovery* is the
 longest that a payment waited for its prediction, of those sent from the strike until a quarter of a second
 after the fault's cause was over; so it holds a broker's restart. Beside the service a bare producer and
 consumer exchange records all the time: what they wait when Kafka is killed is the broker's own share.
+
+Damage is borne, or a worker stops with a code; then the command that goes on is run as an operator does
+(`offsets accept-loss`, `rebuild-store`, `topics check`, `policy activate`). One that fails, or accepts more
+than was deleted, is `not_cured`. Of records that were deleted unread, and accepted as lost, nothing need have
+come; what was read of them is judged like all others, for the run keeps a copy of what it deletes.
 
 An exception counts as struck when it was raised. Its process must then end with a code from 70 to 79 and a
 note that says why; one that goes on, or ends otherwise, is counted as `swallowed`. A caller asks the HTTP API
@@ -76,6 +85,9 @@ the learner, from the rows that it had read by then. All are compared bit for bi
 | `quality_mismatch` | a count of the learner's is not what the rows give that it had read |
 | `conservation` | raw payments are not predictions + letters + repeats, in some partition |
 
+A project is data for the oracle ([0137](decisions/0137-the-oracle-reads-a-project-as-data.md)): it has
+readers of its own for contracts, records, keys and rules. Where a project has no learner its counts are 0.
+
 Batch views are not filled in these runs. Ten clean seeds do not prove "never": with no failure in n runs
 the share of runs that fail is below 3/n with 95 % confidence.
 
@@ -93,10 +105,11 @@ some short measurements at the lowest priority: 400 records a second with all th
 def page(folder: Path = RESULTS) -> str:
     """Return the page's text from what is stored in a folder."""
     parts = [TEXT]
-    seeds = sorted(folder.glob("seed-*.json"))
-    reports = [orjson.loads(path.read_bytes()) for path in seeds]
-    for minutes in sorted({report["minutes"] for report in reports}, reverse=True):
-        parts += [f"## Runs of {minutes:g} min\n", table(r for r in reports if r["minutes"] == minutes)]
+    for begins, title in KINDS.items():
+        reports = [orjson.loads(path.read_bytes()) for path in sorted(folder.glob(f"{begins}-*.json"))]
+        for minutes in sorted({report["minutes"] for report in reports}, reverse=True):
+            some = [report for report in reports if report["minutes"] == minutes]
+            parts += [f"## {title} of {minutes:g} min\n", table(some)]
     if (folder / PLANTED).exists():
         planted = [Planted(**row) for row in orjson.loads((folder / PLANTED).read_bytes())]
         parts += ["## Faults planted to prove the oracle\n", planted_table(planted)]

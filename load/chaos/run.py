@@ -15,7 +15,7 @@ from headrace.traffic.producer import RecordProducer
 from load.bench.quick_model import promote_quick_model
 from load.chaos.asked import asked_at_rest
 from load.chaos.bare import BarePair
-from load.chaos.caller import Caller, unexcused
+from load.chaos.caller import Caller, name_of, unexcused
 from load.chaos.collect import collect
 from load.chaos.faults import chosen, draws
 from load.chaos.input import Input, make_input
@@ -27,7 +27,7 @@ from load.chaos.sender import Sender
 from load.chaos.settle import settle
 from load.chaos.site import Fault, Random, Site
 from load.chaos.stack import ChaosStack
-from load.oracle.dump import Answered, Dump
+from load.oracle.dump import Answered, Dump, Record
 from runtime.project_folder import INSTALLED
 
 MODEL_ROWS, MODEL_TREES = 4_000, (20, 30)
@@ -37,7 +37,7 @@ LEFT_S = 3.0  # of load, that a fault may still be proven to have struck while i
 READ_ON_S = 0.5  # what comes after the last prediction would be a duplicate
 GAP_S = (0.3, 2.5)
 ARMED = "armed"
-SEEN = ("swallowed", "stopped", "api_wrong")  # what the driver itself may find
+SEEN = ("swallowed", "stopped", "api_wrong", "not_cured")  # what the driver itself may find
 _FAULTS = 102  # the seed's branch of the faults
 
 
@@ -91,7 +91,7 @@ class ChaosRun:
         )
         self._site = Site(
             stack, stack.folder / ARMED, lambda: self._sender.sent, self._observed.through,
-            lambda: len(self._observed.dead_letters), self._observed.models.__getitem__,
+            lambda: len(self._observed.dead_letters), self._observed.models.__getitem__, self._excuse,
         )  # fmt: skip
         self._caller = Caller(stack.run, self._given.payments())
         self._bare = BarePair(stack.kafka)
@@ -208,6 +208,13 @@ class ChaosRun:
         waits_s = readable_s - self._sender.payments_sent_s(rows)
         bare_s = self._bare.longest_wait_s(strike.began_s, strike.over_s)
         return Struck(strike.name, strike.lasted_s, float(np.nanmax(waits_s, initial=0.0)), bare_s)
+
+    def _excuse(self, records: list[Record]) -> None:
+        """Wait for no outcome of raw records that were deleted."""
+        for record in records:
+            slot = self._observed.slot_of.get(name_of(record.value))
+            if slot is not None:
+                self._observed.done[slot] = True
 
     def _raise_failures(self) -> None:
         for failure in (self._sender.failure, self._reader.failure, self._bare.failure):

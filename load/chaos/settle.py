@@ -1,7 +1,7 @@
 """Waiting until a run has come to rest: no open transaction, nothing unread, every row back in the store."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -42,8 +42,8 @@ def reads() -> dict[str, list[str]]:
 class Rest:
     """Asks a cluster how far everybody is."""
 
-    def __init__(self, kafka: KafkaConnection, prefix: str, partitions: int) -> None:
-        self._kafka, self._prefix, self._partitions = kafka, prefix, partitions
+    def __init__(self, kafka: KafkaConnection, prefix: str) -> None:
+        self._kafka, self._prefix = kafka, prefix
         self._admin = AdminClient({**kafka.librdkafka(), "log_level": 2})  # type: ignore[dict-item]
 
     def open_transactions(self) -> int:
@@ -61,8 +61,12 @@ class Rest:
         committed = self._committed("archive", self._places("predictions"))
         return sum(place.offset <= newest.get(place.partition, -1) for place in committed)
 
-    def lag(self) -> dict[str, int]:
-        """Return how many records each group has not committed; groups that are done are left out."""
+    def lag(self, expired: Collection[str] = ()) -> dict[str, int]:
+        """Return how many records each group has not committed; groups that are done are left out.
+
+        Args:
+            expired: groups whose offsets were taken away: where nothing came since, they have none.
+        """
         lags = {}
         for group, topics in reads().items():
             places = [place for topic in topics for place in self._places(topic)]
@@ -70,13 +74,16 @@ class Rest:
             behind = sum(
                 max(0, ends[place.topic, place.partition] - max(0, place.offset))
                 for place in self._committed(group, places)
+                if place.offset >= 0 or group not in expired
             )
             if behind:
                 lags[group] = behind
         return lags
 
     def _places(self, topic: str) -> list[TopicPartition]:
-        return [TopicPartition(self._prefix + topic, number) for number in range(self._partitions)]
+        name = self._prefix + topic
+        known = self._admin.list_topics(name, QUIET_TIMEOUT_S).topics[name].partitions
+        return [TopicPartition(name, number) for number in known]
 
     def _committed(self, group: str, places: list[TopicPartition]) -> list[TopicPartition]:
         look = Consumer(
@@ -107,13 +114,15 @@ def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
     Args:
         newest_ms: the newest event or label time that was sent, past which the learner has to report.
     """
-    rest = Rest(stack.kafka, stack.run.topic_prefix, stack.run.partitions)
+    rest = Rest(stack.kafka, stack.run.topic_prefix)
     state: dict[str, object] = {}
 
     def at_rest() -> bool:
         try:
             state.update(
-                lag=rest.lag(), open=rest.open_transactions(), archive=rest.unarchived(reader.newest)
+                lag=rest.lag(stack.expired),
+                open=rest.open_transactions(),
+                archive=rest.unarchived(reader.newest),
             )
         except KafkaException as error:
             state.update(error=str(error))

@@ -12,6 +12,7 @@ from features.project.running import project_of_process
 from headrace.stack import Kind
 from headrace.supervisor import LEARNER, Worker
 from load.chaos.stack import SERVE, ChaosStack, kinds
+from load.oracle.dump import Record
 
 Random = np.random.Generator
 Fault = Callable[["Site", Random], bool]
@@ -46,14 +47,16 @@ class Site:
         through: how many payments have their prediction or letter so far.
         letters: how many dead letters a subscriber has seen.
         predicted_by: how many predictions a model's version made so far.
+        excuse: is told of raw records that were deleted: nobody waits for what becomes of them.
     """
 
     def __init__(
         self, stack: ChaosStack, armed: Path, sent: Callable[[], int], through: Callable[[], int],
         letters: Callable[[], int], predicted_by: Callable[[str], int],
+        excuse: Callable[[list[Record]], None],
     ) -> None:  # fmt: skip
         self.stack, self.armed, self._sent, self.predicted_by = stack, armed, sent, predicted_by
-        self.through, self.letters = through, letters
+        self.through, self.letters, self.excuse = through, letters, excuse
         self.struck_s, self.first_record = 0.0, 0
         armed.mkdir(exist_ok=True)
         self.rebalances = 0

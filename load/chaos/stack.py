@@ -19,13 +19,14 @@ from headrace.servers import LocalServers
 from headrace.servers.server import Server
 from headrace.stack import FreshStack, Kind
 from headrace.supervisor import LEARNER, RESTARTS_MAX, Worker, workers_of_project
+from load.oracle.dump import Record
 from runtime import environment
 from runtime.project_folder import INSTALLED
 
 PUMP_S = 0.02
 OUTSIDE = tuple(f"HEADRACE_{name}" for name in ("BOOTSTRAP_SERVERS", "REDIS_URL", "RUN", "ROOT", "CACHE"))
 SERVE: Kind = ("serve",)
-LAKE_BYTES = 192 << 20
+LAKE_BYTES, MODELS_BYTES = 192 << 20, 64 << 20
 SETTINGS = {
     "HEADRACE_SERVE_PORT": "0",  # several runs may stand on one machine
     "HEADRACE_RETRAIN_START_TRAINING": "false",  # two cores: a training would be a fault of its own
@@ -94,6 +95,8 @@ class ChaosStack(FreshStack):
         super().__init__(folder, "chaos", partitions, {**SETTINGS, **worker_environment}, spares=True)
         self.ends: list[End] = []
         self.may_wait: set[Kind] = set()  # kinds that a fault keeps from starting for a while
+        self.expired: set[str] = set()  # groups whose offsets a fault took away
+        self.deleted: dict[str, list[Record]] = {}  # by topic, what stood there before a fault deleted it
 
     @property
     def servers(self) -> LocalServers:
@@ -102,10 +105,12 @@ class ChaosStack(FreshStack):
         return self.local
 
     def begin(self) -> None:
-        """Give the lake a small disk of its own that can be filled; where that is not allowed it has none."""
-        if os.geteuid() == 0:
-            words = ["mount", "-t", "tmpfs", "-o", f"size={LAKE_BYTES}", "tmpfs", str(self.run.lake)]
-            subprocess.run(words, check=False, capture_output=True)
+        """Give lake and models small disks of their own that can be filled, where that is allowed."""
+        for folder, size in ((self.run.lake, LAKE_BYTES), (self.run.models, MODELS_BYTES)):
+            if os.geteuid() == 0:
+                folder.mkdir(parents=True, exist_ok=True)
+                words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+                subprocess.run(words, check=False, capture_output=True)
 
     def start_workers(self) -> None:
         """Start one worker of each kind and wait until they are ready."""
@@ -151,6 +156,10 @@ class ChaosStack(FreshStack):
         if not self.until(lambda: server.answers(fresh.ports[0]), server.ready_timeout_s):
             raise ClusterError("E_CHAOS_SERVER", f"{server.name} did not come back", str(server.log))
 
+    def note_deleted(self, topic: str, records: list[Record]) -> None:
+        """Keep what a topic held before a fault deleted it: the oracle judges those that were read."""
+        self.deleted[topic] = [*self.deleted.get(topic, []), *records]
+
     def stall_server(self, server: Server, seconds: float) -> None:
         """Stop a server's clock for a while: it answers nobody, and then goes on as if nothing had been."""
         known = server.known
@@ -162,8 +171,9 @@ class ChaosStack(FreshStack):
     def close(self) -> None:
         """End what runs and forget the surroundings."""
         super().close()
-        if self.is_open and self.run.lake.is_mount():
-            subprocess.run(["umount", "--lazy", str(self.run.lake)], check=False)
+        for folder in (self.run.lake, self.run.models) if self.is_open else ():
+            if folder.is_mount():
+                subprocess.run(["umount", "--lazy", str(folder)], check=False)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

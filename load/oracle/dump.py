@@ -107,6 +107,15 @@ class Answered(msgspec.Struct, kw_only=True):
     degraded: list[str] = []
 
 
+class Lost(msgspec.Struct, array_like=True):
+    """Offsets [frm, to) of a raw topic's partition that were deleted unread, and accepted as lost."""
+
+    topic: str
+    partition: int
+    frm: int
+    to: int
+
+
 class Dump(msgspec.Struct, kw_only=True):
     """Everything of a run that is judged; topics are named without a run's prefix.
 
@@ -118,6 +127,7 @@ class Dump(msgspec.Struct, kw_only=True):
         lake: the places of the rows of each dataset: of the raw record for those of the feature log, else of
             the row's own record.
         answers: of the HTTP API, at rest.
+        lost: what was accepted as lost; `topics` holds these records all the same.
     """
 
     declared: Declared
@@ -127,6 +137,14 @@ class Dump(msgspec.Struct, kw_only=True):
     seen: list[tuple[int, int, bytes]]
     lake: dict[str, list[Place]]
     answers: list[Answered] = []
+    lost: list[Lost] = []
+
+    def is_lost(self, topic: str, partition: int, offset: int) -> bool:
+        """Return whether a raw record was accepted as lost: nothing need have come of it."""
+        return any(
+            (one.topic, one.partition) == (topic, partition) and one.frm <= offset < one.to
+            for one in self.lost
+        )
 
     def save(self, path: Path) -> None:
         """Write it to a file."""

@@ -69,7 +69,7 @@ class Judge:
         predictions = self._reader.read(dump.topics["predictions"], found)
         check_order(predictions, order, found)
         check_letters(self._run._replace(dump=dump), self._known, found)
-        self._check_lost(order, predictions, found)
+        self._check_lost(dump, order, predictions, found)
         self._check_conservation(dump, predictions, found)
         _check_seen(dump, found)
         check_lake(dump, self.project, order, found)
@@ -87,12 +87,14 @@ class Judge:
         return feature_log(self._run._replace(dump=dump), self._known, found), found
 
     def _check_lost(
-        self, order: Mapping[Origin, Any], predictions: Collection[Origin], found: Findings
+        self, dump: Dump, order: Mapping[Origin, Any], predictions: Collection[Origin], found: Findings
     ) -> None:
         """Every good record is in the log, each scored one has a prediction, but for what fell out."""
         silent = self._known.repeats | self._known.conflicts.keys()
         scored = self.project.scored.topic
         for origin in self._run.taken.good.keys() - silent:
+            if dump.is_lost(*origin):
+                continue
             if origin.topic != scored:
                 if origin not in order:
                     found.add("lost", f"{origin} is not in {LOG}")
@@ -103,11 +105,16 @@ class Judge:
     def _check_conservation(self, dump: Dump, predictions: Collection[Origin], found: Findings) -> None:
         """Raw scored records = predictions + letters + repeats, in each partition."""
         scored = self.project.scored
-        raw = Counter(record.partition for record in dump.topics[scored.topic])
         letters = map(origin_of, dump.topics[scored.dead_letters])
-        out = Counter(
-            origin.partition for origin in (*predictions, *self._known.repeats, *set(letters))
+        came = [
+            origin for origin in (*predictions, *self._known.repeats, *set(letters))
             if origin.topic == scored.topic
+        ]  # fmt: skip
+        out, done = Counter(origin.partition for origin in came), set(came)
+        raw = Counter(
+            record.partition for record in dump.topics[scored.topic]
+            if (origin := Origin(scored.topic, record.partition, record.offset)) in done
+            or not dump.is_lost(*origin)
         )  # fmt: skip
         for partition, count in raw.items():
             if out[partition] != count:

@@ -44,7 +44,10 @@ def differences(fields: Mapping[bytes, bytes], entity: Any, row: StoreRow, decla
     names = declarations.columns(entity)
     columns = [(view.name, name) for view in entity.views for name in declarations.view_columns(view)]
     cells = [fields.get(_field(view, name)) for view, name in columns]
-    values = [number(cell) for cell in cells]
+    try:
+        values = [number(cell) for cell in cells]
+    except ValueError as error:
+        return str(error)
     if not same(values, row.values):
         wrong.append(where(values, row.values, names))
     for view in entity.views:

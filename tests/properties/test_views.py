@@ -284,6 +284,27 @@ NEARLY = {
         of(FirstSeen(), item="word", current=False), of(FirstSeen(), LONG, item="word", current=False)
     ),
     "shares of items": pair(of(TopShare(k=1), item="word"), of(TopShare(k=1), item="number")),
+    "the greatest": pair(of(Max(), measure="sure"), of(Last(), SESSION, measure="sure")),
+    "the oldest": pair(of(First(), measure="sure"), of(Min(), measure="sure")),
+    "the newest": pair(of(Last(), None, measure="sure"), of(Max(), LIFETIME, measure="sure")),
+    "the newest two": pair(of(LastK(k=2), None, measure="sure"), of(LastK(k=2), None, measure="maybe")),
+    "a quantile": pair(
+        of(Quantile(per_mille=500), measure="sure"), of(Quantile(per_mille=510), measure="sure")
+    ),
+    "a half-life": pair(
+        of(DecayedSum(half_life_ms=9_000), None, measure="sure"),
+        of(DecayedSum(half_life_ms=9_001), None, measure="sure"),
+    ),
+    "since the oldest": pair(of(SinceFirst(), LONG), of(SinceFirst(), SHORT)),
+    "since the newest": pair(of(SinceLast(), None, current=False), of(SinceLast(), None)),
+    "the current row": pair(of(Sum(), measure="sure"), of(Sum(), measure="sure", current=False)),
+    "a count of other rows": pair(of(Count(), NEWEST), of(Count(), LIFETIME)),
+    "a session": pair(of(Sum(), SESSION, measure="sure"), of(Sum(), SHORT, measure="sure")),
+    "a delay": pair(of(Sum(), DELAYED, measure="sure"), of(Sum(), SHORT, measure="sure")),
+    "a lifetime": pair(of(Sum(), LIFETIME, measure="sure"), of(Sum(), LONG, measure="sure")),
+    "a hop": pair(
+        of(Sum(), measure="sure"), of(Sum(), Window.of(minutes=1, hop_ms=6_000), measure="sure")
+    ),
 }  # fmt: skip
 
 

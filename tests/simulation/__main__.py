@@ -5,8 +5,12 @@ import sys
 import time
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
+from tests.projects.logins import FOLDER, logins
+from tests.simulation.payments import PAYMENTS
 from tests.simulation.rules_off import RULES, without
+from tests.simulation.scene import Scene
 from tests.simulation.simulation import Outcome, simulate
 
 TRACE_LINES = 60
@@ -20,9 +24,10 @@ def main() -> int:
         for name in RULES:
             print(row(name, range(first, last + 1)), flush=True)
         return 0
+    scene = scene_at(options.project)
     began_s, failed, struck = time.process_time(), 0, Counter[str]()
     for seed in range(first, last + 1):
-        outcome = run(seed, options.rule_off)
+        outcome = run(seed, options.rule_off, scene)
         struck.update(outcome.faults)
         if outcome.wrong:
             failed += 1
@@ -32,9 +37,24 @@ def main() -> int:
     return int(failed > 0 and not options.rule_off)
 
 
-def run(seed: int, rule_off: str = "") -> Outcome:
+def scene_at(folder: str) -> Scene:
+    """Return the scene of a project's folder; without one that of the card payments.
+
+    Raises:
+        SystemExit: nobody has told the oracle about the project.
+    """
+    if not folder:
+        return PAYMENTS
+    if Path(folder).resolve() != FOLDER:
+        sys.exit(
+            f"the oracle is told about {FOLDER} and the card payments alone; see tests/projects/logins.py"
+        )
+    return logins()
+
+
+def run(seed: int, rule_off: str = "", scene: Scene = PAYMENTS) -> Outcome:
     """Run one seed, perhaps with a rule taken away."""
-    return simulate(seed, partial(without, rule_off) if rule_off else None)
+    return simulate(seed, partial(without, rule_off) if rule_off else None, scene=scene)
 
 
 def report(outcome: Outcome, rule_off: str = "") -> str:
@@ -65,6 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--rule-off", default="", choices=["", *RULES], help="take a rule of the protocol away"
     )
+    parser.add_argument("--project", default="", help="the folder of a project that the oracle is told about")
     parser.add_argument("--table", action="store_true", help="print the ablation table over the seeds")
     return parser.parse_args()
 

@@ -14,7 +14,7 @@ PREFIX = "headrace.dlq."
 NULL_BITS = 0x7FF8000000000000
 
 
-def judge_run(simulation: Any) -> list[str]:
+def judge_payments(simulation: Any) -> list[str]:
     """Return what is wrong with what is durable."""
     entities = {"customer": CUSTOMER, "terminal": TERMINAL}
     return Judge(durable(simulation), entities, SERVICE.columns, score_of).judge()

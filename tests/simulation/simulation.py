@@ -10,12 +10,13 @@ from unittest import mock
 from tests.simulation.broker import Broker, Record
 from tests.simulation.clients import Net, SimConsumer, SimProducer, expel
 from tests.simulation.faults import CALM, Faults, weather_of
-from tests.simulation.judgement import judge_run
+from tests.simulation.payments import PAYMENTS
+from tests.simulation.published import Published
+from tests.simulation.scene import Scene
 from tests.simulation.shims import TraceLog, sim_ending, sim_threading, sim_time
 from tests.simulation.store import SimSocket, SimStore
 from tests.simulation.strangers import stranger
-from tests.simulation.workers import ROLES, Plant, Stage, Worker, settled
-from tests.simulation.workload import Published, Workload
+from tests.simulation.workers import Plant, Stage, Worker, roles_of, settled
 from tests.simulation.world import World
 
 WALL_START_MS = 1_872_800_000_000  # years after the events: what is published is a replay
@@ -52,7 +53,8 @@ class Aim(Enum):
 class Simulation:
     """The plant of a seed and its supervisor."""
 
-    def __init__(self, seed: int, strangers: bool = False) -> None:
+    def __init__(self, seed: int, strangers: bool = False, scene: Scene = PAYMENTS) -> None:
+        self.scene = scene
         self.strangers = random.Random(f"strangers {seed}") if strangers else None
         self.world = world = World(seed)
         rng = world.rng
@@ -61,22 +63,15 @@ class Simulation:
             rng.randint(1, 3),
             rng.randint(1, 3),
         )  # raw ones may have grown
-        self.broker = Broker(
-            world,
-            {
-                "transactions": raw, "labels": raw, "transactions.dlq": partitions, "labels.dlq": partitions,
-                "events.customer": partitions, "events.terminal": partitions, "features.log": partitions,
-                "changelog.customer": partitions, "changelog.terminal": partitions, "predictions": 2,
-                "drift": 1, "reviews": 1,
-            },
-        )  # fmt: skip
+        self.broker = Broker(world, scene.partitions(raw, partitions))
         self.faults = Faults(rng, *weather_of(rng))
         self.store = SimStore(world, self.faults)
         self.net = Net(world, self.broker, self.faults, WALL_START_MS)
-        self.workload = Workload(rng, raw)
+        self.workload = scene.producers(rng, raw)
         self.to_publish: list[Published] = self.workload.records(rng.randint(4, 16))
         self.published = 0
-        self.slots = {role: rng.choice((1, 2)) for role in ROLES}
+        self.roles = roles_of(scene)
+        self.slots = {role: rng.choice((1, 2)) for role in self.roles}
         self.aim: Aim | None = None
         self.frozen: dict[str, tuple[str, int]] = {}  # aimed at: role and epoch, by transactional id
         self.silences = random.Random(f"silences {seed}")  # draws that move none of the run's others
@@ -88,17 +83,17 @@ class Simulation:
         world = self.world
         wrong: list[str] = []
         try:
-            self.plant = Plant(world, self.net, self.store)
+            self.plant = Plant(world, self.net, self.store, self.scene)
             self._start_all()
             self._storm()
             self._settle()
             self._restart_all()
             self._settle()
-            wrong = judge_run(self)
+            wrong = self.scene.judge(self)
             for probe in self.workload.probes():
                 self._publish(probe)
             self._settle()
-            wrong = wrong or judge_run(self)
+            wrong = wrong or self.scene.judge(self)
         except Stalled as stall:
             wrong = [f"stalled: {stall}"]
         finally:
@@ -112,7 +107,7 @@ class Simulation:
     # the supervisor
     def start(self, role: str, slot: int) -> Worker:
         """Start a worker; it is started again when it ends."""
-        worker = ROLES[role](self.plant, role, slot)
+        worker = self.roles[role](self.plant, role, slot)
         worker.on_end = self._ended
         self.live[role, slot] = worker
         self.world.trace(f"start {worker.name}")
@@ -282,7 +277,7 @@ class Simulation:
 
     def _silence(self) -> None:
         """A partition of the producers gives nothing for a while: what others give may be held meanwhile."""
-        raw = [place for place in self.broker.logs if place[0] in ("transactions", "labels")]
+        raw = [place for place in self.broker.logs if place[0] in self.scene.raw_topics]
         place = self.silences.choice(raw)
         self.net.silent_until_ms[place] = self.world.now_ms + self.silences.uniform(20, 300)
         self.faults.struck["silence"] += 1
@@ -451,8 +446,9 @@ def simulate(
     seed: int,
     change: Callable[[Simulation], AbstractContextManager[None]] | None = None,
     strangers: bool = False,
+    scene: Scene = PAYMENTS,
 ) -> Outcome:
     """Run one seed, perhaps under a change of the service (see `rules_off`), or with strangers' frames."""
-    simulation = Simulation(seed, strangers)
+    simulation = Simulation(seed, strangers, scene)
     with _in_place(simulation), change(simulation) if change else nullcontext():
         return simulation.run()

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, TERMINAL
 from features.feast_row import RowsRead
+from features.project.running import RunningProject
 from inference.reading.online_reader import StoreUnavailable
 from runtime.redis_socket import StoreDown
 from tests.simulation.faults import Faults
@@ -151,18 +151,21 @@ class SimSocket:
 class SimReader:
     """What the scorer reads: `inference.reading.online_reader.FeatureReader` over the store."""
 
-    def __init__(self, store: SimStore) -> None:
-        self._store = store
+    def __init__(self, store: SimStore, project: RunningProject) -> None:
+        self._store, self._project = store, project
 
     def read(self, *keys: NDArray[np.bytes_]) -> tuple[RowsRead, ...]:
         """Return the rows of these keys."""
-        customers, terminals = keys
-        store = self._store
+        project, store = self._project, self._store
         store.world.wait(store.world.rng.random())
         if store.world.now_ms < store.down_until_ms:
             raise StoreUnavailable("E_STORE_UNAVAILABLE", "no answer", "simulated")
-        extra = len(CUSTOMER_PROFILE.columns)
-        return self._rows(CUSTOMER, customers, extra, 1), self._rows(TERMINAL, terminals, 0, 0)
+        profile = len(project.profile.columns)
+        return tuple(
+            self._rows(entity, asked, profile, 1) if entity is project.profiled
+            else self._rows(entity, asked, 0, 0)
+            for entity, asked in zip(project.entities, keys, strict=True)
+        )  # fmt: skip
 
     def _rows(self, entity: Any, keys: NDArray[np.bytes_], extra: int, extra_views: int) -> RowsRead:
         width, views = len(entity.columns), len(entity.views)

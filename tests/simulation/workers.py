@@ -2,18 +2,16 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
-import msgspec
 import numpy as np
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.errors import Stop
-from features.catalog import PIPELINE, PROJECT
 from inference.models.manifest import Thresholds
 from inference.models.model import ModelName
-from inference.policy.policy import DeclaredPolicy, ReasonTerms, read_policy
 from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
 from inference.reading.served import FeatureServer
@@ -38,6 +36,7 @@ from tests.simulation.clients import Net
 from tests.simulation.faust import SimFaust
 from tests.simulation.fibers import Ended
 from tests.simulation.loop import SimLoop
+from tests.simulation.scene import Scene
 from tests.simulation.shims import Nothing
 from tests.simulation.store import SimCodec, SimReader, SimStore
 from tests.simulation.world import Process, World
@@ -45,15 +44,6 @@ from tests.simulation.world import Process, World
 KAFKA = KafkaConnection(bootstrap_servers="simulated")
 REDIS = RedisConnection(host="simulated", port=1)
 EPOCH = 7
-
-
-def _no_reasons() -> DeclaredPolicy:
-    declared = read_policy(PROJECT.policy_path, PROJECT)
-    policy = msgspec.structs.replace(declared.policy, reasons=ReasonTerms(a_row=3, rows_max=0))
-    return msgspec.structs.replace(declared, policy=policy)
-
-
-NO_REASONS = _no_reasons()
 
 
 def _alignment(seed: int) -> dict[str, Any]:
@@ -71,17 +61,19 @@ def _alignment(seed: int) -> dict[str, Any]:
 class Plant:
     """What all workers of a run share, and the sizes drawn for it."""
 
-    def __init__(self, world: World, net: Net, store: SimStore) -> None:
-        self.world, self.net, self.store = world, net, store
+    def __init__(self, world: World, net: Net, store: SimStore, scene: Scene) -> None:
+        self.world, self.net, self.store, self.scene = world, net, store, scene
+        self.policy = scene.policy()
+        self.partitions = net.broker.partitions["features.log"]
         rng = world.rng
         self.gate = GateSettings(
-            kafka=KAFKA, partitions=net.broker.partitions["events.customer"], gather_ms=1.0,
+            kafka=KAFKA, partitions=self.partitions, gather_ms=1.0,
             records_a_batch=rng.randint(1, 4), records_a_backlog_batch=4,
             commit_interval_ms=20.0, unacknowledged_max=rng.choice((3, 20)), **_alignment(world.seed),
         )  # fmt: skip
         self.stage = StageSettings(
             kafka=KAFKA, redis=REDIS, data_folder=Path("nowhere"), epoch=EPOCH,
-            partitions=net.broker.partitions["events.customer"],
+            partitions=self.partitions,
             store=StoreSettings(sentinel_interval_ms=60.0, reply_timeout_ms=60.0, probe_interval_ms=25.0,
                                 breaker_ms=20.0),
             store_wait_ms=rng.choice((2.0, 20.0)), checkpoint_interval_ms=rng.choice((5.0, 25.0, 80.0)),
@@ -155,16 +147,21 @@ class Gate(Worker):
     def start(self) -> None:
         def run() -> None:
             with ending.incarnation():
-                GateWorker(PIPELINE, self.plant.gate, Nothing()).run(lambda: self.stopping)  # type: ignore[arg-type]
+                self._run()
 
         self.spawn(run, lambda fiber: self.plant.ended(self, fiber.error))
+
+    def _run(self) -> None:
+        scene, metrics = self.plant.scene, cast(Any, Nothing())
+        worker = GateWorker(scene.project.pipeline, self.plant.gate, metrics, keys=scene.keys)
+        worker.run(lambda: self.stopping)
 
 
 class HashModel:
     """A model whose score is a function of every bit of the vector."""
 
     identity = ModelName("hash", "1", "champion", "0" * 64)
-    thresholds = Thresholds(review=1.0, decline=1.0)
+    thresholds = Thresholds()
 
     def predict(self, vectors: np.ndarray) -> np.ndarray:
         """Return a number in [0, 1) made of each row's bits."""
@@ -179,8 +176,11 @@ class HashModel:
 
 
 class _Models:
-    def current(self) -> Any:
-        return HashModel()
+    def __init__(self, model: HashModel | None) -> None:
+        self._model = model
+
+    def current(self) -> HashModel | None:
+        return self._model
 
 
 class _Clock:
@@ -208,8 +208,10 @@ class ScorerProcess(Worker):
         plant = self.plant
         settings = ScorerSettings(slot=self.slot, **plant.scorer)
         clock = _Clock(plant.net)
-        server = FeatureServer(PROJECT, SimReader(plant.store), Breaker(25.0), EPOCH, 16)
-        core = ScorerCore(PROJECT, server, _Models(), clock, EPOCH, FixedPolicy(NO_REASONS))
+        project = plant.scene.project
+        server = FeatureServer(project, SimReader(plant.store, project), Breaker(25.0), EPOCH, 16)
+        models = _Models(HashModel() if project.model is not None else None)
+        core = ScorerCore(project, server, models, clock, EPOCH, FixedPolicy(plant.policy))
         producer = make_producer(settings)
         consumer = make_consumer(settings)
         metrics: Any = Nothing()
@@ -230,14 +232,12 @@ class Stage(Worker):
         self.loop = SimLoop(world, self)
         ending.guard_loop(self.loop)
         name: Any = self.role
-        definition = StageDefinition(
-            stage_of(PROJECT, name), "", plant.net.broker.partitions["events.terminal"]
-        )
+        definition = StageDefinition(stage_of(plant.scene.project, name), "", plant.partitions)
         outputs = OutputProducer(KAFKA)
         target = StoreTarget(
             REDIS,
             SimCodec(definition.entity.name),
-            Sentinel("headrace", name, EPOCH),
+            Sentinel(plant.scene.project.keyspace, name, EPOCH),
             EPOCH,  # type: ignore[arg-type]
         )
         events = Events(lambda rows, seconds: None, self._progressed, lambda is_open, why: None)
@@ -292,18 +292,17 @@ class Stage(Worker):
             self.loop.call_soon(self.worker.release)
 
 
-ROLES: dict[str, type[Worker]] = {
-    "gate": Gate, "customer": Stage, "terminal": Stage, "scorer": ScorerProcess,
-}  # fmt: skip
+def roles_of(scene: Scene) -> dict[str, type[Worker]]:
+    """Return the kinds of workers, in the order of a record's way."""
+    stages: dict[str, type[Worker]] = dict.fromkeys(scene.project.pipeline.chain.names, Stage)
+    return {"gate": Gate, **stages, "scorer": ScorerProcess}
 
 
 def settled(plant: Plant) -> bool:
     """Return whether all that is in the logs went through, as the groups' offsets say."""
     broker = plant.net.broker
-    inputs = {
-        "gate": ("transactions", "labels"), "stage-customer": ("events.customer",),
-        "stage-terminal": ("events.terminal",), "scorer": ("features.log",),
-    }  # fmt: skip
+    inputs: dict[str, Sequence[str]] = {"gate": plant.scene.raw_topics, "scorer": ["features.log"]}
+    inputs |= {f"stage-{link.name}": [link.input] for link in plant.scene.project.pipeline.chain.links}
     for group, topics in inputs.items():
         offsets = broker.group(group).offsets
         for topic in topics:

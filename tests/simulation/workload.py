@@ -2,20 +2,13 @@
 
 import json
 import random
-from typing import Any, NamedTuple
+from typing import Any
+
+from tests.simulation.published import Published
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-
-class Published(NamedTuple):
-    """One record to publish: topic, partition, key and value."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
 
 
 class Workload:

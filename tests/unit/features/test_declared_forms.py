@@ -61,7 +61,7 @@ NEEDS = {
     'view(account, logins, [max_of("amount", "24h")], name="more")': (),
     'view(account, logins, [mean_of("trusted", "24h")], name="more")': (),
     'view(account, logins, [count("1h")], name="more")': (),
-    'view(both, logins, [sum_of("clicks", "1h")], name="more")': ("a key of several fields",),
+    'view(both, logins, [sum_of("clicks", "1h")], name="more")': (),
     'view(account, logins, [sum_of("clicks", "1h"), same_as_last("channel"), first_seen("ip")],'
     ' name="more")': (),
     'view(account, logins, [sum_of("clicks", "1h"), share("1h", col("channel") == "web")], name="more")': (),

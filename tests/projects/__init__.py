@@ -1,0 +1,1 @@
+"""Random projects in the simulation, judged by an oracle that shares no code with the engine."""
