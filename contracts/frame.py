@@ -98,6 +98,21 @@ def concat(parts: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def interleaved(
+    positions: Sequence[NDArray[np.int64]],
+) -> tuple[NDArray[np.intp], list[NDArray[np.intp]]]:
+    """Return the order by position of rows of several parts, and where in it each part's rows stand.
+
+    >>> order, places = interleaved([np.array([1, 4]), np.array([2, 3])])
+    >>> order.tolist(), [place.tolist() for place in places]
+    ([0, 2, 3, 1], [[0, 3], [1, 2]])
+    """
+    order = np.argsort(np.concatenate(positions), kind="stable")
+    place = np.empty(len(order), np.intp)
+    place[order] = np.arange(len(order))
+    return order, np.split(place, np.cumsum([len(part) for part in positions])[:-1])
+
+
 def form(rows: Mapping[str, NDArray[Any]]) -> tuple[object, ...]:
     """Return what rows must have in common to be joined: columns, widths, types, and their definitions.
 

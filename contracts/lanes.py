@@ -95,7 +95,8 @@ class LaneWriter:
         """
         records: list[tuple[int, bytes]] = []
         for target, which in groups_of(targets):
-            records += [(target, data) for data in self._lane(target, kind, take(rows, which), upto)]
+            part = rows if isinstance(which, slice) else take(rows, which)  # of one target all
+            records += [(target, data) for data in self._lane(target, kind, part, upto)]
         return records
 
     def _lane(self, target: int, kind: int, part: Columns, upto: int) -> list[bytes]:
@@ -103,7 +104,7 @@ class LaneWriter:
         step = _rows_a_record(part)
         pieces = []
         for first in range(0, len(pos), step):
-            piece = take(part, slice(first, first + step))
+            piece = part if step >= len(pos) else take(part, slice(first, first + step))
             end = upto if first + step >= len(pos) else int(pos[first + step - 1]) + 1
             frm = self._sent.get(target, self.base)
             pieces.append(encode(Frame(self.src, frm, end, target not in self._sent, kind, piece)))

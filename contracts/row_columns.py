@@ -26,18 +26,31 @@ def entered_columns(source: SourceStream) -> frozenset[str]:
 
 
 def stage_columns(pipeline: Pipeline, link: Link) -> dict[int, frozenset[str]]:
-    """Return the sources whose rows come to a stage, and the columns that each must have."""
+    """Return the sources whose rows come to a stage, and the columns that each must have.
+
+    Values stand in every scored row. Other rows have those of the entities that read their source, which
+    nobody on their way needs: whether an entity does may change while rows are on their way.
+    """
     before = pipeline.chain.before(link)
-    added = {name for one in before for name in (one.partition, one.position, one.values)}
-    kinds = {source.number: entered_columns(source) for source in pipeline.sources}
     if not before:
-        return kinds
-    return {number: columns - {"content_hash"} | added | {"late"} for number, columns in kinds.items()}
+        return {source.number: entered_columns(source) for source in pipeline.sources}
+    added = {"late"} | {name for one in before for name in (one.partition, one.position)}
+    values = {one.values for one in before}
+    return {
+        source.number: entered_columns(source) - {"content_hash"}
+        | added
+        | (values if source.is_scored else set())
+        for source in pipeline.sources
+    }
 
 
 def log_columns(pipeline: Pipeline) -> dict[int, frozenset[str]]:
     """Return what every reader of the log of features needs of each source's rows."""
-    values = {link.values for link in pipeline.chain.links}
     return {
-        source.number: frozenset({"pos", "appended_ms", source.time, *values}) for source in pipeline.sources
+        source.number: frozenset({"pos", "appended_ms", source.time}) | _values(source, pipeline.chain.links)
+        for source in pipeline.sources
     }
+
+
+def _values(source: SourceStream, links: tuple[Link, ...]) -> frozenset[str]:
+    return frozenset(link.values for link in links) if source.is_scored else frozenset()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frame import Columns
+from contracts.frame import Columns, length
 from contracts.keys import joined_hash
 from features.definition import View
 from features.expressions import Program, Schema, Tree
@@ -29,6 +29,14 @@ class Counted(NamedTuple):
     value: Ints
     item: NDArray[np.uint64]
     folds: Bools
+
+
+class SourceRows(NamedTuple):
+    """Rows of one source, by its number; `at` is where each stands in its batch, None where they are all."""
+
+    kind: int
+    rows: Columns
+    at: NDArray[np.intp] | None = None
 
 
 class ValueOf(NamedTuple):
@@ -53,7 +61,8 @@ class RowReader:
     >>> types = (("size", integer(nullable=True)),)
     >>> view = View(name="v", rows=1, time="at", features=(total,), types=types, where=(col("size") > 5).tree)
     >>> reader = RowReader(view, [ValueOf("size")])
-    >>> [counted] = reader.counted({"at": np.array([7, 7]), "size": np.array([9, 3])}, kind=1, count=2)
+    >>> rows = SourceRows(1, {"at": np.array([7, 7]), "size": np.array([9, 3])})
+    >>> [counted] = reader.counted([rows], count=2)
     >>> counted.value, counted.folds
     (array([9, 3]), array([ True, False]))
     """
@@ -67,12 +76,21 @@ class RowReader:
             trees[_WHERE] = view.where
         self._program = Program(trees, self._types, truth_only=True) if trees else None
 
-    def counted(self, rows: Columns, kind: int, count: int) -> list[Counted]:
-        """Return what each group folds of `count` rows of the source of that number."""
-        if kind != self._view.rows:
-            none = np.zeros(count, np.int64)
-            noise = Counted(none, none, none.view(np.uint64), np.zeros(count, np.bool_))
-            return [noise] * len(self._groups)
+    def counted(self, parts: Sequence[SourceRows], count: int) -> list[Counted]:
+        """Return what each group folds of a batch of `count` rows."""
+        own = [part for part in parts if part.kind == self._view.rows]
+        if len(own) == len(parts) == 1:
+            return self._of_source(own[0].rows, count)
+        none = np.zeros(count, np.int64)
+        noise = Counted(none, none, none.view(np.uint64), np.zeros(count, np.bool_))
+        found = [noise] * len(self._groups)
+        for part in own:
+            several = zip(found, self._of_source(part.rows, length(part.rows)), strict=True)
+            found = [_put(into, part.at, some) for into, some in several]
+        return found
+
+    def _of_source(self, rows: Columns, count: int) -> list[Counted]:
+        """Return what each group folds of `count` rows of the view's own source."""
         truths = self._truths(rows) if self._program is not None else {}
         time_ms, where = np.ascontiguousarray(rows[self._view.time]), truths.get(_WHERE)
         folds = np.ones(count, np.bool_) if where is None else where
@@ -110,6 +128,14 @@ class RowReader:
         column, kind = rows[name], self._types.get(name)
         as_digits = kind is not None and kind.exact and column.dtype.kind == "S"
         return column.astype(np.int64) if as_digits else column
+
+
+def _put(into: Counted, at: NDArray[np.intp] | None, rows: Counted) -> Counted:
+    """Return a batch with rows put where they stand in it."""
+    made = Counted(into.time_ms.copy(), into.value.copy(), into.item.copy(), into.folds.copy())
+    for column, some in zip(made, rows, strict=True):
+        column[at] = some
+    return made
 
 
 class _Columns(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
-from contracts.frame import Columns
+from contracts.frame import Columns, interleaved
 from features.aggregations import FirstSeen
 from features.checksum import SUM_BYTES, TABLES, first_misfit, put_sums
 from features.definition import Entity
@@ -16,6 +16,7 @@ from features.key_table import UNKNOWN, KeyTable
 from features.meaning import meaning_of
 from features.packing import close_up, pack_numbers, unpack_numbers
 from features.partition_clock import PartitionClock
+from features.row_reader import SourceRows
 from features.view_groups import ViewGroups
 from features.view_state import grown_to
 
@@ -38,6 +39,19 @@ class Applied(NamedTuple):
     values: Floats  # (n, columns of the entity), as of each row
     late: NDArray[np.bool_]  # (n,) older than every window of its view: changed no state
     as_of_ms: Ints  # (n,) the key's newest event time, the moment the values are as of
+
+
+class Merged(NamedTuple):
+    """Rows of several sources as one batch folds them in, in order of position; n of them.
+
+    `parts` say where the rows of each source stand, `shown_ms` what the partition's clock showed, if told.
+    """
+
+    parts: list[SourceRows]
+    keys: NDArray[np.bytes_]
+    position: Ints
+    times_ms: Ints
+    shown_ms: Ints | None
 
 
 class Latest(NamedTuple):
@@ -127,14 +141,44 @@ class EntityState:
                 its clock showed at each; without it they are all of them, and move it.
             kind: the number of the rows' source.
         """
-        slots = self._slots(self._keys_of(rows))
+        return self.fold(self.merged([(kind, rows)]))
+
+    def merged(self, parts: Sequence[tuple[int, Columns]]) -> Merged:
+        """Return rows of several sources (their number, and rows as `apply` takes them) as one batch."""
+        keys = [self._keys_of(rows) for _, rows in parts]
+        times_ms = [self.times_of(rows, kind) for kind, rows in parts]
+        position = [rows["pos"] for _, rows in parts]
+        shown_ms = [rows[CLOCK_MS] for _, rows in parts if CLOCK_MS in rows]
+        if len(parts) == 1:
+            alone = [SourceRows(*parts[0])]
+            return Merged(alone, keys[0], position[0], times_ms[0], shown_ms[0] if shown_ms else None)
+        order, places = interleaved(position)
+        columns = [np.concatenate(each)[order] for each in (keys, position, times_ms)]
+        shown = np.concatenate(shown_ms)[order] if shown_ms else None
+        placed = [SourceRows(*part, at) for part, at in zip(parts, places, strict=True)]
+        return Merged(placed, columns[0], columns[1], columns[2], shown)
+
+    def fold(self, batch: Merged) -> Applied:
+        """Fold rows of several sources in, in their order, and return their as-of values in it.
+
+        It is what `apply` makes of them one source after the other, each for the rows until the next.
+
+        >>> from features.project.running import project_at
+        >>> ip = project_at("examples/logins").entities[2]
+        >>> state, key, of = EntityState(ip), {"ip": np.array([b"h1"])}, {"login_id": np.array([b"l1"])}
+        >>> login = {"pos": np.array([0]), "account_id": np.array([b"a1"]), "at": np.array([1])}
+        >>> takeover = {"pos": np.array([1]), "known_at": np.array([2]), "positive": np.array([1])}
+        >>> batch = state.merged([(1, login | key | of), (2, takeover | key | of)])
+        >>> state.fold(batch).values[:, ip.columns.index("ip_takeovers_count_7d")].tolist()
+        [0.0, 1.0]
+        """
+        slots = self._slots(batch.keys)
         anew = np.empty(len(slots), np.bool_)
-        times_ms = self.times_of(rows, kind)
-        clock_ms = self._clock_at(rows, slots, times_ms)
-        arrive((slots, times_ms, clock_ms), self._shown_ms, self._as_of_ms, self._limits, anew)
-        applied = self._fold(self._views, (slots, anew), rows, kind)
+        clock_ms = self._clock_at(batch, slots)
+        arrive((slots, batch.times_ms, clock_ms), self._shown_ms, self._as_of_ms, self._limits, anew)
+        applied = self._answers(self._views, (slots, anew), batch)
         self._values[slots] = applied.values  # of several rows of a key the last one stays
-        self._position[slots] = rows["pos"]
+        self._position[slots] = batch.position
         self._as_of_ms[slots] = applied.as_of_ms
         self._dirty[slots] = True
         self._sweep(16 + 2 * len(slots))
@@ -150,7 +194,8 @@ class EntityState:
         known, times_ms = (self._shown_ms, self._as_of_ms), self.times_of(rows, kind)
         begin_again(slots, known, self.clock.now_ms, times_ms, self._limits, anew)
         copies = [view.copy_of(slots) for view in self._views]
-        return self._fold(copies, (np.arange(len(slots)), anew), rows, kind)
+        batch = Merged([SourceRows(kind, rows)], np.empty(0, "S1"), np.empty(0, np.int64), times_ms, None)
+        return self._answers(copies, (np.arange(len(slots)), anew), batch)
 
     def at(self, keys: NDArray[np.bytes_], now_ms: Ints) -> Floats:
         """Return the values of keys as of a moment, shape (n, columns of the entity); changes nothing.
@@ -240,28 +285,23 @@ class EntityState:
             self._keys.names(slots), self._values[slots], self._position[slots], self._as_of_ms[slots]
         )
 
-    def _fold(
-        self,
-        views: Sequence[ViewGroups],
-        where: tuple[Ints, NDArray[np.bool_]],
-        rows: Columns,
-        kind: int,
+    def _answers(
+        self, views: Sequence[ViewGroups], where: tuple[Ints, NDArray[np.bool_]], batch: Merged
     ) -> Applied:
         """Fold rows into the views' slots (beginning anew or not); return all views' columns side by side."""
-        clock_ms = self.times_of(rows, kind)
-        parts = [view.apply(rows, kind, where[0], clock_ms, where[1]) for view in views]
+        parts = [view.apply(batch.parts, where[0], batch.times_ms, where[1]) for view in views]
         if len(parts) == 1:
             return Applied(parts[0].values, parts[0].late, parts[0].at_ms)
         values = np.concatenate([part.values for part in parts], axis=1)
         return Applied(values, np.logical_or.reduce([part.late for part in parts]), parts[-1].at_ms)
 
-    def _clock_at(self, rows: Columns, slots: Ints, times_ms: Ints) -> Ints:
+    def _clock_at(self, batch: Merged, slots: Ints) -> Ints:
         """Return what the partition's clock shows at each row, which moves it unless that is given."""
-        if CLOCK_MS not in rows:
-            return self.clock.advance(self._keys.hashes(slots), times_ms)
+        if batch.shown_ms is None:
+            return self.clock.advance(self._keys.hashes(slots), batch.times_ms)
         if len(slots):
-            self.clock.show(int(rows[CLOCK_MS][-1]))
-        return rows[CLOCK_MS]
+            self.clock.show(int(batch.shown_ms[-1]))
+        return batch.shown_ms
 
     def times_of(self, rows: Columns, kind: int) -> Ints:
         """Return the time by which rows of a kind move clocks, (n,)."""

@@ -16,13 +16,12 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from contracts.frame import Columns
 from features.aggregations import Distinct, SameAsLast
 from features.definition import FOREVER_MS as ENDLESS_MS
 from features.definition import Feature, Items, View
 from features.idle import GRACE_MS, NEVER
 from features.kernel import Answers
-from features.row_reader import RowReader, ValueOf
+from features.row_reader import RowReader, SourceRows, ValueOf
 from features.view_parts import ViewParts, view_state
 from features.view_state import FOREVER_MS, ViewState
 
@@ -122,13 +121,13 @@ class ViewGroups:
         return GRACE_MS + max(f.reach_ms + (f.window.hop_ms if f.window else 0) for f in self.view.features)
 
     def apply(
-        self, rows: Columns, kind: int, slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]
+        self, parts: Sequence[SourceRows], slots: Ints, clock_ms: Ints, anew: NDArray[np.bool_]
     ) -> Answers:
-        """Fold rows of one source in, in log order; those that do not count only move the clock.
+        """Fold a batch in, in log order; rows that do not count only move the clock.
 
         `anew` (n,) marks rows whose key begins again: what it held before is forgotten.
         """
-        counted = self._reader.counted(rows, kind, len(slots))
+        counted = self._reader.counted(parts, len(slots))
         if self._is_plain:
             return self._states[0].apply(counted[0], slots, clock_ms, anew)
         answers = [

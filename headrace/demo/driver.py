@@ -180,16 +180,12 @@ class Driver:
 
     def _await_lake(self) -> None:
         """Wait until features of all scored records so far and all labels so far are in files."""
-        labels = self._labels_due()
         predicted = int((self._observed.outcomes.count > 0).sum())
+        wanted = {"features": predicted, **self._labels_due()}
         _wait(
-            lambda: (
-                self._stack.lake_rows("features") >= predicted
-                and all(self._stack.lake_rows(dataset) >= rows for dataset, rows in labels.items())
-            ),
-            STALL_SECONDS,
-            f"the lake to hold {predicted:,} feature rows and {sum(labels.values()):,} labels",
-        )
+            lambda: {name: self._stack.lake_rows(name) for name in wanted}, wanted, STALL_SECONDS,
+            f"the lake to hold {', '.join(f'{rows:,} rows of {name}' for name, rows in wanted.items())}",
+        )  # fmt: skip
 
     def _labels_due(self) -> dict[str, int]:
         """Return how many labels that were sent and not refused each dataset of the lake is to hold."""
@@ -232,9 +228,13 @@ class Driver:
         facts.phase_events[name] = facts.phase_events.get(name, 0) + events
 
 
-def _wait(done: Callable[[], bool], timeout_s: float, what: str) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not done():
+def _wait(rows: Callable[[], dict[str, int]], wanted: dict[str, int], patience_s: float, what: str) -> None:
+    """Wait until there are so many rows, as long as there are more from time to time."""
+    found, deadline_s = rows(), time.monotonic() + patience_s
+    while any(found[name] < least for name, least in wanted.items()):
         if time.monotonic() > deadline_s:
-            raise ClusterError("E_DEMO_STALLED", f"waited {timeout_s:.0f} s for {what}")
+            raise ClusterError("E_DEMO_STALLED", f"waited {patience_s:.0f} s for {what}; there are {found}")
         time.sleep(0.2)
+        before, found = found, rows()
+        if found != before:
+            deadline_s = time.monotonic() + patience_s

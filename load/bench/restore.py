@@ -55,7 +55,7 @@ def fill(kafka: KafkaConnection, prefix: str) -> tuple[Figures, list[bytes]]:
     at = [round(EVENTS * share) for share in CHECKPOINTS_AT]
     meter, done, records = Meter(), 0, 0
     for chunk in Activity(CUSTOMERS, EVENTS).chunks():
-        rows.apply(Kind.SCORED, chunk)
+        rows.apply([(Kind.SCORED, chunk)])
         done += len(chunk["pos"])
         if at and done >= at[0]:
             at.pop(0)
@@ -72,7 +72,7 @@ def restore(kafka: KafkaConnection, prefix: str) -> tuple[Figures, list[bytes]]:
     """Take over: fence, read to the end, load; warm before, as a worker is when it joins."""
     definition = StageDefinition(stage_of(PROJECT, "customer"), prefix, 1)
     warm = definition.rows(0)
-    warm.apply(Kind.SCORED, next(Activity(1_000, 1_000).chunks()))
+    warm.apply([(Kind.SCORED, next(Activity(1_000, 1_000).chunks()))])
     definition.rows(0).load(dict(_kept(warm.take_dirty())), {})
     reader = ChangelogReader(kafka)
     reader.warm(definition.changelog_topic)

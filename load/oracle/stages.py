@@ -22,7 +22,10 @@ LOG = "features.log"
 
 
 class Judged(NamedTuple):
-    """What a row must be after a stage: where it stood in the stage's input, its values, its late bits."""
+    """What a row must be after a stage: where it stood in the stage's input, its values, its late bits.
+
+    A row of a source that no view of the entity reads has no values, or nulls.
+    """
 
     partition: int
     pos: int
@@ -147,7 +150,7 @@ def feature_log(run: StageWork, known: Stages, found: Findings) -> dict[Origin, 
 def compare(stage: StageMade, row: Mapping[str, Any], origin: Origin, found: Findings) -> None:
     """Hold an entity's part of a row against what it must be: values, position, and partition if told."""
     expected, entity = stage.rows[origin], stage.link.name
-    values = row[f"{entity}_values"]
+    values = row.get(f"{entity}_values", [float("nan")] * len(stage.columns))
     if not same(values, expected.values):
         found.add("feature_mismatch", f"{origin}: {where(values, expected.values, stage.columns)}")
     if row[f"{entity}_pos"] != expected.pos:

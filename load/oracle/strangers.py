@@ -65,7 +65,8 @@ class FrameOracle:
             )  # fmt: skip
         values = {f"{link.name}_values" for link in project.links}
         self.needed[LOG] = {
-            source.number: {"pos", "appended_ms", source.time, *values} for source in project.sources
+            source.number: {"pos", "appended_ms", source.time, *(values if source.is_scored else ())}
+            for source in project.sources
         }
         self.lanes[LOG] = {project.links[-1].input: numbers}
         self._cells = _cells(project)
@@ -153,7 +154,8 @@ def _added(source: SourceOracle, before: list[str]) -> set[str]:
     """Return the columns that a row has besides its own, where it comes from the gate or behind entities."""
     if not before:
         return {"content_hash"} if source.drops_repeats else set()
-    return {"late", *(f"{name}_{what}" for name in before for what in ("partition", "pos", "values"))}
+    made = ("partition", "pos", "values") if source.is_scored else ("partition", "pos")
+    return {"late", *(f"{name}_{what}" for name in before for what in made)}
 
 
 def _cells(project: ProjectOracle) -> dict[str, Cells]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import Stop
-from contracts.frame import Columns, Frame, FrameError, concat, form, length, position
+from contracts.frame import Columns, Frame, FrameError, concat, form, length, position, take
 from contracts.frame_check import FrameReader, Refused
 from contracts.lanes import Lanes, LaneWriter, accept, rejoin
 from contracts.pipeline import Pipeline
@@ -54,15 +54,21 @@ class DeadLetter(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a stage's rows became: `targets` names each output row's partition."""
+    """What a source's rows became, in order of `pos`: `targets` names each output row's partition."""
 
     kind: int
     rows: Columns
     targets: NDArray[np.int32]
-    store_rows: StoreRows | None
     refused: list[tuple[str, str, dict[str, Any]]]
     late: int = 0
     repeats: int = 0
+
+
+class Made(NamedTuple):
+    """What a batch became: of each part one outcome, and the store's rows of all, if any."""
+
+    outcomes: list[Outcome]
+    store_rows: StoreRows | None
 
 
 class StageRows(Protocol):
@@ -88,8 +94,8 @@ class StageRows(Protocol):
     def loaded_bytes(self, entries: Mapping[bytes, bytes]) -> int:
         """Return how many bytes stored entries would take at least, once loaded; changes nothing."""
 
-    def apply(self, kind: int, rows: Columns) -> Outcome:
-        """Fold rows of one kind into the state, in order."""
+    def apply(self, parts: Sequence[tuple[int, Columns]]) -> Made:
+        """Fold rows into the state, in order of `pos` over all parts; each part is of one kind."""
 
     def take_dirty(self) -> list[Entry]:
         """Return copies of what changed since the last call, as changelog entries."""
@@ -162,9 +168,10 @@ class Gaps(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Consecutive accepted rows of one kind, and the input offset after them."""
+    """Consecutive accepted rows of one kind and form, and the input offset after them."""
 
     kind: int
+    form: tuple[object, ...]
     parts: list[Columns]
     next_offset: int
 
@@ -205,8 +212,8 @@ class StageCore:
         """
         self._refused = []
         step = Step([], [], [], self._refused)
-        for run in self._runs(records):
-            self._fold(run, step)
+        if runs := list(self._runs(records)):
+            self._fold(runs, step)
         return step
 
     def snapshot(self) -> Snapshot:
@@ -222,20 +229,19 @@ class StageCore:
         return Snapshot(self.rows.take_dirty(), marker)
 
     def _runs(self, records: Sequence[tuple[int, bytes]]) -> Iterator[Run]:
-        """Merge consecutive records of one kind: a kernel call costs the same for one row or a thousand.
+        """Merge consecutive records of one kind; each run goes on as records of its own.
 
         Rows made under other definitions than those before them are of another form, and not merged.
         """
-        made: tuple[object, ...] = ()
-        kind, parts = 0, list[Columns]()
+        kind, made, parts = 0, tuple[object, ...](), list[Columns]()
         for offset, data in records:
             if not self._is_next(offset):
                 continue
             frame = self._read(offset, data)
             if frame is not None:
-                same = (frame.kind, *form(frame.rows))
-                if parts and same != made:
-                    yield Run(kind, parts, self.input_offset)
+                same = form(frame.rows)
+                if parts and (frame.kind, same) != (kind, made):
+                    yield Run(kind, made, parts, self.input_offset)
                     parts = []
                 rows = self._accept(frame, offset)
                 if length(rows):
@@ -243,7 +249,7 @@ class StageCore:
                     parts.append(rows)
             self.input_offset = offset + 1
         if parts:
-            yield Run(kind, parts, self.input_offset)
+            yield Run(kind, made, parts, self.input_offset)
 
     def _is_next(self, offset: int) -> bool:
         if offset < self.input_offset:  # Faust delivers again what the group had not committed
@@ -276,15 +282,25 @@ class StageCore:
     def _on_gap(self, frame: Frame) -> None:
         self.counts.lane_gaps += 1
 
-    def _fold(self, run: Run, step: Step) -> None:
-        rows = concat(run.parts)
-        outcome = self.rows.apply(run.kind, rows)
-        upto = position(run.next_offset)
-        step.records.extend(self._out.emit(outcome.kind, outcome.rows, outcome.targets, upto))
-        if outcome.store_rows is not None:
-            step.store_rows.append(outcome.store_rows)
-        step.dead_letters.extend(self._letter(run.kind, *refused) for refused in outcome.refused)
-        self._count(rows, outcome)
+    def _fold(self, runs: Sequence[Run], step: Step) -> None:
+        """Fold all runs in at once: a kernel call costs the same for one row or a thousand."""
+        alike: dict[tuple[object, ...], list[Run]] = {}
+        for run in runs:
+            alike.setdefault((run.kind, *run.form), []).append(run)
+        kinds = [some[0].kind for some in alike.values()]
+        rows = [concat([part for run in some for part in run.parts]) for some in alike.values()]
+        made = self.rows.apply(list(zip(kinds, rows, strict=True)))
+        if made.store_rows is not None:
+            step.store_rows.append(made.store_rows)
+        emitted = dict(zip(alike, map(_Emitted, made.outcomes), strict=True))
+        for run in runs:
+            upto = position(run.next_offset)
+            part, targets = emitted[run.kind, *run.form].below(upto)
+            step.records.extend(self._out.emit(run.kind, part, targets, upto))
+        refused = [(one.kind, *each) for one in made.outcomes for each in one.refused]
+        refused.sort(key=lambda each: each[3]["pos"])
+        step.dead_letters.extend(self._letter(*each) for each in refused)
+        self._count(rows, made.outcomes)
 
     def _letter(self, kind: int, code: str, reason: str, row: dict[str, Any]) -> DeadLetter:
         target, to = row["raw_partition"], row["pos"] + 1
@@ -293,8 +309,23 @@ class StageCore:
         self._letters_to[target] = to
         return DeadLetter(code, reason, kind, row, self.src, frm, to, claim)
 
-    def _count(self, rows: Columns, outcome: Outcome) -> None:
-        self.counts.rows += length(rows)
-        self.counts.late_rows += outcome.late
-        self.counts.repeats += outcome.repeats
-        self.counts.refused += len(outcome.refused)
+    def _count(self, rows: Sequence[Columns], outcomes: Sequence[Outcome]) -> None:
+        self.counts.rows += sum(map(length, rows))
+        self.counts.late_rows += sum(outcome.late for outcome in outcomes)
+        self.counts.repeats += sum(outcome.repeats for outcome in outcomes)
+        self.counts.refused += sum(len(outcome.refused) for outcome in outcomes)
+
+
+class _Emitted:
+    """Rows of an outcome, handed out in order."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self._rows, self._targets, self._at = outcome.rows, outcome.targets, 0
+
+    def below(self, upto: int) -> tuple[Columns, NDArray[np.int32]]:
+        """Return the rows at positions below `upto` that were not returned before, and their targets."""
+        begin, self._at = self._at, int(np.searchsorted(self._rows["pos"], upto))
+        if self._at - begin == len(self._targets):
+            return self._rows, self._targets
+        some = slice(begin, self._at)
+        return take(self._rows, some), self._targets[some]

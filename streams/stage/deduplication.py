@@ -112,11 +112,11 @@ class Deduplication:
         """Bytes in use for the remembered records, without the room for more."""
         return self._ids.slots * (self._ids.slot_bytes + _MARK_BYTES) + len(self._ids) * _CHUNK_ROW_BYTES
 
-    def check(self, rows: Arrivals, source: int = SCORED) -> Duplicates:
+    def check(self, rows: Arrivals, source: "int | Ints" = SCORED) -> Duplicates:
         """Return what each row is; later rows of the batch see earlier ones, none those of another source.
 
         Args:
-            source: the number of the source that all rows are of.
+            source: the number of the source that all rows are of, or that of each (n,).
         """
         keys = hash64(rows.keys)
         slots = self._slots(names_of(of_source(keys, source), rows.ids))
@@ -193,14 +193,18 @@ class Deduplication:
             self._marks.arrival_ms[gone] = NEVER
 
 
-def of_source(keys: Hashes, source: int) -> Hashes:
+def of_source(keys: Hashes, source: "int | Ints") -> Hashes:
     """Return hashes of keys (n,) that tell sources apart; those of the scored source are as they are.
 
     >>> keys = np.array([1, 2], np.uint64)
     >>> bool((of_source(keys, 1) == keys).all()), bool((of_source(keys, 2) == keys).any())
     (True, False)
+    >>> bool(of_source(keys, np.array([1, 2]))[1] == of_source(keys, 2)[1])
+    True
     """
-    return keys if source == SCORED else mix(keys + np.uint64(source))
+    if isinstance(source, int):
+        return keys if source == SCORED else mix(keys + np.uint64(source))
+    return np.where(source == SCORED, keys, mix(keys + source.astype(np.uint64)))
 
 
 def names_of(keys: Hashes, ids: NDArray[np.bytes_]) -> NDArray[np.bytes_]:

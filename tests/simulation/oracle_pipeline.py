@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from features.catalog import PROJECT
 from load.chaos.collect import declared
-from load.oracle.declared import columns
 from load.oracle.frames import (
     LABEL,
     PAYMENT,
@@ -142,16 +141,14 @@ class Judge:
     def _judge_events(self, partition: int, log: Sequence[bytes]) -> None:
         seen, keys = dict[tuple[bytes, bytes], tuple[Any, int]](), PartitionOracle(self.entities["customer"])
         before: dict[str, int] = {}
-        width = len(columns(self.entities["customer"]))
         for placed in LaneReader().fold(_ours(log)):
             row, origin = placed.row, _origin(placed.kind, placed.row)
             self._same_content(origin, row)
             if before.get(placed.src, -1) >= row["pos"]:
                 self.wrong.append(f"events.customer/{partition}: {origin} out of order")
             before[placed.src] = row["pos"]
-            if placed.kind == LABEL:  # no view of a customer reads labels: they pass
-                unfolded = [float("nan")] * width
-                self.customer_rows[origin] = KeyState(unfolded, placed.pos, NEVER)
+            if placed.kind == LABEL:  # no view of a customer reads labels: they pass without values
+                self.customer_rows[origin] = KeyState([], placed.pos, NEVER)
                 continue
             clock_ms = NEVER if keys.clock.now_ms is None else keys.clock.now_ms
             content = tuple(row[name] for name in CONTENT)
@@ -215,7 +212,9 @@ class Judge:
         state = due.get(_origin(kind, row))
         if state is None:
             self.wrong.append(f"{_origin(kind, row)} has {entity} values that nobody asked for")
-        elif row[f"{entity}_pos"] != state.position or not same_bits(row[f"{entity}_values"], state.values):
+            return
+        values = row.get(f"{entity}_values", [])
+        if row[f"{entity}_pos"] != state.position or not same_bits(values, state.values):
             what = f"as of {row[f'{entity}_pos']}, not {state.position}"
             self.wrong.append(f"{_origin(kind, row)} has other {entity} values ({what})")
 

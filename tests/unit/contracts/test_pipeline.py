@@ -51,7 +51,9 @@ def test_personal_fields_leave_the_gate_only_where_a_key_needs_them() -> None:
 def test_every_stage_takes_rows_of_every_source_with_what_came_before() -> None:
     last = stage_columns(PIPELINE, CHAIN.last)
     assert set(last) == {1, 2}
-    assert {"account_values", "device_values", "device_pos", "late"} < last[2]
+    assert {"account_values", "device_values", "device_pos", "late"} < last[1]
+    assert {"account_pos", "device_pos", "late"} < last[2]
+    assert {"account_values", "device_values"}.isdisjoint(last[2]), "only scored rows must have values"
     assert "content_hash" not in last[1]
 
 

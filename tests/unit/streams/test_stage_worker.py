@@ -151,10 +151,10 @@ def test_a_batch_that_fails_half_way_is_never_under_a_checkpoint(
     records = log(9)
     apply, calls = bench.core.rows.apply, itertools.count(1)
 
-    def fails_on_the_second_batch(kind_of_row: int, rows: Any) -> Any:
+    def fails_on_the_second_batch(parts: Any) -> Any:
         if next(calls) == 2:
             raise UNEXPECTED[kind]
-        return apply(kind_of_row, rows)
+        return apply(parts)
 
     bench.core.rows.apply = fails_on_the_second_batch  # type: ignore[method-assign]
 

@@ -36,7 +36,7 @@ def stored(customers: int = CUSTOMERS, payments: int = 2 * CUSTOMERS) -> dict[by
     rows, arrived = new_rows(), events(np.random.default_rng(3), payments)
     names = [f"customer-{i % customers:06}" for i in range(payments)]
     arrived |= {"customer_id": strings(names), "pos": np.arange(payments)}
-    rows.apply(Kind.SCORED, arrived)
+    rows.apply([(Kind.SCORED, arrived)])
     return {key: value for key, value in rows.take_dirty() if value is not None}
 
 

@@ -172,6 +172,8 @@ def label_rows(labels: Iterable[Label]) -> Columns:
         "event_time": np.array([label.event_ms for label in rows], np.int64),
         "label_time": np.array([label.label_ms for label in rows], np.int64),
         "appended_ms": np.array([label.label_ms for label in rows], np.int64),
+        "customer_values": np.zeros((len(rows), len(CUSTOMER.columns))),
+        "terminal_values": np.zeros((len(rows), len(TERMINAL.columns))),
         "positive": np.array([label.fraud for label in rows], np.uint8),
         "source": strings([label.source for label in rows]),
         "terminal_pos": np.array([label.pos for label in rows], np.int64),
