@@ -57,7 +57,7 @@ def make_project_lake(folder: Path, project: RunningProject, sent: Mapping[str, 
         outputs: list[list[_Run]] = [[] for _ in range(PARTITIONS)]
         for number, runs in enumerate(inputs):
             for run in _placed(runs):
-                made = stages[number].apply(run.kind, run.rows)
+                (made,) = stages[number].apply([(run.kind, run.rows)]).outcomes
                 for target in np.unique(made.targets).tolist():
                     outputs[target].append(_Run(run.kind, take(made.rows, made.targets == target)))
         inputs = [sorted(runs, key=lambda run: int(run.rows["appended_ms"][0])) for runs in outputs]

@@ -163,7 +163,7 @@ def test_killed_anywhere_it_reports_each_moment_once_and_right(run: Run, kafka: 
             if r.kind == "matured" and r.at == at_ms and r.window_days == days and r.stage == "champion"
         )  # fmt: skip
         expected = matured(log.payments, log.labels, at_ms, days, 7.0, 500, "fraud/1")
-        for name in ("payments", "labelled", "frauds", "true_positives", "caught_minor", "saved_minor"):
+        for name in ("events", "labelled", "positives", "true_positives", "caught_minor", "saved_minor"):
             assert found.counts[name] == expected["counts"][name], name
         for name in ("average_precision", "precision", "recall", "ece"):
             assert found.figures[name] == pytest.approx(expected["figures"][name], abs=1e-12), name

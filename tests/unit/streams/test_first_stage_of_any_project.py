@@ -62,7 +62,8 @@ class Stage:
 
     def take(self, name: str, given: list[tuple[int, str, str, int]]) -> Any:
         number = next(one.number for one in self.project.pipeline.sources if one.name == name)
-        return self.stage.apply(number, rows_of(self.project, name, given))
+        (outcome,) = self.stage.apply([(number, rows_of(self.project, name, given))]).outcomes
+        return outcome
 
     def restart(self) -> None:
         """Write a checkpoint, end, and begin from it."""
