@@ -122,14 +122,14 @@ def test_one_bit_that_the_service_computes_otherwise_fails_the_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A feature, an element of a vector and a decision change in the service, each at another payment."""
-    apply = Once(EntityState.apply, change_feature, lambda made: len(made.values))
-    monkeypatch.setattr(EntityState, "apply", lambda *given: apply(*given))
+    fold = Once(EntityState.fold, change_feature, lambda made: len(made.values))
+    monkeypatch.setattr(EntityState, "fold", lambda *given: fold(*given))
     assemble = Once(VectorMaker.assemble, change_vector, len)
     monkeypatch.setattr(VectorMaker, "assemble", lambda *given: assemble(*given))
     decide = Once(engine.decide, change_decision, lambda made: len(made.decision))
     monkeypatch.setattr(engine, "decide", decide)
     assert main(["check"]) == 1
-    assert apply.done
+    assert fold.done
     assert assemble.done
     assert decide.done
     shown = capsys.readouterr().out
