@@ -135,9 +135,12 @@ def test_batches_of_many_sources_make_what_single_records_make(project: RunningP
             for at in (set(range(1, len(log))), cuts | changes, cuts)
         )
         assert {row["kind"] for rows in alone.rows.values() for row in rows} == set(kinds)
-        assert together.rows == alone.rows
+        other = [
+            name
+            for name in ("rows", "letters", "counts", "store", "latest")
+            if vars(together)[name] != vars(alone)[name]
+        ]
+        assert other == []  # the values are too long to be shown
+        assert alone.store == alone.latest
         assert together.records == runs.records
-        assert together.letters == alone.letters
-        assert together.counts == alone.counts
-        assert together.store == alone.store == alone.latest == together.latest
         log = max(alone.logs.values(), key=len)

@@ -20,7 +20,7 @@ from contracts.errors import HeadraceError
 from contracts.frame import Columns, Frame, take
 from contracts.strict_verdict import Rejection
 from features.partition_clock import PartitionClock
-from features.state import CLOCK_MS, EntityState
+from features.state import Applied, EntityState, Merged
 from inference.scorer import kafka as scorer_kafka
 from inference.scorer.position import Position
 from runtime import ending
@@ -404,13 +404,13 @@ def no_checkpoint_while_rebalancing(simulation: Simulation) -> Patches:
 @rule("H1")
 def no_doubt_of_one_row(_simulation: Simulation) -> Patches:
     """A partition's clock believes every row: it is the newest time of any."""
-    apply = EntityState.apply
+    fold = EntityState.fold
 
-    def believing(self: EntityState, rows: Columns, kind: int) -> Any:
-        newest_ms = np.maximum.accumulate(self.times_of(rows, kind))
-        return apply(self, {**rows, CLOCK_MS: np.maximum(newest_ms, self.clock.now_ms)}, kind)
+    def believing(self: EntityState, batch: Merged) -> Applied:
+        newest_ms = np.maximum.accumulate(batch.times_ms)
+        return fold(self, batch._replace(shown_ms=np.maximum(newest_ms, self.clock.now_ms)))
 
-    return [mock.patch.object(EntityState, "apply", believing)]
+    return [mock.patch.object(EntityState, "fold", believing)]
 
 
 @rule("H2")

@@ -40,7 +40,7 @@ class FakeStand:
 
 def struck(tmp_path: Path, end: End | None) -> Site:
     stack: Any = FakeStand(tmp_path, lambda _: end)
-    site = Site(stack, tmp_path, lambda: 0, lambda: 0, lambda: 0, lambda _: 0)
+    site = Site(stack, tmp_path, lambda: 0, lambda: 0, lambda: 0, lambda _: 0, lambda _: None)
     assert raise_at("gate.turn", site, np.random.default_rng(1))
     return site
 
