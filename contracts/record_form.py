@@ -54,6 +54,8 @@ class RecordForm:
         for number, field in enumerate(version.fields):
             if field.required or not field.is_object:
                 tree.add(field, f"f{number}")
+            else:  # an object that nobody reads: only the way to it is looked at
+                tree.add_way(field, f"f{number}")
         self.leaves: tuple[Leaf, ...] = tuple(_leaves(tree, (), ()))
         self.marks = sum(leaf.marks for leaf in self.leaves if leaf.is_always_there) + 2 * _fixed_objects(
             tree
@@ -81,8 +83,20 @@ class _Tree:
         if depth == len(field.path) - 1:
             self.fields[key] = (name, field)
         else:
-            _, below = self.below.setdefault(key, (f"n{name}_{depth}", _Tree()))
-            below.add(field, name, depth + 1)
+            self._inner(key, f"n{name}_{depth}").add(field, name, depth + 1)
+        self._settle(key)
+
+    def add_way(self, field: ContractField, name: str, depth: int = 0) -> None:
+        """Take in the objects on the way to a field: they are objects, whether it is there or not."""
+        if depth < len(field.path) - 1:
+            key = field.path[depth]
+            self._inner(key, f"n{name}_{depth}").add_way(field, name, depth + 1)
+            self._settle(key)
+
+    def _inner(self, key: str, name: str) -> "_Tree":
+        return self.below.setdefault(key, (name, _Tree()))[1]
+
+    def _settle(self, key: str) -> None:
         if key in self.fields and key in self.below:  # an object that is a field, and has fields
             _, whole = self.fields.pop(key)
             self.below[key][1].is_required |= whole.required

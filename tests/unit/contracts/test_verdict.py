@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.contract_version import in_force
+from contracts.contract_version import ContractField, in_force
+from contracts.pipeline import SourceStream
 from contracts.raw import Headers, RawBatch
 from contracts.verdict import judge
 from features.catalog import PIPELINE
@@ -52,6 +53,21 @@ def test_an_empty_key_is_refused_where_the_contract_takes_an_empty_text(text: di
     verdict = judge(source, RawBatch.of(records))
     assert [(refused.row, refused.code) for refused in verdict.bad] == [(0, "E_KEY_EMPTY")]
     assert verdict.good_index.tolist() == [1]
+
+
+def test_what_is_no_object_is_no_way_to_a_field_that_may_be_absent() -> None:
+    def field(name: str, path: tuple[str, ...], required: bool) -> ContractField:
+        return ContractField(name=name, path=path, type="other", required=required)
+
+    version = msgspec.structs.replace(
+        FIRST, key_field="", id_fields=(), event_time="", deduplicate_ms=0,
+        fields=(field("client", ("client",), True), field("device", ("client", "device"), False)),
+    )  # fmt: skip
+    source = SourceStream(number=1, name="s", role="scored", versions=(version,), time="")
+    values = [b'{"client":0}', b'{"client":{}}', b'{"client":{"device":{"os":"x"}}}']
+    verdict = judge(source, RawBatch.of((0, row, TIMESTAMP_MS, b"", v, None) for row, v in enumerate(values)))
+    assert [(refused.row, refused.code) for refused in verdict.bad] == [(0, "E_CONTRACT_TYPE")]
+    assert verdict.good_index.tolist() == [1, 2]
 
 
 def test_unknown_fields_and_forged_headers_are_counted() -> None:
