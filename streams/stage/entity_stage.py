@@ -106,9 +106,7 @@ class EntityStage:
             if one.source.number not in self._read:
                 continue
             keys = key_of(one.rows, self._link.fields)
-            which: Where = slice(None)
-            if not one.source.always_has(self._link):
-                which = np.flatnonzero(keys != b"")
+            which = self._keyed(one.source, keys)
             if len(keys[which]):
                 rows = one.rows if isinstance(which, slice) else take(one.rows, which)
                 parts.append((one.source.number, {**rows, KEY: keys[which]}))
@@ -122,6 +120,10 @@ class EntityStage:
             assert into.values is not None
             into.values[which], into.late[which] = applied.values[at], applied.late[at]
         return folded, changed_rows(self._state, batch.keys, applied, batch.position, self.tiles)
+
+    def _keyed(self, source: SourceStream, keys: NDArray[np.bytes_]) -> Where:
+        """Return which rows have the entity's key."""
+        return slice(None) if source.always_has(self._link) else np.flatnonzero(keys != b"")
 
     def _unfolded(self, source: SourceStream, rows: Columns) -> _Folded:
         """Return what rows become that the entity has no use for; scored ones always have values: nulls."""

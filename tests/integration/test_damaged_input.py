@@ -66,8 +66,10 @@ class Served:
         self.failures: list[BaseException] = []
 
     def judged(self) -> float:
+        """Return how many records are done with: refused, or sent on and no longer held."""
         assert not self.failures
-        return float(self.gate.records.labels("transactions")._value.get())
+        done = [one for metric in (self.gate.aligned, self.gate.refused) for one in metric.collect()]
+        return sum(sample.value for one in done for sample in one.samples if sample.name.endswith("_total"))
 
     def lag(self) -> float:
         return float(self.gate.lag_records.labels("transactions", PARTITION)._value.get())

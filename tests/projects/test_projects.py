@@ -95,8 +95,8 @@ def _unkeyed(self: Any, texts: list[str], timestamps_ms: list[int]) -> list[str]
     return list(texts)
 
 
-def _all_fold(self: Any, rows: Any, of_key: Any, kind: int) -> Any:
-    return self._fold(rows, of_key, kind)
+def _all_have_it(_self: Any, _source: Any, _keys: Any) -> slice:
+    return slice(None)
 
 
 def _never_seen(self: Any, rows: Any) -> Any:
@@ -121,7 +121,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "nothing on the wire is ever null": (wire, "is_null", _not_null),
     "a key of several fields is missing": (entity_stage, "key_of", _no_lengths),
     "a personal key leaves as it is": (hashed_fields.HashKeys, "hashed", _unkeyed),
-    "a row without a key is folded": (EntityStage, "_fold_some", _all_fold),
+    "a row without a key is folded": (EntityStage, "_keyed", _all_have_it),
     "a repeated record counts again": (Deduplication, "check", _never_seen),
     "an unknown category is the first": (vector.Categories, "codes_of", _last_category),
 }
