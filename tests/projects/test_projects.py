@@ -99,9 +99,9 @@ def _all_have_it(_self: Any, _source: Any, _keys: Any) -> slice:
     return slice(None)
 
 
-def _never_seen(self: Any, rows: Any) -> Any:
+def _never_seen(self: Any, rows: Any, source: Any) -> Any:
     none = np.zeros(len(rows.ids), bool)
-    return SEEN(self, rows)._replace(first=~none, repeat=none, conflict=none)
+    return SEEN(self, rows, source)._replace(first=~none, repeat=none, conflict=none)
 
 
 def _not_null(column: Any) -> Any:
