@@ -152,7 +152,7 @@ class Cores:
         }  # fmt: skip
         model = LightGbmModel(trained_text(), msgspec.convert(manifest, Manifest))
         models: Any = type("Models", (), {"current": lambda self: model})()
-        server = FeatureServer(PROJECT, SimReader(self.store), Breaker(250.0), EPOCH, 100)
+        server = FeatureServer(PROJECT, SimReader(self.store, PROJECT), Breaker(250.0), EPOCH, 100)
         policy = FixedPolicy(read_policy(PROJECT.policy_path, PROJECT))
         self.scorer = ScorerCore(PROJECT, server, models, StillClock(), EPOCH, policy)
 
