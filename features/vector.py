@@ -35,7 +35,7 @@ class VectorMaker:
 
     def __init__(self, project: RunningProject) -> None:
         self._service, self._entities = project.service, project.entities
-        self._profile = next((view.columns for view in project.batch_views), ())
+        self._profile = project.profile.columns
         stored = (*self._service.event, *self._service.stored_columns)
         computed = [one for one in self._service.of_event if one.name not in self._service.categories]
         schema = schema_of(project.scored_contract)

@@ -104,10 +104,6 @@ class LocalServers:
         self.kafka.kill() if crash else self.kafka.stop()
         return self.start_kafka()
 
-    def stop_kafka(self) -> None:
-        """Stop Kafka alone."""
-        self.kafka.stop()
-
     def start_kafka(self) -> Servers:
         """Start Kafka again on the same ports."""
         with self._alone():

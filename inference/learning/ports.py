@@ -70,14 +70,3 @@ class ErrorWatch(Protocol):
 
     def restart(self, why: str) -> Any:
         """Begin anew, and return the drift record that says so."""
-
-
-class NoTrainer:
-    """Starts nothing: triggers are told, and a person trains."""
-
-    def start(self, until_ms: int) -> None:
-        """Begin nothing."""
-
-    def outcome(self) -> Outcome | None:
-        """Return nothing."""
-        return None

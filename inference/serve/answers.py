@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from contracts.frame import Columns, concat, length, strings
+from contracts.frame import Columns, concat, strings
 from contracts.hashed_fields import HashKeys, keys_needed
 from contracts.keys import key_of
 from features.definition import BatchView, Entity
@@ -202,8 +202,3 @@ def tell_eviction(
     if any(group["status"] == "default" for group in groups) and evicts():
         answer["degraded"] = True
         answer["degraded_why"] = [*answer["degraded_why"], STORE_EVICTS]
-
-
-def rows_in(asked: list[Columns]) -> int:
-    """Return how many events the columns hold."""
-    return sum(length(rows) for rows in asked)
