@@ -1,13 +1,11 @@
 """A lake of the logins' example, of seeded records of its generator."""
 
-import importlib.util
 import json
-import sys
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from features.project.load import run_file
 from features.project.running import RunningProject
 from inference.offline.lake.lake import FixedLake
 from tests.project_lake import Sent, make_project_lake
@@ -17,21 +15,11 @@ LOGINS = Path(__file__).resolve().parents[1] / "examples" / "logins"
 
 def logins_lake(folder: Path, project: RunningProject, accounts: int = 30, days: int = 20) -> FixedLake:
     """Write a lake of logins, resets and take-overs, one login of which came twice."""
-    generator = _generator()
+    generator = run_file(LOGINS / "generate.py")
     made = generator.generate(generator.Plan(accounts=accounts, days=days))
     sent = {name: [_sent(name, row) for row in rows] for name, rows in made.items()}
     sent["logins"].append(sent["logins"][5]._replace(at_ms=sent["logins"][5].at_ms + 1))
     return make_project_lake(folder, project, sent)
-
-
-def _generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("logins_generator_of_lakes", LOGINS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _sent(source: str, row: dict[str, Any]) -> Sent:

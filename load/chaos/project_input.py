@@ -5,13 +5,9 @@ broken ones stand between them. What is broken is made from the contracts, and i
 """
 
 import copy
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +16,7 @@ from contracts.contract_version import ContractField
 from contracts.errors import ConfigError
 from contracts.pipeline import SourceStream
 from contracts.written_values import time_of
+from features.project.load import run_file
 from features.project.running import RunningProject
 from load.chaos.input import ANCIENT_MS, Input, Sent
 from load.chaos.plan import ChaosPlan
@@ -60,24 +57,13 @@ def _generated(plan: ChaosPlan, project: RunningProject) -> dict[str, list[Docum
             "E_CHAOS_INPUT", "the project has no generator of records", str(path),
             "write one as examples/logins/generate.py is",
         )  # fmt: skip
-    module = _module_of(path)
+    module = run_file(path)
     days = DAYS
     while True:
         made: dict[str, list[Document]] = module.generate(module.Plan(seed=plan.seed, days=days))
         if sum(map(len, made.values())) >= plan.records or days >= DAYS_MAX:
             return made
         days *= 2
-
-
-def _module_of(path: Path) -> ModuleType:
-    """Return a project's generator, loaded by its path under a private name."""
-    spec = importlib.util.spec_from_file_location(f"_chaos_generator_{path.parent.name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
 
 
 class _Mix:

@@ -1,7 +1,6 @@
 """The project `examples/logins`: its declarations are right, its generator keeps to its contracts."""
 
 import doctest
-import importlib.util
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from contracts.contract_file import contract_of
 from contracts.contract_version import ContractVersion
 from features.project.check import check_project
+from features.project.load import run_file
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples" / "logins"
 Records = dict[str, list[dict[str, Any]]]
@@ -24,13 +24,7 @@ Records = dict[str, list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("logins_generator", FOLDER / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return run_file(FOLDER / "generate.py")
 
 
 @pytest.fixture(scope="module")

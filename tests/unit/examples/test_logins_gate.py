@@ -1,8 +1,6 @@
 """The gate takes the example's records as its generator writes them, and refuses what breaks a contract."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from contracts.hashed_fields import HashKey, HashKeys
 from contracts.raw import RawBatch
 from contracts.verdict import judge, refused_of
 from contracts.written_values import time_of
+from features.project.load import run_file
 from features.project.running import running_project
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples" / "logins"
@@ -32,12 +31,7 @@ Record = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def records() -> dict[str, list[Record]]:
-    spec = importlib.util.spec_from_file_location("logins_generator_of_gate", FOLDER / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    module = run_file(FOLDER / "generate.py")
     made: dict[str, list[Record]] = module.generate(module.Plan(accounts=100, days=5))
     return made
 
