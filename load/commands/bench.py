@@ -1,6 +1,5 @@
 """`headrace bench`: named, seeded scenarios beside their floor or peers, figures stored as data."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import click
 
 from headrace.groups import NearestGroup
 from headrace.params import OUTPUT
+from load.commands import tell
 
 EXAMPLE = """
 \b
@@ -44,7 +44,6 @@ def run(name: str, json_file: Path | None, rate: float | None) -> None:
 
     Servers that run are used; otherwise some are started for the run and stopped after it.
     """
-    import orjson
 
     from load.bench.outcome import as_json, store
     from load.bench.scenarios import scenario
@@ -59,13 +58,7 @@ def run(name: str, json_file: Path | None, rate: float | None) -> None:
     else:
         outcome = chosen.runner()()
     report = as_json(name, outcome, at)
-    text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
-    if json_file is not None and str(json_file) == "-":
-        sys.stdout.write(text)
-    else:
-        if json_file is not None:
-            json_file.write_text(text)
-        _show(report)
+    tell(report, json_file, lambda: _show(report))
     click.echo(f"stored in {store(report)}", err=True)
 
 

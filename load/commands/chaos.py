@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from headrace.params import OUTPUT
+from load.commands import tell
 
 EXAMPLE = """
 \b
@@ -59,13 +60,7 @@ def command(
     wanted = tuple(name for name in faults.split(",") if name)
     plan = ChaosPlan(seed=seed, minutes=minutes, rate=rate, faults=wanted)
     report = _run(plan, dump_file, keep)
-    text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
-    if json_file is not None and str(json_file) == "-":
-        sys.stdout.write(text)
-    else:
-        if json_file is not None:
-            json_file.write_text(text)
-        _show(report, reporting.MUST_BE_ZERO)
+    tell(report, json_file, lambda: _show(report, reporting.MUST_BE_ZERO))
     if store:
         click.echo(f"stored in {reporting.store(report)}", err=True)
     sys.exit(not reporting.is_clean(report))
