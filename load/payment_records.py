@@ -1,9 +1,9 @@
 """Generated card payments and labels as records that can be sent."""
 
 from feature_repo.generator.payments import Generated
-from features.catalog import PIPELINE
 from headrace.traffic.form import forms_of
 from headrace.traffic.input_files import TableRecords
+from load.this_project import PIPELINE
 
 FORMS = forms_of(PIPELINE)
 

@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from features.service_meaning import service_meaning
 from inference.models.manifest import GOLDEN_FILE, MODEL_FILE
 from inference.release.registry import Change, Registry
+from load.this_project import DEFINITIONS_HASH, PROJECT, SERVICE
 
 GOLDEN_ROWS = 16
 Floats = NDArray[np.float64]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
 from contracts.keys import partition_of
-from features.catalog import CUSTOMER, ENTITIES, PIPELINE, TERMINAL
 from features.meaning import meanings_of
 from features.state import EntityState
+from load.this_project import CUSTOMER, ENTITIES, PIPELINE, TERMINAL
 from streams.archive.frames import feature_table
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import JsonRows, fields_of

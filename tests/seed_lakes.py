@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, Kind, length, take
-from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
+from load.this_project import PROJECT
 from tests import lake_maker as maker
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

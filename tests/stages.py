@@ -1,7 +1,7 @@
 """The stages of the card payments' chain, with empty state."""
 
-from features.catalog import CUSTOMER, PIPELINE, TERMINAL
 from features.definition import Entity
+from load.this_project import CUSTOMER, PIPELINE, TERMINAL
 from streams.stage.entity_stage import EntityStage
 
 

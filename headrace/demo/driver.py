@@ -16,7 +16,7 @@ from headrace.demo.quality import live_quality, truth_by_slot
 from headrace.demo.stack import CommandFailed, DemoStack
 from headrace.demo.summary import Facts, summarise
 from headrace.demo.view import View
-from headrace.traffic.observed import DECISIONS, Observed
+from headrace.traffic.observed import Observed
 from headrace.traffic.pacing import at_rate
 from headrace.traffic.producer import RecordProducer
 from headrace.traffic.replay import Replay
@@ -40,7 +40,7 @@ class Driver:
     ) -> None:  # fmt: skip
         self._plan, self._given, self._stack, self._project = plan, given, stack, project
         self._view, self._progress = view, progress
-        self._observed = Observed.of(given.ids)
+        self._observed = Observed.of(given.ids, project)
         self._what = project.pipeline.scored.name
         self._facts = Facts(parts(given.moment_ms, plan))
         self._facts.run = str(stack.run.home)
@@ -216,7 +216,7 @@ class Driver:
             facts.model["event_alone"] = facts.gain
         if facts.no_model:
             facts.model["why_none"] = facts.no_model
-        shown = (observed.examples.get(decision) for decision in reversed(DECISIONS))
+        shown = (observed.examples.get(decision) for decision in reversed(observed.decisions))
         facts.example = next((prediction_id for prediction_id in shown if prediction_id), "")
 
     @contextmanager

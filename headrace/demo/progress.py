@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headrace.traffic.latency import latencies_ms, percentiles_ms
-from headrace.traffic.observed import DECISIONS, Observed
+from headrace.traffic.observed import Observed
 
 RATE_WINDOW_S = 3.0
 RECENT_EVENTS = 2_000
@@ -50,8 +50,7 @@ class Progress:
         """Return how many predictions say what."""
         if self.observed is None:
             return {}
-        decision = self.observed.outcomes.decision
-        return {name: int((decision == index).sum()) for index, name in enumerate(DECISIONS)}
+        return self.observed.decided()
 
     def latency_ms(self) -> dict[str, float]:
         """Return percentiles over the newest paced records that have predictions."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.demo.summary import MODEL
-from headrace.traffic.observed import DECISIONS, Observed
+from headrace.traffic.observed import Observed
 from inference.offline.training.metrics_offline import Judged, summary
 
 
@@ -50,15 +50,19 @@ def live_quality(
     )
     figures["live_from_ms"] = int(event_ms[rows].min())
     figures["live_to_ms"] = int(event_ms[rows].max())
-    return figures | {"decisions": _decision_precision(out.decision[slots], out.decided_by[slots], positive)}
+    decided = _decision_precision(observed.decisions, out.decision[slots], out.decided_by[slots], positive)
+    return figures | {"decisions": decided}
 
 
 def _decision_precision(
-    decision: NDArray[np.int8], decided_by: NDArray[np.int8], positive: NDArray[np.int64]
+    names: tuple[str, ...],
+    decision: NDArray[np.int8],
+    decided_by: NDArray[np.int8],
+    positive: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Return for each decision how many, how many by the model alone, and what share were positive."""
     table: dict[str, Any] = {}
-    for index, name in enumerate(DECISIONS):
+    for index, name in enumerate(names):
         chosen = decision == index
         table[name] = {
             "count": int(chosen.sum()),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headrace.demo.plan import Parts
 from headrace.traffic.latency import latencies_ms, percentiles_ms
 from headrace.traffic.malformed import Expected
-from headrace.traffic.observed import DECIDERS, DECISIONS, SCORED, Observed
+from headrace.traffic.observed import DECIDERS, Observed
 
 MODEL = DECIDERS.index("model")
 
@@ -46,7 +46,7 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
         "events_per_second": _throughput(facts),
         "latency_ms": _latency(observed, facts),
         "model": facts.model,
-        "decisions": _decisions(observed),
+        "decisions": observed.decided(),
         "decided_by": _decided_by(observed),
         "degraded": int(observed.outcomes.degraded.sum()),
         "degraded_why": dict(observed.degraded_why),
@@ -67,7 +67,7 @@ def summarise(observed: Observed, facts: Facts) -> dict[str, Any]:
 
 def _counts(observed: Observed, facts: Facts) -> dict[str, Any]:
     """Count in and out. A repeat is a row whose id was sent before; it gets no prediction of its own."""
-    letters = [letter for letter in observed.dead_letters.values() if letter.topic == SCORED]
+    letters = [letter for letter in observed.dead_letters.values() if letter.topic == observed.topic]
     known = observed.slots[observed.slots >= 0]
     refused_repeats = sum(1 for letter in letters if _predicted(observed, letter.event_id))
     malformed = sum(facts.malformed.values())
@@ -100,7 +100,7 @@ def problems(summary: dict[str, Any], observed: Observed, facts: Facts) -> list[
         found.append(f"{summary['duplicates']} records have more than one prediction")
     if observed.strangers:
         found.append(f"{observed.strangers} predictions are for records that were never sent")
-    refused = sum(1 for letter in observed.dead_letters.values() if letter.topic == SCORED)
+    refused = sum(1 for letter in observed.dead_letters.values() if letter.topic == observed.topic)
     accounted = summary["predictions"] + refused + summary["repeats_ignored"]
     if accounted != summary["events_in"]:
         found.append(f"{summary['events_in']} records went in, {accounted} are accounted for")
@@ -144,10 +144,6 @@ def _throughput(facts: Facts) -> float:
     seconds = sum(facts.phase_seconds.get(name, 0.0) for name in ("history", "live"))
     events = sum(facts.phase_events.get(name, 0) for name in ("history", "live"))
     return round(events / seconds, 1) if seconds else 0.0
-
-
-def _decisions(observed: Observed) -> dict[str, int]:
-    return {name: int((observed.outcomes.decision == i).sum()) for i, name in enumerate(DECISIONS)}
 
 
 def _decided_by(observed: Observed) -> dict[str, int]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features import catalog
+from features.project.running import RunningProject
 
 
 class SeenDrift(msgspec.Struct):
@@ -41,8 +41,6 @@ class SeenPrediction(msgspec.Struct):
     degraded_why: list[str] = []
 
 
-SCORED = catalog.PIPELINE.scored.topic
-DECISIONS = catalog.DECISIONS.names
 DECIDERS = ("model", "rule", "fallback", "override", "default", "gatekeeper")
 
 
@@ -82,8 +80,9 @@ class SeenDeadLetter:
 class Observed:
     """Everything seen so far; written by one thread, read by others.
 
-    >>> seen = Observed.of(["t1", "t2", "t1"])
-    >>> one = SeenPrediction("t1", "p1", "approve", "model", score=0.1)
+    >>> from features.project.running import project_at
+    >>> seen = Observed.of(["t1", "t2", "t1"], project_at("examples/logins"))
+    >>> one = SeenPrediction("t1", "p1", "allow", "model", score=0.1)
     >>> seen.add([one], at_s=5.0)
     >>> seen.through(), seen.outcomes.count.tolist(), seen.missing_rows().tolist()
     (1, [1, 0], [1])
@@ -93,6 +92,8 @@ class Observed:
     slots: NDArray[np.int64]  # (rows,) slot of each row, -1 for a row without an id
     outcomes: Outcomes
     done: NDArray[np.bool_]  # (slots + 1,) predicted or refused; the last one stands for "no id"
+    topic: str  # of the scored records, without a run's prefix
+    decisions: tuple[str, ...]  # the project's; `outcomes.decision` is a place among them
     dead_letters: dict[tuple[str, int, int], SeenDeadLetter] = field(default_factory=dict)
     strangers: int = 0  # predictions for ids that were never sent
     drift_alerts: int = 0
@@ -103,13 +104,16 @@ class Observed:
     _through: int = 0
 
     @classmethod
-    def of(cls, ids: list[str]) -> "Observed":
-        """Return a fresh record of what will be seen for these records."""
+    def of(cls, ids: list[str], project: RunningProject) -> "Observed":
+        """Return a fresh record of what will be seen for these scored records of a project."""
         slot_of: dict[str, int] = {}
         slots = np.array([slot_of.setdefault(i, len(slot_of)) if i else -1 for i in ids], np.int64)
         done = np.zeros(len(slot_of) + 1, np.bool_)
         done[-1] = True
-        return cls(slot_of=slot_of, slots=slots, outcomes=Outcomes.of(len(slot_of)), done=done)
+        return cls(
+            slot_of=slot_of, slots=slots, outcomes=Outcomes.of(len(slot_of)), done=done,
+            topic=project.pipeline.scored.topic, decisions=project.decisions.names,
+        )  # fmt: skip
 
     def add(self, batch: list[SeenPrediction], at_s: float) -> None:
         """Note predictions that became readable at `at_s`."""
@@ -122,7 +126,7 @@ class Observed:
                 continue
             out.readable_s[slot] = at_s
             out.score[slot] = np.nan if seen.score is None else seen.score
-            out.decision[slot] = _index(DECISIONS, seen.decision)
+            out.decision[slot] = _index(self.decisions, seen.decision)
             out.decided_by[slot] = _index(DECIDERS, seen.decided_by)
             out.degraded[slot] = seen.degraded
             self.degraded_why.update(seen.degraded_why)
@@ -139,8 +143,13 @@ class Observed:
     def add_dead_letter(self, origin: tuple[str, int, int], letter: SeenDeadLetter) -> None:
         """Note a refused record; the same origin twice is one."""
         self.dead_letters[origin] = letter
-        if letter.topic == SCORED and letter.event_id in self.slot_of:
+        if letter.topic == self.topic and letter.event_id in self.slot_of:
             self.done[self.slot_of[letter.event_id]] = True
+
+    def decided(self) -> dict[str, int]:
+        """Return how many events got each decision."""
+        of = self.outcomes.decision
+        return {name: int((of == place).sum()) for place, name in enumerate(self.decisions)}
 
     def readable_s(self, rows: slice) -> NDArray[np.float64]:
         """Return when the records of some rows could be read as predictions, NaN for those that were not."""

@@ -19,12 +19,12 @@ from contracts.frame import Frame, decode
 from contracts.frame_check import FrameReader
 from contracts.lanes import Lanes
 from contracts.raw import RawBatch
-from features.catalog import CUSTOMER, PIPELINE
 from features.feast_row import RowWriterCodec
 from features.feast_tiles import TilesView
 from features.state import EntityState
 from load.bench.outcome import commit, store
 from load.bench.w1.headrace_run import Work
+from load.this_project import CUSTOMER, PIPELINE
 from streams.gate.core import GateCore
 from streams.stage.core import Marker, StageCore
 from streams.stage.entity_rows import with_tiles

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 from contracts.raw import RawBatch
-from features.catalog import PIPELINE
 from load.bench.w1.entity import stage
 from load.bench.w1.headrace_run import Work
 from load.bench.w1.json_rows import JsonWriter
+from load.this_project import PIPELINE
 from streams.gate.core import GateCore
 from streams.stage.core import Marker, StageCore
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.vector import vectors_of
 from inference.policy.policy import read_policy
 from inference.policy.rules import Outcome, RuleBook, declared_rules
 from load.bench.checks import Pair, paired
 from load.bench.outcome import commit, machine, store
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 
 Floats = NDArray[np.float64]
 ROUNDS = 100  # batches a side of a pair

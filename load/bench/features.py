@@ -5,11 +5,11 @@ import numpy as np
 from contracts.frame import Columns, Kind, position, strings, take
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
-from features.catalog import CUSTOMER
 from features.state import EntityState
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
+from load.this_project import CUSTOMER
 
 EVENTS = 900_000
 WARM_UP_EVENTS = 20_000

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
-from features.catalog import CHAIN
 from headrace.servers import Servers
 from headrace.traffic.input_files import Record
 from headrace.traffic.producer import RecordProducer
@@ -13,6 +12,7 @@ from load.bench.measure import TreeMeter
 from load.bench.outcome import Outcome
 from load.bench.stack import BenchStack
 from load.payment_records import payments_of
+from load.this_project import CHAIN
 
 WARM_UP_EVENTS = 50_000
 EVENTS = 600_000

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, Kind, position
 from feature_repo.generate import workload
 from feature_repo.generator.plan import START_MS
-from features.catalog import CUSTOMER
 from features.definition import Entity
 from features.state import EntityState
 from headrace.servers import Servers
@@ -20,6 +19,7 @@ from load.bench.stack import BenchStack
 from load.bench.w1.entity import entity
 from load.bench.w1.growth import windows_of
 from load.bench.w1.headrace_run import Asked, Work, measure
+from load.this_project import CUSTOMER
 
 KEYS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 WINDOWS = (3, 6, 9, 12)

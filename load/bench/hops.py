@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contracts.connections import KafkaConnection
 from contracts.frame import decode
 from contracts.topics import FEATURES_LOG
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 
 Floats = NDArray[np.float64]
 LEFT = {

@@ -21,11 +21,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import ENTITIES, PROJECT
 from features.definition import Window
 from inference.offline.lake.lake import Lake
 from load.bench.measure import Figures
 from load.bench.outcome import Outcome
+from load.this_project import ENTITIES, PROJECT
 from runtime import launch
 
 FEATURE, KEY = "terminal_labels_1d", "terminal_id"

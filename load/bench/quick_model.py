@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from contracts.frame import Columns, Kind, position, strings
 from feature_repo.generator.frauds import Pattern
 from feature_repo.generator.payments import Generated
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, TERMINAL
 from features.state import EntityState
 from features.vector import vectors_of
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, PROJECT, TERMINAL
 from load.trained_model import promote_trained
 
 TREES = 100

@@ -18,7 +18,6 @@ from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Kind, concat, decode, length, take
 from contracts.lanes import accept
 from feature_repo.generate import workload
-from features.catalog import PROJECT
 from features.meaning import meanings_of
 from headrace.servers import Servers
 from inference.drift.events import DriftEvent
@@ -42,6 +41,7 @@ from load.bench.outcome import Outcome
 from load.bench.quick_model import TREES, promote_quick_model
 from load.bench.scoring import payments, ready, send
 from load.bench.stack import BenchStack
+from load.this_project import PROJECT
 from runtime.clock import SystemClock
 
 EVENTS = 100_000

@@ -8,13 +8,13 @@ import numpy as np
 from contracts.connections import KafkaConnection
 from contracts.errors import StateError
 from contracts.frame import Kind
-from features.catalog import PROJECT
 from headrace.servers import Servers
 from load.bench.activity import Activity, numbered
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 from load.bench.stack import BenchStack
+from load.this_project import PROJECT
 from streams.stage.changelog import Changelog, ChangelogReader
 from streams.stage.core import Marker, Snapshot
 from streams.stage.definition import StageDefinition, stage_of

@@ -8,13 +8,13 @@ import numpy as np
 from contracts.frame import Columns, Kind, position
 from feature_repo.generator.plan import START_MS
 from features.aggregations.distinct import ITEMS_MAX
-from features.catalog import CUSTOMER
 from features.definition import DAY_MS
 from features.state import EntityState
 from load.bench.activity import Activity, numbered
 from load.bench.apart import apart
 from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
+from load.this_project import CUSTOMER
 
 CUSTOMERS, EVENTS = 1_000_000, 6_000_000
 FULL_CUSTOMERS = 20_000

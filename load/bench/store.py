@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from contracts.connections import RedisConnection
 from contracts.frame import Kind
-from features.catalog import CUSTOMER
 from features.definition import DAY_MS
 from features.feast_row import RowReaderCodec, RowWriterCodec
 from features.feast_tiles import Tiles, TilesView
@@ -29,6 +28,7 @@ from load.bench.measure import Figures, Meter
 from load.bench.outcome import Outcome
 from load.peers.plain_store import apply, frame, open_store
 from load.peers.plain_windows import FEATURES
+from load.this_project import CUSTOMER
 from runtime.redis_socket import RedisSocket
 
 PROJECT = "bench"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import DECISIONS, SERVICE
+from load.this_project import DECISIONS, SERVICE
 from load.trained_model import promote_trained
 
 ROWS = 4_000

@@ -84,8 +84,8 @@ class ChaosRun:
     def __init__(self, plan: ChaosPlan, stack: ChaosStack, tell: Tell) -> None:
         self._plan, self._stack, self._tell = plan, stack, tell
         self._rng = np.random.default_rng([plan.seed, _FAULTS])
-        self._given = given_of(plan)
-        self._observed = Observed.of(self._given.payment_ids())
+        self._given, project = given_of(plan), project_of_process()
+        self._observed = Observed.of(self._given.payment_ids(), project)
         self._sender = Sender(
             RecordProducer(stack.kafka), stack.run.topic_prefix, self._given.records, plan.rate, WARM_RECORDS
         )
@@ -95,9 +95,7 @@ class ChaosRun:
         )  # fmt: skip
         self._caller = Caller(stack.run, self._given.payments())
         self._bare = BarePair(stack.kafka)
-        self._reader = Reader(
-            project_of_process().pipeline, stack.kafka, stack.run.topic_prefix, self._observed
-        )
+        self._reader = Reader(project.pipeline, stack.kafka, stack.run.topic_prefix, self._observed)
         self._unproven: Counter[str] = Counter()
         self._stalled = ""
 

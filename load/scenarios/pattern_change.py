@@ -20,7 +20,6 @@ import orjson
 from contracts.errors import ClusterError
 from feature_repo.generator.payments import Generated, generate
 from feature_repo.generator.plan import DAY_MS, MINUTE_MS, FraudPlan, LabelPlan, PaymentPlan
-from features.catalog import PROJECT
 from headrace.demo.stack import DemoStack
 from headrace.supervisor import LEARNER
 from headrace.traffic.observed import Observed
@@ -35,6 +34,7 @@ from load.scenarios.plot import Line, Mark, draw
 from load.scenarios.registry_releases import RegistryReleases
 from load.scenarios.story import Series, figures
 from load.scenarios.told import Told
+from load.this_project import PROJECT
 from runtime import environment
 
 WINDOW_DAYS = 7
@@ -104,7 +104,7 @@ class _Stage:
         self._scenario, self._made, self._stack = scenario, made, stack
         prefix = stack.run.topic_prefix
         payments = payments_of(made)
-        self._observed = Observed.of(payments.ids())
+        self._observed = Observed.of(payments.ids(), PROJECT)
         self._producer = RecordProducer(stack.kafka)
         labels = labels_of(made)
         lead = outgoing(FORMS["transactions"], payments, prefix)

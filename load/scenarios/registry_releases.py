@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from features.catalog import PROJECT
 from inference.release.live_evidence import FolderEvidence
 from inference.release.promotion import Promoter
 from inference.release.registry import Change, Registry
 from inference.release.release import Stage
 from inference.release.settings import ReleaseGateSettings
+from load.this_project import PROJECT
 
 PERSON = "scenario"
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from features.catalog import PROJECT
 from headrace.servers.kafka import VERSION
 from headrace.supervisor import LEARNER, workers_of_project
+from load.this_project import PROJECT
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 PROCESSES = (*workers_of_project(), LEARNER, ("serve",))

@@ -32,7 +32,6 @@ from contracts.strict_verdict import Given, Rejection, judge_strictly
 from contracts.suspicion import FastRows
 from contracts.verdict import judge
 from features import feast_format as fmt
-from features.catalog import CUSTOMER, PIPELINE, PROJECT, SERVICE, TERMINAL
 from features.checksum import TABLES, put_sums
 from features.feast_row import RowReaderCodec
 from features.feast_tiles import TilesView
@@ -48,6 +47,7 @@ from inference.models.text import check_model_text
 from inference.policy.policy import policy_of
 from inference.review.queue import queue
 from load.oracle.frames import read_frame
+from load.this_project import CUSTOMER, PIPELINE, PROJECT, SERVICE, TERMINAL
 from runtime.redis_reply import DEPTH_MAX, ITEMS_MAX, WAITING, ErrorReply, MalformedReplyError, ReplyReader
 from streams.archive.rows import DLQ_PREFIX, DeadLetterRows
 from streams.gate.dead_letters import letter_of

@@ -22,7 +22,6 @@ from contracts.frame import Columns, Kind, concat, length, position, strings, ta
 from contracts.frame_check import FrameReader
 from contracts.lanes import Lanes, LaneWriter, accept
 from contracts.topics import FEATURES_LOG
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PIPELINE, PROJECT, SERVICE, TERMINAL
 from features.meaning import meanings_of
 from inference.learning.core import LearnerCore
 from inference.learning.settings import LearnerSettings
@@ -36,6 +35,7 @@ from inference.reading.feature_rows import columns_needed, for_scoring, scoring_
 from inference.reading.moment_reader import MomentReader
 from inference.reading.served import FeatureServer
 from inference.scorer.core import ScorerCore
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, PIPELINE, PROJECT, SERVICE, TERMINAL
 from streams.stage.core import Marker, StageCore
 from streams.stage.definition import StageDefinition, stage_of
 from tests.goldens.store import MemoryStore

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import SERVICE
 from inference.models.calibration import fit
+from load.this_project import SERVICE
 from tests.goldens import tables
 from tests.goldens.adapter import Batching, Inputs, Run
 from tests.goldens.workload import PARTITIONS, Workload, profiles, schedule

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import feast_format as fmt
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, TERMINAL
 from features.definition import Entity
 from features.feast_row import RowReaderCodec, RowsRead, RowWriterCodec
 from features.feast_tiles import INT64_BYTES, TilesView
 from inference.reading.online_reader import StoreUnavailable
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, TERMINAL
 from streams.store.rows import StoreRows
 
 PROJECT = "headrace"

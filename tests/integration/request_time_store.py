@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import PROJECT
 from features.definition import DAY_MS, Entity
 from features.state import EntityState
 from load.oracle.windows import KeyOracle
+from load.this_project import PROJECT
 from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.entity_rows import latest_rows
 from streams.stage.rebuild import PATIENT

@@ -6,11 +6,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from features.catalog import PROJECT
 from inference.scorer import worker as scorer_worker
 from inference.scorer.kafka import make_producer
 from inference.scorer.metrics import ScorerMetrics
 from inference.scorer.settings import ScorerSettings
+from load.this_project import PROJECT
 from runtime import environment
 
 COMMITS = 2  # so many go well

@@ -10,11 +10,11 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, strings
 from contracts.keys import partition_of
-from features.catalog import CUSTOMER, PIPELINE, TERMINAL
 from features.definition import Entity
 from features.state import EntityState
 from inference.offline.lake.lake import Lake
 from load.oracle.windows import PartitionOracle
+from load.this_project import CUSTOMER, PIPELINE, TERMINAL
 from streams.stage.entity_rows import latest_rows
 from streams.store.rows import StoreRows, concat_rows
 

@@ -11,7 +11,7 @@ from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Frame, Kind, decode, length, position, strings
 from contracts.keys import partition_of
 from contracts.lanes import LaneWriter, accept
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from streams.stage.core import Marker, StageCore, StageRows
 from tests.stages import customer_rows, terminal_rows
 from tests.unit.streams.payments import events, label_rows

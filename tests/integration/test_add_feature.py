@@ -30,11 +30,11 @@ from contracts.frame import Columns, length
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
 from features.aggregations import Sum
-from features.catalog import CUSTOMER, PIPELINE, PROJECT, SERVICE
 from features.definition import Entity, Feature, Window
 from features.meaning import meaning_of
 from inference.offline.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
+from load.this_project import CUSTOMER, PIPELINE, PROJECT, SERVICE
 from runtime.run import Run
 from tests.integration.scorer_harness import Subscriber
 from tests.integration.stage_log import Feeder, accepted, by_position, read_topic, recomputed

@@ -18,9 +18,9 @@ from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, position
 from contracts.lanes import LaneWriter
-from features.catalog import PIPELINE, PROJECT
 from inference.offline.lake.lake import Lake
 from inference.review.log import ReviewLog
+from load.this_project import PIPELINE, PROJECT
 from runtime.run import Run
 from streams.gate.dead_letters import DeadLetters
 from tests.unit.inference.support import feature_rows

@@ -21,7 +21,6 @@ from contracts.errors import HeadraceError, StateError
 from contracts.frame import Kind, position
 from contracts.keys import partition_of
 from contracts.lanes import LaneWriter
-from features.catalog import PIPELINE, PROJECT
 from headrace import guarding, topics_admin
 from headrace.commands import offsets, store
 from headrace.commands import topics as topics_command
@@ -31,6 +30,7 @@ from inference.offline.lake.lake import Lake
 from inference.scorer.kafka import committed_positions, make_consumer
 from inference.scorer.position import Position, encode_lanes
 from inference.scorer.settings import ScorerSettings
+from load.this_project import PIPELINE, PROJECT
 from runtime.input_record import InputRecord, logical
 from runtime.kafka_guard import Guard, Guarded
 from runtime.redis_socket import RedisSocket

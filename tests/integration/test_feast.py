@@ -19,12 +19,12 @@ from feast import FeatureStore
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, PROFILE, PROJECT, SERVICE, TERMINAL
 from features.definition import DAY_MS, Entity
 from features.feast_format import field_name
 from features.feast_row import RowReaderCodec, RowsRead, RowWriterCodec
 from features.vector import vectors_of
 from headrace.commands.materialize import command
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, ENTITIES, PROJECT, SERVICE, TERMINAL
 from runtime.run import Run
 from streams.store.feast.materialize import apply, materialize
 from streams.store.feast.repository import open_store
@@ -198,7 +198,7 @@ def test_the_sdk_derives_what_the_scorer_derives(place: Place, store: FeatureSto
     ]
     found = store.get_online_features(store.get_feature_service(SERVICE.name), rows).to_dict()
     vectors = vectors_of(PROJECT).assemble(
-        event, (customer, terminal), np.full((KEYS, len(PROFILE.columns)), np.nan)
+        event, (customer, terminal), np.full((KEYS, len(CUSTOMER_PROFILE.columns)), np.nan)
     )
     for column, name in enumerate(SERVICE.columns):
         if name != "amount_minor":
@@ -279,7 +279,7 @@ def test_materialize_leaves_streamed_rows_alone_and_fills_the_profile(
     before = {key: client.hgetall(key) for key in client.scan_iter()}
 
     folder = place.run.lake / CUSTOMER_PROFILE.name
-    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS - 2 * DAY_MS)
+    write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS - 2 * DAY_MS)
     end = moment(END_MS - 2 * DAY_MS)
     place.feast("materialize", (end - timedelta(days=8)).isoformat(), end.isoformat())
 
@@ -291,7 +291,7 @@ def test_materialize_leaves_streamed_rows_alone_and_fills_the_profile(
         assert {name: value for name, value in after[key].items() if name not in ours} == fields
     assert_profiles(place, store, folder, snapshot_days(folder)[-1].isoformat())
 
-    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS)
     place.feast("materialize-incremental", moment(END_MS).isoformat())
     assert_profiles(place, store, folder, moment(END_MS).date().isoformat())
 
@@ -356,10 +356,10 @@ def test_materialize_incremental_up_to_now_leaves_later_days_of_a_replay(
 ) -> None:
     folder = place.run.lake / CUSTOMER_PROFILE.name
     shutil.rmtree(folder, ignore_errors=True)
-    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS - 3 * DAY_MS)
+    write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS - 3 * DAY_MS)
     place.feast("materialize-incremental", datetime.now(UTC).isoformat())
     assert_profiles(place, store, folder, str(moment(END_MS - 3 * DAY_MS).date()))
-    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS)
     place.feast("materialize-incremental", datetime.now(UTC).isoformat())
     assert_profiles(place, store, folder, str(moment(END_MS).date()))
 
@@ -384,7 +384,7 @@ def assert_profiles(place: Place, store: FeatureStore, folder: Path, day: str) -
 
 def test_snapshots_hold_what_thirty_days_of_accepted_payments_say(place: Place) -> None:
     shutil.rmtree(place.run.lake / CUSTOMER_PROFILE.name, ignore_errors=True)
-    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS)
     folder = place.run.lake / CUSTOMER_PROFILE.name
     payments = first_copies(place.run.lake)
     for day in snapshot_days(folder)[::11]:
@@ -426,13 +426,13 @@ def slow_profiles(payments: list[dict[str, Any]], at_ms: int) -> dict[str, list[
 
 
 def test_a_snapshot_computed_again_has_the_same_bytes(place: Place) -> None:
-    write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS)
+    write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS)
     folder = place.run.lake / CUSTOMER_PROFILE.name
     last = max(folder.glob("snapshot=*.parquet"))
     before = last.read_bytes()
-    assert write_snapshots(PROJECT, PROFILE, place.run.lake, None, END_MS) == {}
+    assert write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, END_MS) == {}
     assert write_snapshots(
-        PROJECT, PROFILE, place.run.lake, moment(END_MS - 2 * DAY_MS).date(), END_MS
+        PROJECT, CUSTOMER_PROFILE, place.run.lake, moment(END_MS - 2 * DAY_MS).date(), END_MS
     ).keys() == {str(moment(END_MS - days * DAY_MS).date()) for days in range(3)}
     assert last.read_bytes() == before
     assert not list(folder.glob(".*"))
@@ -441,7 +441,7 @@ def test_a_snapshot_computed_again_has_the_same_bytes(place: Place) -> None:
 def test_history_is_what_a_plain_as_of_join_gives(place: Place, store: FeatureStore) -> None:
     shutil.rmtree(place.run.lake / CUSTOMER_PROFILE.name, ignore_errors=True)
     for day_ms in range(BEGIN_MS + DAY_MS, END_MS + DAY_MS, DAY_MS):  # as a service does, day after day
-        write_snapshots(PROJECT, PROFILE, place.run.lake, None, day_ms)
+        write_snapshots(PROJECT, CUSTOMER_PROFILE, place.run.lake, None, day_ms)
     rng = np.random.default_rng(11)
     times = pd.to_datetime(rng.integers(BEGIN_MS, END_MS, 1_000), unit="ms", utc=True)
     asked = pd.DataFrame(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.catalog import CUSTOMER, TERMINAL
+from load.this_project import CUSTOMER, TERMINAL
 from tests.integration.feast_place import CHECKOUT, Place, place_with_redis
 from tests.integration.test_feast import END_MS, write, write_feature_log
 

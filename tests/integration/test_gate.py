@@ -16,7 +16,7 @@ from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, concat, decode, length
 from contracts.keys import partition_of
 from contracts.lanes import Lanes, accept
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from runtime.run import Run
 from streams.gate.metrics import GateMetrics
 from streams.gate.settings import GateSettings

@@ -15,7 +15,6 @@ import pytest
 
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, strings
-from features.catalog import PROJECT
 from inference.models.provenance import Provenance
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.profile_history import NoProfileHistory
@@ -24,6 +23,7 @@ from inference.offline.training.reproduce import REPRODUCED, reproduce
 from inference.offline.training.settings import TrainSettings
 from inference.offline.training.train import train
 from inference.release.registry import Change, Registry
+from load.this_project import PROJECT
 from runtime.run import Run
 from tests.handbook import LABELS, PAYMENTS, needs_handbook
 from tests.integration.test_learner import told

@@ -12,12 +12,12 @@ from contracts.connections import KafkaConnection
 from contracts.topics import PREDICTIONS
 from feature_repo.generator.payments import generate
 from feature_repo.generator.plan import PaymentPlan
-from features.catalog import PIPELINE
 from headrace.traffic.form import forms_of
 from headrace.traffic.observed import Observed
 from headrace.traffic.result_reader import ResultReader
 from headrace.traffic.sending import Pace, send_files
 from load.peers.progress import TopicCount
+from load.this_project import PIPELINE, PROJECT
 from runtime.run import Run
 
 pytestmark = pytest.mark.integration
@@ -67,7 +67,7 @@ def test_a_rate_is_kept(kafka: KafkaConnection, run: Run, tmp_path: Path) -> Non
 def test_a_subscriber_counts_committed_predictions_and_each_dead_letter_once(
     kafka: KafkaConnection, run: Run
 ) -> None:
-    observed = Observed.of(["t1", "t2", "t3"])
+    observed = Observed.of(["t1", "t2", "t3"], PROJECT)
     reader = ResultReader(PIPELINE, kafka, run.topic_prefix, observed)
     reader.start()
     _predict(kafka, run, ["t1", "t2"], commit=True)

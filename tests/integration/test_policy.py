@@ -20,10 +20,10 @@ from contracts.frame import Columns
 from contracts.raw import RawBatch
 from contracts.topics import REVIEWS, VERDICTS, Topic
 from contracts.verdict import judge
-from features.catalog import CUSTOMER_PROFILE, PIPELINE
 from features.feast_row import RowWriterCodec
 from headrace.__main__ import cli
 from inference.policy.store import POLICY_FILE
+from load.this_project import CUSTOMER_PROFILE, PIPELINE
 from runtime.run import Run
 from tests.integration.scorer_harness import LogWriter, Subscriber, scorer_process
 from tests.real_servers import RealServers

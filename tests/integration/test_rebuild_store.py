@@ -10,8 +10,8 @@ import redis
 from click.testing import CliRunner
 
 from contracts.connections import KafkaConnection
-from features.catalog import CUSTOMER_PROFILE, PROJECT
 from headrace.commands.rebuild_store import command
+from load.this_project import CUSTOMER_PROFILE, PROJECT
 from runtime.run import Run
 from streams.store.feast.materialize import materialize
 from tests.integration.stage_log import Feeder

@@ -11,11 +11,11 @@ from feast import FeatureStore
 
 from contracts.connections import RedisConnection
 from contracts.errors import StateError
-from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.definition import DAY_MS, HOUR_MS, Entity
 from features.feast_format import entity_key, field_name
 from features.feast_tiles import TilesView
 from features.state import EntityState
+from load.this_project import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from streams.store.feast.repository import open_store
 from tests.integration.feast_place import Place, place_with_redis
 from tests.integration.request_time_store import BEGIN_MS, History, history, same_bits, write

@@ -15,11 +15,11 @@ from confluent_kafka import Consumer
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.events import Drift
 from contracts.topics import DRIFT, PREDICTIONS
-from features.catalog import CUSTOMER_PROFILE, PROJECT, TERMINAL
 from features.feast_row import RowWriterCodec
 from features.vector import vectors_of
 from inference.reading.online_reader import RedisFeatureReader
 from inference.reading.settings import ReaderSettings
+from load.this_project import CUSTOMER_PROFILE, PROJECT, TERMINAL
 from runtime.run import Run
 from tests.integration.scorer_harness import CHECKOUT, LogWriter, Subscriber, scorer_process
 from tests.real_servers import RealServers

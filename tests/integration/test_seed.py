@@ -22,13 +22,13 @@ from contracts.errors import HeadraceError
 from contracts.frame import Columns, concat, length, take
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
-from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from headrace import topics_admin
 from headrace.commands import backfill, verify
 from headrace.supervisor import Supervisor
 from inference.offline.lake.beginning import beginning
 from inference.offline.lake.lake import Lake
 from load.bench.quick_model import promote_quick_model
+from load.this_project import CUSTOMER, PROJECT, TERMINAL
 from runtime.redis_socket import RedisSocket
 from runtime.run import Run
 from streams.stage.seeding import Seeding

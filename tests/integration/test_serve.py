@@ -15,13 +15,13 @@ from confluent_kafka import Producer
 from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Kind
-from features.catalog import CUSTOMER, ENTITIES, PIPELINE, SERVICE, TERMINAL
 from features.definition import DAY_MS, HOUR_MS, Entity
 from features.feast_format import entity_key, field_name
 from features.feast_tiles import TilesView
 from headrace import topics_admin
 from headrace.supervisor import Supervisor
 from load.oracle.windows import KeyOracle, times
+from load.this_project import CUSTOMER, ENTITIES, PIPELINE, SERVICE, TERMINAL
 from runtime.run import Run
 from tests.integration.door import Caller, open_door
 from tests.integration.request_time_store import same_bits

@@ -9,8 +9,8 @@ import pytest
 from contracts import topics
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import length
-from features.catalog import CUSTOMER, PIPELINE, TERMINAL
 from features.feast_row import RowReaderCodec
+from load.this_project import CUSTOMER, PIPELINE, TERMINAL
 from runtime.redis_socket import RedisSocket
 from runtime.run import Run
 from streams.stage.core import StageCore, StageRows

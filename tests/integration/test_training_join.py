@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import CUSTOMER_PROFILE, PROFILE, PROJECT
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.profile_history import FeastProfileHistory
+from load.this_project import CUSTOMER_PROFILE, PROJECT
 from runtime.run import Run
 from streams.store.feast.materialize import apply
 from streams.store.feast.repository import open_store
@@ -24,12 +24,12 @@ def test_each_payment_gets_the_newest_profile_known_at_its_moment(run: Run) -> N
         ms // DAY_MS for ms in (int(payments["event_time"].min()), newest_event_ms(PROJECT, run.lake))
     )
     for day in (*range(first + 1, last - 3), last):  # each day its own snapshot, the last four at once
-        write_snapshots(PROJECT, PROFILE, run.lake, None, day * DAY_MS)
+        write_snapshots(PROJECT, CUSTOMER_PROFILE, run.lake, None, day * DAY_MS)
     store = open_store(run, PROJECT)
     apply(store, run, PROJECT)
     rows = Lake(run.lake, PROJECT).read("features", ["customer_id", "event_time"])
     ids, event_ms = rows["customer_id"].to_numpy(zero_copy_only=False), rows["event_time"].to_numpy()
-    found = FeastProfileHistory(store).as_of(PROFILE, ids, event_ms)
+    found = FeastProfileHistory(store).as_of(CUSTOMER_PROFILE, ids, event_ms)
     np.testing.assert_array_equal(found, _slow(run, ids.tolist(), event_ms.tolist()))
     assert 0 < np.isnan(found[:, 0]).sum() < len(found) / 2
 

@@ -20,13 +20,13 @@ from confluent_kafka import Consumer
 from contracts import topics
 from contracts.connections import KafkaConnection
 from contracts.frame import Columns, Kind, concat
-from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from features.definition import Entity
 from inference.models.manifest import MODEL_FILE
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.explain import explain
 from inference.release.registry import Registry
 from load.oracle.windows import KeyOracle
+from load.this_project import CUSTOMER, PROJECT, TERMINAL
 from runtime.run import Run
 from streams.store.feast.repository import open_store
 from tests.integration.stage_log import accepted, read_topic

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import CUSTOMER
 from features.definition import DAY_MS
 from features.partition_clock import PartitionClock
 from features.state import EntityState
 from load.oracle.windows import ClockOracle
+from load.this_project import CUSTOMER
 from tests.properties.test_windows import SMALL, T0, assert_same_bits, by_definition, payments
 
 

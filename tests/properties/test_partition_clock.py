@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import CUSTOMER, TERMINAL
 from features.partition_clock import UNKNOWN_MS, PartitionClock
 from features.state import EntityState
 from load.oracle.windows import ClockOracle, PartitionOracle
+from load.this_project import CUSTOMER, TERMINAL
 from tests.properties.test_windows import SMALL, T0, assert_same_bits, payments, rows_of
 
 DAY_MS = 86_400_000

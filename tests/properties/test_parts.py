@@ -29,13 +29,13 @@ from features.aggregations import (
     Sum,
     TopShare,
 )  # fmt: skip
-from features.catalog import ENTITIES
 from features.definition import FOREVER_MS, Entity, Feature, View, Window
 from features.state import EntityState
 from features.view_parts import ViewParts, view_state
 from features.view_state import ViewState
 from load.oracle import parts
 from load.oracle.windows import KeyOracle, PartitionOracle
+from load.this_project import ENTITIES
 from tests.properties.test_windows import assert_same_bits, by_definition, rows_of
 
 T0 = 1_700_000_000_000

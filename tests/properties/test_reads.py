@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import CUSTOMER, TERMINAL
 from features.state import EntityState
 from load.oracle.windows import KeyOracle
+from load.this_project import CUSTOMER, TERMINAL
 from tests.properties.test_windows import ROW, SMALL, T0, assert_same_bits, payments, rows_of
 
 KEYS = strings(["c0", "c1", "c2", "nobody"])

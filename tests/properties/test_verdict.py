@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from contracts.content_hash import hashed_fields
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import PIPELINE
 from load.oracle import verdict as oracle
 from load.oracle.contract_check import checked
 from load.oracle.terms import read_terms
+from load.this_project import PIPELINE
 from tests.corpus.make_records import GOOD, LABEL
 from tests.corpus.records import TIMESTAMP_MS, cases
 

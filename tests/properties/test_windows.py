@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from contracts.frame import Columns, Kind, concat, strings, take
 from features.aggregations import Count, Distinct, Last, Max, Mean, Min, SinceLast, Std, Sum
-from features.catalog import CUSTOMER, TERMINAL
 from features.definition import Entity, Feature, View, Window
 from features.state import EntityState
 from load.oracle.windows import PartitionOracle
+from load.this_project import CUSTOMER, TERMINAL
 
 T0 = 1_700_000_000_000
 SHORT = Window.of(minutes=1, hop_ms=5_000)

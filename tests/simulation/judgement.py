@@ -5,7 +5,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from features.catalog import CUSTOMER, SERVICE, TERMINAL
+from load.this_project import CUSTOMER, SERVICE, TERMINAL
 from tests.simulation.oracle_pipeline import Durable, Judge, KeyState, Letter
 from tests.simulation.workers import EPOCH, Stage
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from features.catalog import PROJECT
 from load.chaos.collect import declared
 from load.oracle.frames import (
     LABEL,
@@ -26,6 +25,7 @@ from load.oracle.sources import ProjectOracle
 from load.oracle.strangers import FrameOracle
 from load.oracle.verdict import code_of
 from load.oracle.windows import PartitionOracle
+from load.this_project import PROJECT
 
 RULES = FrameOracle(ProjectOracle(declared(PROJECT, 1, 1)))
 LANES = RULES.lanes

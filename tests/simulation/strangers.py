@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from contracts.frame import Frame, Kind, decode, encode, position
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 
 BETWEEN = {*(link.input for link in PIPELINE.chain.links), "features.log"}
 TopicPart = tuple[str, int]

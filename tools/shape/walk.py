@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from features.catalog import PIPELINE, PROJECT
+from load.this_project import PIPELINE, PROJECT
 from streams.stage.definition import stage_of
 
 ROOT = Path.cwd()

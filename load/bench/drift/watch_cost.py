@@ -4,12 +4,12 @@ import time
 
 import numpy as np
 
-from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import measure, with_columns
 from inference.drift.season import CALENDAR
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
 from load.bench.drift.scenes import MONDAY_MS
+from load.this_project import PROJECT, SERVICE
 
 ROWS = 131_072
 BATCHES = (100, 1000, 4096)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from contracts.frame import Kind
 from features.aggregations import Aggregation, Count, Max, Mean, Sum
-from features.catalog import PIPELINE, PROJECT
 from features.definition import HOUR_MS, MINUTE_MS, Entity, Feature, View, Window
 from load.bench.w1.json_rows import JsonWriter
+from load.this_project import PIPELINE, PROJECT
 from streams.stage.definition import Stage
 from streams.stage.entity_stage import EntityStage
 

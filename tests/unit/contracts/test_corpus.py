@@ -6,7 +6,7 @@ import pytest
 
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from tests.corpus import make_records
 from tests.corpus.records import FILE, Case, cases
 

@@ -5,7 +5,7 @@ import numpy as np
 from contracts.chain import Chain
 from contracts.event_identity import EventIdentity, identity_in
 from contracts.frame import Columns
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 
 ROWS: Columns = {
     "raw_partition": np.array([2, 3], np.int32), "raw_offset": np.array([7, 8]),

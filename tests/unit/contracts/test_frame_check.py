@@ -9,7 +9,7 @@ from contracts.lanes import LaneWriter
 from contracts.raw import RawBatch
 from contracts.refused_frames import refused_letter
 from contracts.verdict import judge
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from streams.stage.core import Marker, StageCore
 from tests.stages import customer_rows
 

@@ -11,7 +11,7 @@ from contracts.contract_version import ContractField, in_force
 from contracts.pipeline import SourceStream
 from contracts.raw import Headers, RawBatch
 from contracts.verdict import judge
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from tests.corpus.make_records import GOOD, TRACE
 from tests.corpus.records import TIMESTAMP_MS
 

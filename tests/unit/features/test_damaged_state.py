@@ -7,12 +7,12 @@ import pytest
 
 from contracts.errors import StateError
 from contracts.frame import Columns, Kind, strings
-from features.catalog import CUSTOMER, TERMINAL
 from features.checksum import TABLES, crc32, put_sums
 from features.definition import DAY_MS, Entity
 from features.finalise import Finaliser
 from features.packed_words import PackedRuns, walk
 from features.state import PACKED_VERSION, EntityState
+from load.this_project import CUSTOMER, TERMINAL
 
 START_MS = 1_700_000_000_000
 HEAD = 9  # form and definitions

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from contracts.frame import Kind
 from features.aggregations import Count, Distinct, Last, Max, Mean, Min, SinceLast, Std, Sum
-from features.catalog import CHAIN, CUSTOMER, ENTITIES, PROJECT, SERVICE, TERMINAL
 from features.definition import Feature, View, Window, definitions_hash
 from features.expressions import Program, col, number
+from load.this_project import CHAIN, CUSTOMER, ENTITIES, PROJECT, SERVICE, TERMINAL
 
 Floats = NDArray[np.float64]
 HOUR, DAY, WEEK, MONTH = (Window.of(hours=1), Window.of(hours=24), Window.of(days=7), Window.of(days=30))

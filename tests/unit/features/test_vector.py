@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.service_meaning import service_meaning
 from features.vector import vectors_of
 from load.chaos.collect import declared
 from load.oracle.bits import same
 from load.oracle.sources import ProjectOracle
 from load.oracle.vectors import Vectors
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 
 Floats = NDArray[np.float64]
 ROWS = 500

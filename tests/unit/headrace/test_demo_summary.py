@@ -10,6 +10,7 @@ from headrace.demo.plan import DemoPlan, Faults, Parts, parts, refreshes
 from headrace.demo.quality import live_quality, truth_by_slot
 from headrace.demo.summary import Facts, summarise
 from headrace.traffic.observed import Observed, SeenDeadLetter, SeenPrediction
+from load.this_project import PROJECT
 
 ROWS = 200
 
@@ -23,7 +24,7 @@ def _seen(number: int, score: float | None = 0.1) -> SeenPrediction:
 def _good() -> tuple[Observed, Facts]:
     """200 payments, of which row 10 repeats row 9 and row 20 is refused; all else predicted."""
     ids = [f"t{9 if i == 10 else i}" for i in range(ROWS)]
-    observed = Observed.of(ids)
+    observed = Observed.of(ids, PROJECT)
     for i in range(ROWS):
         if i not in (10, 20):
             observed.add([_seen(i)], at_s=100.0 + i + 0.05)
@@ -117,7 +118,7 @@ def test_malformed_records_must_come_out_with_their_code() -> None:
 
 
 def test_metrics_are_of_live_scored_rows_and_the_last_label() -> None:
-    observed = Observed.of([f"t{i}" for i in range(40)])
+    observed = Observed.of([f"t{i}" for i in range(40)], PROJECT)
     for i in range(40):
         observed.add([_seen(i, None if i < 20 or i == 39 else 0.9 if i % 4 == 0 else 0.1)], at_s=1.0)
     ids = [f"t{i}" for i in range(40)] + ["t21"]

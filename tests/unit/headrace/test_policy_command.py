@@ -6,8 +6,8 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from features.catalog import PROJECT
 from headrace.__main__ import cli
+from load.this_project import PROJECT
 from runtime.run import Run
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns, take
-from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
+from load.this_project import PROJECT
 from tests.lake_maker import make_lake
 
 DAY_MS = 86_400_000

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.frame import Columns, strings
-from features.catalog import CHAIN, CUSTOMER, CUSTOMER_PROFILE, PROJECT, TERMINAL
 from inference.models.manifest import Champion
 from inference.models.model import Model
 from inference.models.provenance import Provenance
@@ -26,6 +25,7 @@ from inference.reading.served import FeatureServer
 from inference.release.champion import definitions_of, load_champion
 from inference.release.registry import Change, Registry
 from inference.scorer.core import ScorerCore
+from load.this_project import CHAIN, CUSTOMER, CUSTOMER_PROFILE, PROJECT, TERMINAL
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import JsonRows, RawPrediction
 from tests.lake_maker import Record, make_lake

@@ -15,7 +15,6 @@ from contracts.events import Prediction
 from contracts.frame import Columns, length, take
 from contracts.hashed_fields import HashKey, HashKeys
 from contracts.keys import key_of
-from features.catalog import CHAIN, ENTITIES, PIPELINE, PROJECT, SERVICE
 from features.feast_row import RowsRead
 from features.meaning import meanings_of
 from inference.learning.rows import SeriesNumbers, read_predictions
@@ -30,6 +29,7 @@ from inference.scorer.core import ScorerCore
 from inference.serve.answers import Asked, Moments, PendingDecisions
 from inference.serve.request import Requests, ServeError
 from inference.serve.worker import nobody
+from load.this_project import CHAIN, ENTITIES, PIPELINE, PROJECT, SERVICE
 from tests.unit.inference.support import OWN_POLICY
 
 EPOCH, NOW_MS = 7, 1_760_000_000_000

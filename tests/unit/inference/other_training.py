@@ -6,13 +6,13 @@ from pathlib import Path
 
 import orjson
 
-from features.catalog import PROJECT, SERVICE
 from inference.models.manifest import REPORT_FILE
 from inference.models.provenance import Provenance
 from inference.offline.lake.profile_history import NoProfileHistory
 from inference.offline.training.settings import TrainSettings
 from inference.offline.training.train import train
 from inference.offline.training.training_set import build, newest_ms
+from load.this_project import PROJECT, SERVICE
 from tests.logins_lake import logins_lake
 
 

@@ -10,11 +10,11 @@ import yaml
 from numpy.typing import NDArray
 
 from contracts.frame import Columns, position, strings
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 from features.feast_row import RowsRead
 from inference.models.manifest import CHAMPION_FILE, digest
 from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
 from inference.reading.online_reader import StoreUnavailable
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 
 EPOCH = 1_764_547_200
 START_MS = 1_522_540_800_000

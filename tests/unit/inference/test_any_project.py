@@ -17,7 +17,6 @@ from contracts.frame import Columns, length, strings
 from contracts.keys import key_of
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import PROJECT
 from features.project.load import load_project
 from features.project.running import RunningProject
 from features.vector import VectorMaker
@@ -32,6 +31,7 @@ from inference.reading.served import NO_AGE, Served, Status
 from inference.review.desk import ReviewDesk
 from inference.review.labels import label_of
 from inference.scorer.core import Scored, ScorerCore
+from load.this_project import PROJECT
 from tests.project_maker import write_project
 from tests.unit.inference.support import EPOCH, StillClock
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns
-from features.catalog import PROJECT, SERVICE
 from inference.models.manifest import Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model, ModelName
 from inference.policy.watch import FixedPolicy
@@ -22,6 +21,7 @@ from inference.release.arms import Arms, assigned_to, score_arms
 from inference.release.live import Live, LiveCanary, Staged, id_of
 from inference.scorer.core import Scored, ScorerCore
 from load.oracle.release import arm_of
+from load.this_project import PROJECT, SERVICE
 from tests.unit.inference.support import (
     EPOCH,
     OWN_POLICY,

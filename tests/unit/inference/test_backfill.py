@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.frame import Kind, take
-from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.state import EntityState
 from inference.offline.backfill.executors import Executor, Processes, executor
 from inference.offline.backfill.offline import read_about
 from inference.offline.backfill.run import Options, Report, backfill
 from inference.offline.fold.fold import in_log_order
 from inference.offline.lake.lake import Lake
+from load.this_project import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from tests.lake_maker import rewritten
 from tests.unit.inference.conftest import Made, events
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.catalog import PROJECT
 from inference.models.manifest import Thresholds
 from inference.models.model import ModelName
 from inference.release.arms import Arms
@@ -20,6 +19,7 @@ from inference.release.live import Live, LiveCanary
 from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
 from inference.release.registry import Registry
 from inference.release.settings import CanarySettings
+from load.this_project import PROJECT
 from tests.unit.inference.support import StillClock
 from tests.unit.inference.versions import CHANGE, add
 from tests.waiting import until

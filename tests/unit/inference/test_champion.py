@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from inference.models.manifest import Champion, digest
 from inference.models.model import LightGbmModel, ModelName
 from inference.release.champion import LOOKS_TO_RETRY, ChampionWatch, Definitions, load_champion
 from inference.release.live import id_of
 from inference.release.registry import Registry
+from load.this_project import DEFINITIONS_HASH, PROJECT, SERVICE
 from tests.unit.inference.support import promote, trained_text, write_model
 from tests.unit.inference.versions import CHANGE
 

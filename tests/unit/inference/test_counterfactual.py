@@ -9,7 +9,6 @@ import numpy as np
 import orjson
 import pytest
 
-from features.catalog import PROJECT, SERVICE
 from features.vector import vectors_of
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.counterfactual import CHANGES_MAX, moving_of, smallest_change
@@ -20,6 +19,7 @@ from inference.policy.engine import PolicyEngine
 from inference.policy.rules import RuleBook
 from inference.policy.store import find
 from inference.release.registry import Registry
+from load.this_project import PROJECT, SERVICE
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import decided_lake, registry_of
 

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from contracts.errors import StateError
 from contracts.frame import Columns
-from features.catalog import DECISIONS as DECLARED
-from features.catalog import PROJECT, SERVICE
 from features.expressions import parse
 from inference.models.manifest import RowLimits
 from inference.policy.decision import DECIDED_BY, RISK_BANDS, decide
@@ -22,6 +20,8 @@ from load.chaos.collect import declared
 from load.oracle import decisions as oracle
 from load.oracle.dump import ModelText
 from load.oracle.sources import ProjectOracle
+from load.this_project import DECISIONS as DECLARED
+from load.this_project import PROJECT, SERVICE
 from tests.unit.inference.support import policy
 
 THRESHOLDS = (0.5, 0.9)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from contracts.errors import ConfigError
 from contracts.events import Drift
-from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import Baseline, measure, with_columns
 from inference.drift.error_drift import ErrorDrift
 from inference.drift.events import DriftEvent
@@ -19,6 +18,7 @@ from inference.drift.season import CALENDAR, slots
 from inference.drift.settings import BINARY, DriftSettings
 from inference.drift.stream_detector import StreamDetector
 from inference.drift.watch import DriftWatch
+from load.this_project import PROJECT, SERVICE
 
 AMOUNT = SERVICE.columns.index("amount_minor")
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import PROJECT
 from inference.drift.baseline import measure
 from inference.drift.events import DriftEvent
 from inference.drift.mean_watch import MeanWatch
@@ -13,6 +12,7 @@ from inference.drift.settings import DriftSettings
 from inference.drift.statistics import STATISTICS
 from inference.drift.watch import DriftWatch
 from inference.drift.window import NULLS, ReferenceWindow
+from load.this_project import PROJECT
 
 Floats = NDArray[np.float64]
 BEGIN_MS = 1_522_627_200_000  # a Monday

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from contracts.events import Drift
-from features.catalog import PROJECT, SERVICE
 from inference.drift.baseline import Baseline, measure
 from inference.drift.error_drift import ErrorDrift
 from inference.drift.events import DriftEvent, Place, cleared
@@ -17,6 +16,7 @@ from inference.drift.full_windows import LONG_AGO, Began, reaches_of
 from inference.drift.incidents import Incidents
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
+from load.this_project import PROJECT, SERVICE
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 BEGIN_MS = 1_522_627_200_000  # a Monday

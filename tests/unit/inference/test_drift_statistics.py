@@ -12,7 +12,6 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from contracts.errors import ModelError
-from features.catalog import PROJECT
 from features.vector import vectors_of
 from inference.drift.baseline import Baseline, Column, decode, measure
 from inference.drift.reference import SLOT_PRIOR_ROWS, Reference, against
@@ -20,6 +19,7 @@ from inference.drift.season import SLOTS, slots
 from inference.drift.settings import DriftSettings
 from inference.drift.statistics import STATISTICS, chi2, js, kl, ks, limits, psi, share_limits
 from inference.drift.window import NULLS, ReferenceWindow
+from load.this_project import PROJECT
 
 COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=2, max_size=12)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

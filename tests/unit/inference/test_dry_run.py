@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import StateError
-from features.catalog import PROJECT
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.dry_run import DryRun, DryRunner
 from inference.policy.policy import DeclaredPolicy, ReviewTerms
 from inference.policy.store import find
 from inference.policy.threshold_choice import Scored, choose, of_lake
 from inference.release.registry import Registry
+from load.this_project import PROJECT
 from runtime.clock import SystemClock
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import TIGHT, decided_lake, registry_of, write_predictions

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.catalog import PROJECT, SERVICE
 from inference.models.manifest import Thresholds
 from inference.offline.training import evaluation
 from inference.offline.training.evaluation import (
@@ -25,6 +24,7 @@ from inference.offline.training.metrics_offline import (
     recall_at_keys,
 )
 from inference.offline.training.report_page import page
+from load.this_project import PROJECT, SERVICE
 
 DAY_MS = 86_400_000
 Floats = NDArray[np.float64]

@@ -6,7 +6,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from features.catalog import SERVICE
 from inference.models.manifest import MODEL_FILE
 from inference.models.provenance import Provenance
 from inference.offline.lake.profile_history import NoProfileHistory
@@ -15,6 +14,7 @@ from inference.offline.training.event_alone import columns_of_event, of_event_al
 from inference.offline.training.settings import TrainSettings
 from inference.offline.training.train import Trained, train
 from inference.offline.training.training_set import TrainingSet
+from load.this_project import SERVICE
 from tests.unit.inference.conftest import Made
 
 SETTINGS = TrainSettings(max_bin=255, rounds_max=80, rounds_patience=15, validation_share=0.25)

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
-from features.catalog import CHAIN, CUSTOMER, DEFINITIONS_HASH, PROFILE, PROJECT, SERVICE, TERMINAL
 from features.vector import vectors_of
 from headrace.commands.explain import lines
 from inference.models.provenance import Provenance
@@ -21,6 +20,7 @@ from inference.offline.training import training_set
 from inference.offline.training.settings import TrainSettings
 from inference.offline.training.train import train
 from inference.release.registry import Change, Entry, Registry
+from load.this_project import CHAIN, CUSTOMER, CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE, TERMINAL
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import DeadLetterRows, JsonRows, RawPrediction
 from tests.lake_maker import Record, make_lake
@@ -57,9 +57,8 @@ def decided(lake: Lake, model: Entry | None, text_sha256: str = "") -> dict[str,
     row = served(lake)
     event = {name: np.array([row[name]]) for name in ("amount_minor", "event_time")}
     stored = [np.array([[row[name] for name in names]]) for names in (CUSTOMER.columns, TERMINAL.columns)]
-    vector = (
-        vectors_of(PROJECT).assemble(event, stored, np.full((1, len(PROFILE.columns)), np.nan))[0].tolist()
-    )
+    no_profile = np.full((1, len(CUSTOMER_PROFILE.columns)), np.nan)
+    vector = vectors_of(PROJECT).assemble(event, stored, no_profile)[0].tolist()
     prediction = {
         "prediction_id": "1-2-3", "event_id": row["transaction_id"],
         "keys": {"customer": row["customer_id"], "terminal": row["terminal_id"]}, "scored_at": 1,

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.frame import Columns, concat
-from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.definition import Entity
 from inference.offline.fold.fold import Folded, PartitionFold, fold
 from inference.offline.fold.ordered import Selection, ordered
 from inference.offline.lake.beginning import STATES, begun
 from inference.offline.lake.lake import Lake
 from inference.offline.replay.features import recompute
+from load.this_project import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import DAY_MS, Made, events
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import PROJECT
 from inference.release.gates import LIVE, OFFLINE, Evidence, judge
 from inference.release.live_evidence import Figures, FolderEvidence, Report, write_report
 from inference.release.promotion import Promoter
 from inference.release.registry import Change, Registry
 from inference.release.settings import ReleaseGateSettings
+from load.this_project import PROJECT
 from tests.unit.inference.support import trained_text
 from tests.unit.inference.versions import CHANGE, REPORT, offer
 

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from contracts.frame import position
-from features.catalog import PIPELINE, PROJECT
 from inference.offline.backfill.frontier import Frontier, facts_differing, frontier
 from inference.offline.lake.known_losses import places_of, words
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.sql import database
+from load.this_project import PIPELINE, PROJECT
 from runtime.input_record import Hole, InputRecord
 from streams.archive.parquet_files import file_path, write_whole
 

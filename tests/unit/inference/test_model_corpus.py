@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from inference.models.manifest import Golden, digest
 from inference.models.model import Model
 from inference.models.text import check_model_text
@@ -26,6 +25,7 @@ from inference.release.registry import Registry
 from inference.release.registry_store import FolderStore
 from inference.release.release import decode_release
 from inference.release.signature import signed as sign
+from load.this_project import DEFINITIONS_HASH, PROJECT, SERVICE
 from tests.unit.inference.support import promote, trained_text, write_model
 from tests.unit.inference.test_champion import Heard
 from tests.unit.inference.versions import CHANGE

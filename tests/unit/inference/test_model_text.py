@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import SERVICE
 from inference.models.text import check_model_text
+from load.this_project import SERVICE
 from tests.unit.inference.support import trained_text
 
 FEATURES = list(SERVICE.columns)

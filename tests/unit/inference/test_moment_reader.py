@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns, Kind, strings, take
-from features.catalog import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from features.definition import DAY_MS, Entity
 from features.feast_row import RowsRead
 from features.state import EntityState
@@ -21,6 +20,7 @@ from inference.reading.pending import PendingServer, pending_rows
 from inference.reading.served import Status
 from inference.scorer.core import ScorerCore
 from inference.serve.answers import PendingDecisions
+from load.this_project import CUSTOMER, CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from tests.unit.inference.support import EPOCH, OWN_POLICY, START_MS, StillClock, trained_text
 from tests.unit.inference.test_scorer_core import OneModel
 

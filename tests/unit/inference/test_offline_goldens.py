@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.definition import Entity
 from features.seeded import SeedOrigin
 from inference.offline.backfill.executors import Processes
@@ -32,6 +31,7 @@ from inference.offline.lake.seed_note import write_note
 from inference.offline.replay.features import recompute
 from inference.offline.training.streamed_values import streamed_values
 from inference.offline.verify.verify import verify
+from load.this_project import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from tests.lake_maker import PARTITIONS, rewritten
 from tests.seed_lakes import BEGIN_MS, DAY_MS, cut_lakes, sparse_events
 

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from contracts.errors import ConfigError, StateError
-from features.catalog import PROJECT
 from inference.models.manifest import digest
 from inference.policy.activation import activate, audit, rollback
 from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
 from inference.policy.store import FOLDER, POLICY_FILE, find, keep, last_live, place_of
 from inference.policy.watch import PolicyWatch
 from inference.release.registry import Change
+from load.this_project import PROJECT
 from tests.unit.inference.support import policy
 
 OVERRIDE = {

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns
-from features.catalog import CUSTOMER_PROFILE, PROJECT, SERVICE
 from inference.models.manifest import Manifest, Thresholds
 from inference.models.model import LightGbmModel, Model
 from inference.models.trees import Box
@@ -25,6 +24,7 @@ from load.chaos import collect
 from load.oracle.decisions import Scores
 from load.oracle.dump import ModelText
 from load.oracle.sources import ProjectOracle
+from load.this_project import CUSTOMER_PROFILE, PROJECT, SERVICE
 from tests.unit.inference.support import (
     EPOCH,
     START_MS,

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from contracts.events import PolicyUsed, Prediction, Reason
 from contracts.frame import Columns, strings
-from features.catalog import PROJECT, SERVICE
 from inference.models.model import ModelName
 from inference.policy.decision import Decided
 from inference.policy.ladder import RUNG_NAMES
 from inference.policy.prediction import Judged, PredictionWriter, Timing, _numbers, _texts
 from inference.policy.rules import declared_rules
 from inference.reading.served import NO_AGE, Served
+from load.this_project import PROJECT, SERVICE
 from tests.unit.inference.support import policy
 
 RULES = declared_rules(policy().policy.rules, PROJECT)

@@ -13,12 +13,12 @@ from contracts.content_hash import content_hash, hashed_fields
 from contracts.frame import Columns, length, strings, take
 from contracts.keys import key_of
 from contracts.topics import DAY_MS
-from features.catalog import PIPELINE, PROJECT
 from inference.offline.backfill.frontier import frontier
 from inference.offline.backfill.remembered_ids import remembered_ids
 from inference.offline.lake.lake import FixedLake, Lake
 from inference.offline.lake.sql import database
 from inference.offline.verify.verify import verify
+from load.this_project import PIPELINE, PROJECT
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import DeadLetterRows, JsonRows, fields_of
 from streams.stage.deduplication import Arrivals, Deduplication, chunks_of

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import StateError
-from features.catalog import CUSTOMER_PROFILE, PROJECT
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.sample import draw
 from inference.offline.replay.explain import explain
 from inference.offline.replay.replay import Replay, Replayed
 from inference.policy.store import FOLDER
 from inference.release.registry import Registry
+from load.this_project import CUSTOMER_PROFILE, PROJECT
 from tests.unit.inference.conftest import Made
 from tests.unit.inference.decided import decided_lake, registry_of
 from tests.unit.inference.support import EPOCH

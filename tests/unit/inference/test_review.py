@@ -8,7 +8,6 @@ import pytest
 
 from contracts.events import ReviewCase, ReviewVerdict
 from contracts.frame import Columns, take
-from features.catalog import PROJECT
 from features.definition import DAY_MS
 from inference.models.manifest import Thresholds
 from inference.models.model import Model, ModelName
@@ -21,6 +20,7 @@ from inference.review.desk import Opened, ReviewDesk, Sampled, drawn
 from inference.review.queue import Case, figures, now_ms, order, queue
 from inference.scorer.core import ScorerCore
 from inference.scorer.position import decode_position, encode_lanes
+from load.this_project import PROJECT
 from tests.unit.inference.support import EPOCH, MemoryReader, StillClock, feature_rows, policy
 from tests.unit.inference.test_scorer_core import OneModel
 

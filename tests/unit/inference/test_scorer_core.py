@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from contracts.events import Prediction
 from contracts.frame import Columns, concat, length, take
-from features.catalog import CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from inference.drift.settings import DriftSettings
 from inference.drift.watch import DriftWatch
 from inference.models.manifest import Manifest, Thresholds
@@ -17,6 +16,7 @@ from inference.policy.watch import FixedPolicy
 from inference.reading.breaker import Breaker
 from inference.reading.served import FeatureServer
 from inference.scorer.core import Scored, ScorerCore
+from load.this_project import CUSTOMER_PROFILE, PROJECT, SERVICE, TERMINAL
 from tests.unit.inference.support import (
     EPOCH,
     OWN_POLICY,

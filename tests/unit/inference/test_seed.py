@@ -13,7 +13,6 @@ import pytest
 
 from contracts.errors import StateError
 from contracts.keys import key_of
-from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from features.seeded import FOLDER, Seeded, SeedOrigin, state_file
 from features.state import EntityState
 from inference.offline.backfill.executors import Processes
@@ -23,6 +22,7 @@ from inference.offline.lake.beginning import beginning, remembered, seeded_state
 from inference.offline.lake.lake import FixedLake, Lake
 from inference.offline.lake.seed_note import finished_seed, write_note
 from inference.offline.verify.verify import verify
+from load.this_project import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from tests.lake_maker import PARTITIONS
 from tests.seed_lakes import BEGIN_MS, DAY_MS, cut_lakes, sparse_events
 

@@ -16,7 +16,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.connections import RedisConnection
-from features.catalog import PROJECT
 from inference.serve import server
 from inference.serve.connections import Connections, Limits
 from inference.serve.http import Door, Queues
@@ -25,6 +24,7 @@ from inference.serve.queue import AnswerQueue
 from inference.serve.request import Requests
 from inference.serve.server import HttpServer
 from inference.serve.settings import ServeSettings
+from load.this_project import PROJECT
 from runtime import ending
 from runtime.clock import SystemClock
 from tests.waiting import until

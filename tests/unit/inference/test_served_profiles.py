@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.meaning import Meaning
-from features.catalog import CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE
 from features.definition import BatchView, definitions_hash
 from features.service_meaning import service_meaning
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.served_profiles import ServedProfiles
+from load.this_project import CUSTOMER_PROFILE, DEFINITIONS_HASH, PROJECT, SERVICE
 from runtime.meaning_note import note
 
 AT = SERVICE.columns.index(CUSTOMER_PROFILE.columns[0])

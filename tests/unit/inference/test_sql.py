@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.frame import Kind
-from features.catalog import CUSTOMER, PROJECT
 from features.definition import Entity
 from inference.offline.backfill.offline import folder_of
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.sql import literal, quoted, register
 from inference.offline.training.streamed_values import streamed_values
+from load.this_project import CUSTOMER, PROJECT
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("inference", "feature_repo", "headrace", "streams", "load", "contracts", "features")

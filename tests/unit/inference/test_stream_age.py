@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.frame import Columns, Frame, Kind, encode, position, strings
-from features.catalog import ENTITIES, PROJECT, SERVICE
 from features.definition import DAY_MS
 from inference.drift.full_windows import (
     LABELS_SETTLE_MS,
@@ -25,6 +24,7 @@ from inference.scorer.metrics import ScorerMetrics
 from inference.scorer.position import Position, decode_position, encode_lanes
 from inference.scorer.scorer import Clients, Record, Scorer
 from inference.scorer.settings import ScorerSettings
+from load.this_project import ENTITIES, PROJECT, SERVICE
 from runtime.clock import SystemClock
 from tests.unit.inference.support import feature_rows
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ModelError
-from features.catalog import DEFINITIONS_HASH, PROJECT, SERVICE
 from inference.drift.baseline import decode
 from inference.drift.full_windows import LONG_AGO, NEVER_MS, from_ms, reaches_of
 from inference.drift.season import CALENDAR
@@ -27,6 +26,7 @@ from inference.offline.training.training_set import TrainingSet
 from inference.offline.training.usual import labelled_alike
 from inference.release.champion import Definitions, load_champion
 from inference.release.registry import Change, Registry
+from load.this_project import DEFINITIONS_HASH, PROJECT, SERVICE
 from tests.unit.inference.conftest import Made
 
 SETTINGS = TrainSettings(max_bin=255, rounds_max=80, rounds_patience=15, validation_share=0.25)

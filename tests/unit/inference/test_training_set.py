@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ModelError
-from features.catalog import CUSTOMER, PROJECT, SERVICE
 from inference.offline.lake.lake import Lake
 from inference.offline.lake.predictions import KnownLabels
 from inference.offline.lake.profile_history import NoProfileHistory
 from inference.offline.training import training_set
 from inference.offline.training.time_split import split
 from inference.offline.verify.verify import verify
+from load.this_project import CUSTOMER, PROJECT, SERVICE
 from tests.lake_maker import make_lake
 from tests.unit.inference.conftest import BEGIN_MS, DAY_MS, DELAY_MS, Made, events
 

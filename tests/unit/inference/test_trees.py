@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from features.catalog import SERVICE
 from inference.models.calibration import Calibration
 from inference.models.manifest import Manifest
 from inference.models.model import LightGbmModel
 from inference.models.trees import Box
+from load.this_project import SERVICE
 from tests.unit.inference.support import trained_text
 
 WIDTH = len(SERVICE.columns)

@@ -10,12 +10,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.frame import take
-from features.catalog import CUSTOMER, PROJECT
 from inference.offline.lake.differences import wrong_bits
 from inference.offline.lake.lake import FixedLake, Lake
 from inference.offline.replay.features import recompute
 from inference.offline.verify.metrics import VerifyMetrics
 from inference.offline.verify.verify import verify
+from load.this_project import CUSTOMER, PROJECT
 from tests.lake_maker import make_lake, rewritten
 from tests.unit.inference.conftest import Made, events
 

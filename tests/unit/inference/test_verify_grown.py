@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import PROJECT
 from inference.offline.lake.lake import FixedLake
 from inference.offline.verify.verify import verify
+from load.this_project import PROJECT
 from tests.unit.inference.conftest import Made
 
 

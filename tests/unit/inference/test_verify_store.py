@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from contracts.frame import Columns
-from features.catalog import CUSTOMER
 from features.feast_row import RowsRead
 from inference.offline.verify.store import compare_store
+from load.this_project import CUSTOMER
 
 WIDTH = len(CUSTOMER.columns)
 ROWS: Columns = {"customer_id": np.array([b"c1", b"c1", b"c1"]), "pos": np.array([10, 20, 30])}

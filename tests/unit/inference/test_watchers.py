@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.errors import HeadraceError, ModelError
-from features.catalog import PROJECT
 from inference.models.manifest import CHAMPION_FILE, RELEASE_FILE, Champion, folder_of
 from inference.models.model import Model, ModelName
 from inference.policy.policy import read_policy
@@ -24,6 +23,7 @@ from inference.release.mirror import Mirror, MirrorMetrics, MirrorWatch
 from inference.release.registry import Registry
 from inference.release.registry_store import FolderStore
 from inference.release.settings import CanarySettings
+from load.this_project import PROJECT
 from runtime import ending
 from runtime.health import Health
 from runtime.watchdog import Watchdog

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from features.catalog import DEFINITIONS_HASH, SERVICE
 from inference.release.registry import Change, Registry
+from load.this_project import DEFINITIONS_HASH, SERVICE
 from tests.unit.inference.support import trained_text
 
 CHANGE = Change(who="tester", at_ms=1, why="because")

@@ -9,11 +9,11 @@ from contracts.frame import Frame, FrameError, Kind, encode, position
 from contracts.frame_check import FrameReader
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import PIPELINE, PROJECT
 from load.chaos import collect
 from load.chaos.malformed import CHANGES, strange
 from load.oracle.sources import ProjectOracle
 from load.oracle.strangers import FrameOracle
+from load.this_project import PIPELINE, PROJECT
 
 RULES = FrameOracle(ProjectOracle(collect.declared(PROJECT, 1, 1)))
 ENDS = {"transactions/0": 10}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from contracts.frame import Frame, Kind, encode, position, strings
-from features.catalog import PROJECT
 from inference.learning.core import LearnerCore
 from load.chaos import collect
 from load.oracle import planted
@@ -20,6 +19,7 @@ from load.oracle.quality import ReportChecker, check_quality
 from load.oracle.sources import ProjectOracle
 from load.oracle.stages import StageWork
 from load.oracle.strangers import FrameOracle
+from load.this_project import PROJECT
 from tests.unit.inference.learning.support import DAY_MS, START_MS, make_core, settings
 
 PAYMENTS, LABELS, DAYS, STEPS = 400, 300, 40, 8

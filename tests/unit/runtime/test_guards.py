@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from contracts import topics
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from runtime import guards
 from runtime.guards import Finding, TopicState
 from runtime.input_record import TopicFact

@@ -7,9 +7,9 @@ import pytest
 from contracts.errors import ConfigError
 from contracts.pipeline import Pipeline
 from contracts.raw import RawBatch
-from features.catalog import PIPELINE
 from features.project.load import load_project
 from features.project.running import RunningProject
+from load.this_project import PIPELINE
 from runtime.personal_keys import NAMED, key_file, keys_for, make_keys, read_keys
 from runtime.run import Run
 from streams.gate.core import GateCore

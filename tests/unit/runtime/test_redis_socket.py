@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from contracts.connections import RedisConnection
-from features.catalog import PROJECT
 from inference.reading.online_reader import RedisFeatureReader, StoreUnavailable
 from inference.reading.settings import ReaderSettings
+from load.this_project import PROJECT
 from runtime.redis_reply import ITEMS_MAX, REPLY_BYTES_MAX, MalformedReplyError, ReplyReader
 from runtime.redis_socket import RedisSocket, StoreDown, command, row_of, text_of
 from streams.store.sentinel import Sentinel

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from prometheus_client import CollectorRegistry
 
 from contracts.connections import KafkaConnection, RedisConnection
-from features.catalog import PROJECT
+from load.this_project import PROJECT
 from runtime import ending
 from streams.stage import faust_app
 from streams.stage.definition import StageDefinition, stage_of

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts import crash_points
 from contracts.connections import KafkaConnection
-from features.catalog import PROJECT
+from load.this_project import PROJECT
 from runtime import kafka_clients
 from runtime.health import Health
 from streams.archive.archive import Archive

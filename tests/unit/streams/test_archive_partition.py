@@ -8,8 +8,8 @@ import pytest
 
 from contracts.errors import StateError
 from contracts.frame import Columns, Frame, Kind, encode
-from features.catalog import CUSTOMER, ENTITIES, PIPELINE, TERMINAL
 from features.meaning import meaning_of, meanings_of
+from load.this_project import CUSTOMER, ENTITIES, PIPELINE, TERMINAL
 from streams.archive.partition import FrameHolder, PartitionBuffer
 
 

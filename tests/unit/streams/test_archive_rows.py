@@ -5,7 +5,7 @@ import pytest
 
 from contracts.contract_version import ContractField, ContractVersion
 from contracts.pipeline import SourceStream
-from features.catalog import CHAIN, PIPELINE
+from load.this_project import CHAIN, PIPELINE
 from streams.archive.rows import JsonRows, RawPrediction, fields_of
 from tests.lake_maker import Record
 

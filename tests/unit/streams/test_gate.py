@@ -13,7 +13,7 @@ from contracts.frame import Columns, Frame, concat, decode, length, position
 from contracts.keys import partition_of
 from contracts.lanes import Lanes, accept
 from contracts.raw import UNREADABLE, Headers, RawBatch
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from streams.gate.core import GateCore
 from streams.gate.letters import COPIED_BYTES_MAX
 from streams.gate.outgoing import Outgoing

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.frame import Columns, length
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from streams.gate.alignment import FOREVER_MS, Alignment, AlignmentBounds, Piece, Place
 from streams.gate.moments import Fineness, moments_of, slices_of
 

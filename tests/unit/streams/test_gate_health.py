@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from contracts.connections import KafkaConnection
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from runtime import kafka_clients
 from runtime.health import Health
 from streams.gate.metrics import GateMetrics

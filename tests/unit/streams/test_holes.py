@@ -10,8 +10,8 @@ import pytest
 from contracts.errors import Stop
 from contracts.frame import Frame, Kind, encode, position
 from contracts.raw import RawBatch
-from features.catalog import ENTITIES, PIPELINE
 from features.meaning import meanings_of
+from load.this_project import ENTITIES, PIPELINE
 from runtime.input_record import Hole, InputRecord
 from streams.archive.parquet_files import Reached, file_path, reached, write_whole
 from streams.archive.partition import FrameHolder

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, StateError
-from features.catalog import PIPELINE
+from load.this_project import PIPELINE
 from streams.gate.dead_letters import DeadLetters, Letter, Origin
 from streams.gate.replayed import FILE, opened
 

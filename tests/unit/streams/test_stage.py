@@ -10,7 +10,7 @@ from contracts.errors import StateError, Stop
 from contracts.frame import Columns, Kind, concat, length, strings, take
 from contracts.keys import hash64, partition_of
 from contracts.lanes import LaneWriter
-from features.catalog import CUSTOMER, PIPELINE
+from load.this_project import CUSTOMER, PIPELINE
 from streams.stage.changelog import restored
 from streams.stage.core import Marker, StageCore
 from streams.stage.dead_letters import DeadLetterTopic

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.errors import Stop
-from features.catalog import PROJECT
+from load.this_project import PROJECT
 from runtime import ending
 from runtime.health import Health
 from streams.stage.core import Marker, Snapshot, StageCore

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from contracts.connections import KafkaConnection
 from contracts.errors import StateError
 from contracts.frame import Kind, strings
-from features.catalog import PROJECT
 from headrace.runbook import entry
+from load.this_project import PROJECT
 from runtime import ending, kafka_clients
 from runtime.health import Health
 from runtime.memory import memory_limit

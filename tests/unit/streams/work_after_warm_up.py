@@ -10,11 +10,11 @@ from numba.core.registry import CPUDispatcher
 
 from contracts.frame import Kind, decode, length, strings
 from contracts.lanes import LaneWriter, accept
-from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from features.feast_row import RowWriterCodec
 from features.feast_tiles import TilesView, arguments
 from features.finalise import Finaliser
 from features.state import EntityState
+from load.this_project import CUSTOMER, PROJECT, TERMINAL
 from streams.stage.core import Marker, StageCore
 from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.warm_up import warm_up

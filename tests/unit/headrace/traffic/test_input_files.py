@@ -13,9 +13,9 @@ import pytest
 from contracts.errors import ConfigError
 from contracts.raw import RawBatch
 from contracts.verdict import judge
-from features.catalog import PIPELINE
 from headrace.traffic.form import forms_of
 from headrace.traffic.input_files import open_records
+from load.this_project import PIPELINE
 
 PAYMENTS = forms_of(PIPELINE)["transactions"]
 AT_MS = 1_700_000_000_000

@@ -8,10 +8,10 @@ import pytest
 
 from contracts.raw import RawBatch
 from contracts.verdict import refused_of
-from features.catalog import PIPELINE
 from features.project.running import running_project
 from headrace.traffic.form import Form, forms_of
 from headrace.traffic.malformed import malformed_makers, malformed_record
+from load.this_project import PIPELINE
 
 LOGINS = forms_of(running_project(Path(__file__).resolve().parents[4] / "examples" / "logins").pipeline)
 PAYMENT = {

@@ -8,11 +8,11 @@ import pytest
 
 from contracts.connections import KafkaConnection
 from contracts.errors import ClusterError, ConfigError
-from features.catalog import PIPELINE
 from headrace.traffic import sending
 from headrace.traffic.form import forms_of
 from headrace.traffic.input_files import open_records
 from headrace.traffic.sending import Pace, Sending, refuse_unreachable
+from load.this_project import PIPELINE
 
 FORMS = forms_of(PIPELINE)
 NOBODY = KafkaConnection(bootstrap_servers="127.0.0.1:1")

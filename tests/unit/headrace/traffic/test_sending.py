@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ConfigError
-from features.catalog import PIPELINE
 from headrace.traffic.form import forms_of
 from headrace.traffic.input_files import LineRecords, Record, TableRecords, open_records
 from headrace.traffic.malformed import MalformedMix, malformed_makers
 from headrace.traffic.merge import due
 from headrace.traffic.pacing import Pacer, at_rate
 from headrace.traffic.replay import OutgoingRecords, Replay
+from load.this_project import PIPELINE
 
 PAYMENTS = forms_of(PIPELINE)["transactions"]
 

@@ -11,12 +11,12 @@ import numpy as np
 from contracts.connections import KafkaConnection
 from contracts.errors import ModelError
 from contracts.frame import Columns, Kind, strings
-from features.catalog import CUSTOMER, PROJECT, TERMINAL
 from inference.learning.core import LearnerCore
 from inference.learning.ports import Outcome, Training
 from inference.learning.settings import LearnerSettings
 from inference.models.manifest import Thresholds
 from inference.release.release import Stage
+from load.this_project import CUSTOMER, PROJECT, TERMINAL
 
 DAY_MS = 86_400_000
 START_MS = 1_525_132_800_000  # 2018-05-01

@@ -11,11 +11,11 @@ import pytest
 
 from contracts.events import Quality
 from contracts.frame import Kind, strings
-from features.catalog import PROJECT
 from inference.learning.core import LearnerCore
 from inference.learning.rows import SeriesNumbers, read_predictions
 from inference.learning.settings import RetrainSettings
 from inference.models.manifest import Thresholds
+from load.this_project import PROJECT
 from tests.handbook import HANDBOOK, needs_handbook
 from tests.unit.inference.learning.offline import matured
 from tests.unit.inference.learning.support import (

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ModelError
-from features.catalog import PROJECT
 from inference.learning.ports import Training
 from inference.learning.registry_models import RegistryModels
 from inference.models.manifest import Thresholds
 from inference.release.live_evidence import Figures, Report, write_report
 from inference.release.registry import Change, Registry
+from load.this_project import PROJECT
 from tests.unit.inference.versions import CHANGE, offer
 
 MANIFEST = {

@@ -9,7 +9,7 @@ import pytest
 from feast import RepoConfig
 
 from contracts.errors import ConfigError, StateError
-from features.catalog import PROFILE, PROJECT
+from load.this_project import CUSTOMER_PROFILE, PROJECT
 from streams.store.feast.lake_source import LakeSource
 from streams.store.feast.snapshots import newest_event_ms, write_snapshots
 
@@ -58,6 +58,6 @@ def test_profiles_of_an_empty_lake_and_of_an_empty_range_are_refused(tmp_path: P
     payments.parent.mkdir(parents=True)
     pq.write_table(pa.table({"event_time": pa.array([], pa.int64())}), payments)
     with pytest.raises(StateError, match="E_LAKE_EMPTY"):
-        write_snapshots(PROJECT, PROFILE, tmp_path, None, 0)
+        write_snapshots(PROJECT, CUSTOMER_PROFILE, tmp_path, None, 0)
     with pytest.raises(ConfigError, match="E_MATERIALIZE_RANGE"):
-        write_snapshots(PROJECT, PROFILE, tmp_path, NOW.date(), 0)
+        write_snapshots(PROJECT, CUSTOMER_PROFILE, tmp_path, NOW.date(), 0)

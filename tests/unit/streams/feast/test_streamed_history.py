@@ -9,10 +9,10 @@ import pytest
 
 from contracts.errors import StateError
 from contracts.frame import length, take
-from features.catalog import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from inference.offline.backfill.executors import Processes
 from inference.offline.backfill.run import Options, backfill
 from inference.offline.lake.lake import Lake
+from load.this_project import CUSTOMER, ENTITIES, PROJECT, TERMINAL
 from streams.store.feast.entities import owners
 from streams.store.feast.streamed_history import history
 from tests.lake_maker import make_lake
