@@ -39,7 +39,7 @@ def test_refused_records_are_listed_shown_and_replayed(kafka: KafkaConnection, r
     early = key, json.dumps(soon).encode()
     send(kafka, topic, [early, (key, b'{"no": "json"'), payment(2, "c1")])
     with running_gate(kafka, run) as gate:
-        until(lambda: gate.judged("transactions") >= 3, timeout_s=30, what="all is judged")
+        until(lambda: gate.judged() >= 3, timeout_s=30, what="all is judged")
         rows = {row["code"]: row for row in listed("--topic", "transactions")}
         assert set(rows) == {"E_TIME_FUTURE", "E_DECODE_JSON"}
         assert [row["code"] for row in listed("--code", "E_DECODE_JSON", "--limit", "1")] == ["E_DECODE_JSON"]
@@ -69,7 +69,7 @@ def test_refused_records_are_listed_shown_and_replayed(kafka: KafkaConnection, r
         once_more = dlq("replay", origin)
         assert once_more.exit_code == 3
         assert [r["code"] for r in json.loads(once_more.output)["refused"]] == ["E_DLQ_REPLAYED"]
-        until(lambda: gate.judged("transactions") >= 4, timeout_s=30, what="the replay is judged")
+        until(lambda: gate.judged() >= 4, timeout_s=30, what="the replay is judged")
     ids = frames(kafka, run.topic_prefix + "events.customer", Kind.SCORED)["transaction_id"]
     assert sorted(ids.tolist()) == [b"t1", b"t2"]
 
