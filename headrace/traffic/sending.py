@@ -208,13 +208,6 @@ def refuse_unreachable(kafka: KafkaConnection, topic_prefix: str, pipeline: Pipe
         )  # fmt: skip
 
 
-def send_files(
-    kafka: KafkaConnection, topic_prefix: str, files: Mapping[Form, Path], pace: Pace
-) -> dict[str, float]:
-    """Send the files; return the counts as `Sending` does."""
-    return Sending(kafka, topic_prefix, files, pace).run()
-
-
 def outgoing(form: Form, records: Records, topic_prefix: str) -> OutgoingRecords:
     """Return a source's records on their way to its topic."""
     return OutgoingRecords(

@@ -15,7 +15,7 @@ from feature_repo.generator.plan import PaymentPlan
 from headrace.traffic.form import forms_of
 from headrace.traffic.observed import Observed
 from headrace.traffic.result_reader import ResultReader
-from headrace.traffic.sending import Pace, send_files
+from headrace.traffic.sending import Pace, Sending
 from load.peers.progress import TopicCount
 from load.this_project import PIPELINE, PROJECT
 from runtime.run import Run
@@ -41,7 +41,7 @@ def test_files_are_sent_once_with_the_labels_that_fell_due(
     pq.write_table(made.transactions, tmp_path / "transactions.parquet")
     pq.write_table(made.labels, tmp_path / "labels.parquet")
     files = {FORMS[name]: tmp_path / f"{name}.parquet" for name in ("transactions", "labels")}
-    counts = send_files(kafka, run.topic_prefix, files, Pace())
+    counts = Sending(kafka, run.topic_prefix, files, Pace()).run()
     payments = made.transactions.num_rows
     due = sum(1 for ms in made.labels["label_time"].to_pylist() if ms <= made.deliver_ms[-1])
     assert (
@@ -60,7 +60,7 @@ def test_a_rate_is_kept(kafka: KafkaConnection, run: Run, tmp_path: Path) -> Non
     made = generate(PLAN)
     pq.write_table(made.transactions.slice(0, 400), tmp_path / "payments.parquet")
     files = {FORMS["transactions"]: tmp_path / "payments.parquet"}
-    counts = send_files(kafka, run.topic_prefix, files, Pace(rate=200.0))
+    counts = Sending(kafka, run.topic_prefix, files, Pace(rate=200.0)).run()
     assert 1.9 < counts["seconds"] < 6.0
 
 
