@@ -73,7 +73,7 @@ class PolicyWatch:
         self._project, self._models, self._file, self._listener = project, models, file, listener
         self._interval_s = interval_s
         self._declared: DeclaredPolicy | None = None
-        self._understood: tuple[Path, bytes, DeclaredPolicy] | None = None
+        self._understood: tuple[Path, bytes, DeclaredPolicy | ConfigError] | None = None
         self._refused = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="policy-watch", daemon=True)
@@ -128,8 +128,17 @@ class PolicyWatch:
         if data is None:
             return NO_POLICY
         if self._understood is None or self._understood[:2] != (path, data):
-            self._understood = (path, data, policy_of(data, path, self._project))
-        return self._understood[2]
+            self._understood = (path, data, self._understand(data, path))
+        found = self._understood[2]
+        if isinstance(found, ConfigError):
+            raise found
+        return found
+
+    def _understand(self, data: bytes, path: Path) -> DeclaredPolicy | ConfigError:
+        try:
+            return policy_of(data, path, self._project)
+        except ConfigError as error:
+            return error
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
         self._declared = declared
