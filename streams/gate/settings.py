@@ -36,7 +36,7 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     member: str = ""
     lake: Path | None = None
     gather_ms: float = 10.0
-    gather_busy_ms: float = 60.0
+    gather_busy_ms: float = 100.0
     busy_records: int = 200
     records_a_batch: int = 5_000
     records_a_backlog_batch: int = 20_000
@@ -48,6 +48,6 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     align_bytes: int = 33_554_432
     align_behind_records: int = 100
     align_slice_ms: int = 60_000
-    align_run_rows: int = 150
+    align_run_rows: int = 300
     metrics_port: int = 0
     log_level: str = "info"

@@ -34,7 +34,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     project: str = "headrace"
     store: StoreSettings = StoreSettings()
     gather_ms: float = 1.0
-    gather_busy_ms: float = 20.0
+    gather_busy_ms: float = 40.0
     busy_rows: int = 150
     store_wait_ms: float = 50.0
     checkpoint_interval_ms: float = 1000.0
