@@ -4,6 +4,7 @@ It also runs in older checkouts, so it asks for little, by the names of then and
 slot; a line out is what it cost: CPU seconds by part.
 """
 
+import importlib.util
 import json
 import sys
 import tempfile
@@ -14,20 +15,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from load.bench import scoring
 from load.bench.measure import TreeMeter
-from load.bench.w1 import headrace_run
 from load.bench.w1.backlog import Backlog
-
-try:
-    from load.bench import stack as place
-except ImportError:  # 172f47d and before
-    from load.bench import stand as place  # type: ignore[no-redef,attr-defined]
 
 Slices = Iterator[Any]
 WARM_UP = 20_000
 SETTLE_S = 1.5  # a checkpoint, so that none of the slot before falls into this one
 TIMEOUT_S = 300.0
+
+
+def _first(*names: str) -> Any:
+    """Return the first of the modules that this checkout has."""
+    return importlib.import_module(next(name for name in names if importlib.util.find_spec(name)))
+
+
+scoring, headrace_run = _first("load.bench.scoring"), _first("load.bench.w1.headrace_run")
+place = _first("load.bench.stack", "load.bench.stand")
 Stack = getattr(place, "BenchStack", None) or place.Stand
 
 
@@ -52,10 +55,12 @@ def pipeline(root: Path, servers: Any, events: int, slots: int) -> None:
         for _ in asked():
             parts = list(islice(slices, events // scoring.SLICE_EVENTS))
             sent += events
-            answer(
-                {**pids, **stack.server_pids},
-                lambda parts=parts, sent=sent: (scoring.send(stack, parts), count.wait(sent, TIMEOUT_S)),
-            )
+
+            def through(parts: Any = parts, sent: int = sent) -> None:
+                scoring.send(stack, parts)
+                count.wait(sent, TIMEOUT_S)
+
+            answer({**pids, **stack.server_pids}, through)
         count.close()
 
 
