@@ -30,7 +30,7 @@ SERVERS = ("kafka", "redis")
 CONFIDENCE = 0.95
 
 
-class Side:
+class Checkout:
     """A checkout's workers, idle unless asked.
 
     Args:
@@ -116,7 +116,7 @@ def _ratio(used: Sequence[Sequence[float]]) -> dict[str, float]:
 def main() -> None:
     """Run the pairs, print the comparison and keep it in `load/results/paired.jsonl`."""
     asked = _options()
-    sides = [Side(folder, asked.work, asked.events, asked.pairs + 1) for folder in (HERE, asked.other)]
+    sides = [Checkout(folder, asked.work, asked.events, asked.pairs + 1) for folder in (HERE, asked.other)]
     pairs = []
     try:
         for side in sides:

@@ -2,7 +2,7 @@
 
 Small projects that differ in one thing fold the same seeded records in turns, in one process: a chain of two
 entities, and with a third, with two fields for a key where one would do (there are as many keys), with a view
-that counts under a filter, and with one that counts all. What counts is CPU time of the stages' cores on record
+that counts under a filter, and with one that counts all. What counts is the CPU time of stages on record
 batches of the gate: decoding, windows, output batches, checkpoints. A project's price is the median of the
 pairs' ratios against the chain of two.
 """
