@@ -1,7 +1,7 @@
 """What a training reads, by run: the lake and the batch features' history; and the same as a data frame."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from features.project.running import RunningProject, project_of_process
 from inference.offline.lake.lake import Lake
@@ -10,16 +10,13 @@ from inference.offline.training.training_set import TrainingSet
 from inference.offline.training.training_table import training_table
 from runtime.run import Run
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def lake_of(run: Run) -> Lake:
     """Return a run's lake, of this process's project."""
     return Lake(run.lake, project_of_process())
 
 
-def training_frame(run: str | Path | None = None, until_ms: int | None = None) -> "pd.DataFrame":
+def training_frame(run: str | Path | None = None, until_ms: int | None = None) -> Any:
     """Return what `headrace train` would train on, as a pandas frame: an event a row.
 
     Every value is the one that the event was served with; a label counts when it was known at the training

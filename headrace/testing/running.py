@@ -140,12 +140,12 @@ class _Seen:
             file, line, _ = report.location
             path = self._folder / file
             crash = getattr(report.longrepr, "reprcrash", None)
+            at = crash.lineno if crash is not None and crash.path == str(path) else (line or 0) + 1
             said = crash.message if crash is not None else report.longreprtext
-            here = crash is not None and crash.path == str(path)
             self.results.append(
                 TestResult(
                     id=_python_id(path, report.nodeid.rpartition("::")[2]), file=str(path),
-                    line=crash.lineno if here else (line or 0) + 1, seconds=report.duration,
+                    line=at, seconds=report.duration,
                     failure=said if report.failed else "",
                 )
             )  # fmt: skip
