@@ -50,8 +50,8 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option("--kafka-restart", is_flag=True, help="Restart Kafka while records come.")
 def command(
     files: tuple[str, ...], labels_file: Path | None, workload: str | None, events: int | None, rate: float,
-    speed: float | None, history: float | None, partitions: int, json_file: Path | None, malformed: float, redis_outage: float, redis_flush: bool,
-    kafka_restart: bool,
+    speed: float | None, history: float | None, partitions: int, json_file: Path | None, malformed: float,
+    redis_outage: float, redis_flush: bool, kafka_restart: bool,
 ) -> None:  # fmt: skip
     """Bring servers and workers up, replay history, train, score live records, and count.
 
