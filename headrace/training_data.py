@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from features.project.running import RunningProject, project_of_process
+from features.project.running import RunningProject, project_at, project_of_process
 from inference.offline.lake.lake import Lake
 from inference.offline.training import training_set
 from inference.offline.training.training_set import TrainingSet
 from inference.offline.training.training_table import training_table
+from runtime.environment import current_run, root
 from runtime.run import Run
+from runtime.run_project import project_of_run
 
 
 def lake_of(run: Run) -> Lake:
@@ -30,10 +32,6 @@ def training_frame(run: str | Path | None = None, until_ms: int | None = None) -
         StateError: E_LAKE_EMPTY. ModelError: E_TRAIN_LABELS, no event has a label known by then.
         ConfigError: E_TRAIN_NO_LABEL; or there is no such run, or project.
     """
-    from features.project.running import project_at
-    from runtime.environment import current_run, root
-    from runtime.run_project import project_of_run
-
     found = current_run() if run is None else Run.named(root(), str(run))
     known = project_of_run(found.home)
     project = project_of_process() if known is None else project_at(known.folder)

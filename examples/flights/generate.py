@@ -75,7 +75,7 @@ def records(workload: Plan | RealFlights, events: int | None = None) -> dict[str
     """Return each source's records in the order in which they are delivered; with `events` the first flights.
 
     Raises:
-        ConfigError: E_WORKLOAD_DATA, the folder of the real flights is not there.
+        ConfigError: E_INPUT_FILE, the folder of the real flights is not there.
     """
     made = real(workload.place) if isinstance(workload, RealFlights) else generate(workload)
     if events is None or events >= len(made["schedules"]):
@@ -93,7 +93,7 @@ def real(folder: Path) -> dict[str, pa.Table]:
     missing = [name for name in TABLES if not (folder / f"{name}.parquet").is_file()]
     if missing:
         raise ConfigError(
-            "E_WORKLOAD_DATA", f"there is no {missing[0]}.parquet", str(folder.resolve()),
+            "E_INPUT_FILE", f"there is no {missing[0]}.parquet", str(folder.resolve()),
             "name the folder of the real flights: FLIGHTS_DATA=...; or take the workload demo, which is made",
         )  # fmt: skip
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}

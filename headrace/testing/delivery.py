@@ -15,7 +15,7 @@ from contracts.pipeline import SourceStream
 from contracts.problem import nearest_name
 from features.project.running import RunningProject, project_at
 from features.vector import vectors_of
-from headrace.testing.passage import Passed, passed
+from headrace.testing.passage import CameThrough, passed
 from headrace.testing.written import WrittenRecord, written_record
 from headrace.traffic.form import form_of, forms_of
 from inference.models.manifest import Limits, Thresholds
@@ -129,7 +129,7 @@ def values_of_source(project: RunningProject, source: SourceStream) -> tuple[str
     return tuple(dict.fromkeys([*kept, *project.profile.columns, *project.service.columns]))
 
 
-def _turned_away(record: WrittenRecord, at: int, through: Passed) -> Delivered:
+def _turned_away(record: WrittenRecord, at: int, through: CameThrough) -> Delivered:
     why, name = through.refused.get(at), record.form.name
     if why is None:
         return Delivered(source=name, repeated=True)

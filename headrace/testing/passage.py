@@ -28,7 +28,7 @@ class TurnedAway(NamedTuple):
     reason: str
 
 
-class Passed(NamedTuple):
+class CameThrough(NamedTuple):
     """What became of n records.
 
     `refused` and `repeated` are by place in the order of delivery; `rows` are, by the source's number, those
@@ -41,7 +41,7 @@ class Passed(NamedTuple):
     places: dict[int, NDArray[np.int64]]
 
 
-def passed(project: RunningProject, records: Sequence[WrittenRecord]) -> Passed:
+def passed(project: RunningProject, records: Sequence[WrittenRecord]) -> CameThrough:
     """Return what becomes of records, delivered one after the other to a project that has seen none.
 
     >>> from features.project.running import project_at
@@ -63,7 +63,7 @@ def passed(project: RunningProject, records: Sequence[WrittenRecord]) -> Passed:
     rows = {kind: some for kind, some in parts if length(some)}
     places = {kind: _places(some) for kind, some in rows.items()}
     through = {place for some in places.values() for place in some.tolist()}
-    return Passed(refused, frozenset(entered - through - refused.keys()), rows, places)
+    return CameThrough(refused, frozenset(entered - through - refused.keys()), rows, places)
 
 
 def _accepted(

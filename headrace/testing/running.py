@@ -1,6 +1,9 @@
 """Runs a project's tests, written as YAML or in Python, and says of each whether it holds."""
 
+import contextlib
+import io
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -107,13 +110,25 @@ def _run_pytest(folder: Path, *also: str) -> "_Seen":
     """Run pytest over a project's files with nothing of its own on the screen or the disk."""
     seen, files = _Seen(folder), [str(path) for path in python_files(folder)]
     own = ["--rootdir", str(folder), "-c", os.devnull, "--import-mode=importlib"]
-    quiet = ["-p", "no:cacheprovider", "-p", "no:terminal"]
+    pytest = _pytest()
     os.environ[ENVIRONMENT] = str(folder)
-    code = int(_pytest().main([*own, *quiet, *also, *files], plugins=[seen]))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = int(pytest.main([*own, "-p", "no:cacheprovider", *also, *files], plugins=[seen]))
+    finally:
+        _forget(folder / FOLDER)
     if seen.broken or code not in (0, 1, 5):  # all hold, some do not, there are none
         file, why = seen.broken[0] if seen.broken else (str(folder / FOLDER), f"pytest ended with {code}")
         raise ConfigError("E_TEST_PYTHON", why, file, "correct the file")
     return seen
+
+
+def _forget(folder: Path) -> None:
+    """Let go of the modules of a folder: another project's may have the same names."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is not None and Path(file).is_relative_to(folder):
+            del sys.modules[name]
 
 
 class _Seen:

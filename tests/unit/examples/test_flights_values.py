@@ -125,13 +125,14 @@ def by_definition(rows: list[tuple[str, Row]], entity: str) -> list[dict[str, fl
         name for view in VIEWS if view.entity == entity for name in columns_of(view)
     ]  # fmt: skip
     found: list[dict[str, float]] = []
-    for name, row in rows:
+    for source, row in rows:
         if row[entity] is None:
             found.append(dict.fromkeys(columns, math.nan))
             continue
-        facts = {**row, "#key": row[entity], "positive": int(row.get("outcome") == "late")}
-        if SOURCES[name][0] in {source.number for source in oracle.entity.sources}:
-            found.append(dict(zip(columns, oracle.row(SOURCES[name][0], facts), strict=True)))
+        texts = {name: value.encode() for name, value in row.items() if isinstance(value, str)}
+        facts = {**row, **texts, "#key": row[entity], "positive": int(row.get("outcome") == "late")}
+        if SOURCES[source][0] in {read.number for read in oracle.entity.sources}:
+            found.append(dict(zip(columns, oracle.row(SOURCES[source][0], facts), strict=True)))
         else:
             found.append({})
     return found

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from features.project.load import run_file
+from features.project.running import project_at
 from headrace.__main__ import cli
 from headrace.testing import deliver
 from runtime.project_folder import INSTALLED
+from tests.logins_lake import logins_lake
 from tests.project_maker import write_project
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -160,27 +163,25 @@ def test_the_helper_gives_what_the_files_give() -> None:
     assert second["account_logins_since_last_ms"] == 300_000
 
 
-def test_values_are_those_that_the_lake_of_the_same_records_has(tmp_path: Path) -> None:
-    """The helper against four partitions of gate and stages: one formula, whatever runs it."""
-    from features.project.running import project_at
-    from tests.logins_lake import logins_lake
-
-    project = project_at(str(LOGINS))
+def test_values_are_those_that_the_lake_of_the_same_records_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The helper against a lake that gate and stages made of the same records in the same order."""
+    monkeypatch.setattr("tests.project_lake.PARTITIONS", 1)
+    project, generator = project_at(str(LOGINS)), run_file(LOGINS / "generate.py")
     lake = logins_lake(tmp_path, project, accounts=8, days=4)
-    from features.project.load import run_file
-
-    generator = run_file(LOGINS / "generate.py")
     made = generator.generate(generator.Plan(accounts=8, days=4))
-    moment = {"logins": "at", "resets": "at", "takeovers": "known_at"}
-    texts = [(row[moment[name]], name, json.dumps(row)) for name, rows in made.items() for row in rows]
-    texts.sort(key=lambda one: (one[0], ["logins", "takeovers", "resets"].index(one[1])))
-    came = deliver(*((name, text) for _, name, text in texts), project=LOGINS)
-    ids = [json.loads(text)["login_id"] for _, name, text in texts if name == "logins"]
-    mine = dict(zip(ids, (one for one in came if one.source == "logins"), strict=True))
+    moment = {"logins": "at", "takeovers": "known_at", "resets": "at"}
+    rows = [(row[moment[name]], name, row) for name in moment for row in made[name]]
+    came = deliver(
+        *((name, json.dumps(row)) for _, name, row in sorted(rows, key=lambda one: one[0])), project=LOGINS
+    )
+    logins = (row["login_id"] for at, name, row in sorted(rows, key=lambda one: one[0]) if name == "logins")
+    mine = dict(zip(logins, (one for one in came if one.source == "logins"), strict=True))
     columns = [name for entity in project.entities for name in entity.columns]
-    rows = lake.read("features", ["login_id", *columns]).to_pylist()
-    assert len(rows) > 50
-    for row in rows:
+    kept = lake.read("features", ["login_id", *columns]).to_pylist()
+    assert len(kept) > 50
+    for row in kept:
         expected = {name: None if row[name] != row[name] else row[name] for name in columns}
         assert {name: mine[row["login_id"]][name] for name in columns} == expected
 

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
@@ -34,6 +35,7 @@ def data(made: Made) -> TrainingSet:
 @pytest.fixture
 def run(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     run = Run.create(tmp_path, "kept")
+    run.lake.rmdir()
     run.lake.symlink_to(made.lake.folder)
     monkeypatch.setenv("HEADRACE_ROOT", str(tmp_path))
     monkeypatch.setenv("HEADRACE_RUN", str(run.home))
@@ -73,7 +75,7 @@ def test_labels_that_were_not_known_at_the_moment_are_not_in_it(
     assert asked(path, "--until", str(moment_ms)).exit_code == 0
     table = csv.read_csv(path)
     assert 0 < len(table) < len(data)
-    known = table["label_known_at"].cast("timestamp[ms, UTC]").cast("int64").to_numpy()
+    known = table["label_known_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
     assert known.max() <= moment_ms
     ids = set(data.ids[data.label_ms <= moment_ms].astype(str).tolist()) if data.ids is not None else set()
     assert set(table["event_id"].cast("string").to_pylist()) <= ids
