@@ -62,7 +62,7 @@ def served_quality(json_file: Path | None, plot_file: Path | None) -> None:
 
     Of the run that was chosen, from its lake alone: no server runs.
 
-    Example: headrace --project examples/flights scenario served-quality --plot served.svg
+    Example: headrace scenario served-quality --plot served.svg
     """
     import orjson
 

@@ -28,7 +28,8 @@ from runtime.run import Run
 
 DAY_MS, WEEK_DAYS = 86_400_000, 7
 POSITIVES_MIN = 20  # a week with fewer says nothing
-Ints, Floats = NDArray[np.int64], NDArray[np.float64]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 def figures(run: Run) -> dict[str, Any]:

@@ -18,8 +18,8 @@ def training_table(data: TrainingSet) -> pa.Table:
     First come `event_id`, `event_time`, `label_known_at` and `positive` (0 or 1), then the model's inputs in
     the vector's order, float64: null where a value was null, else bit for bit what the trees see. A category
     is its text, as a dictionary whose indices are the model's codes less one; null is a value that the
-    contract does not know. An input called like one of the first four has a `_` behind its name. The table's metadata say
-    which data they are (`headrace.data_hash`, as in the manifest of a model trained on them).
+    contract does not know. An input called like one of the first four has a `_` behind its name. The table's
+    metadata say which data they are (`headrace.data_hash`, as in the manifest of a model trained on them).
     """
     service = data.project.service
     ids = pa.nulls(len(data), pa.string()) if data.ids is None else pa.array(data.ids).cast(pa.string())
