@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from contracts import hashed_fields, keys
+from contracts.pipeline import Pipeline
 from features import row_reader, vector
 from features.expressions import wire
 from inference.policy import rules
@@ -124,6 +125,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "a row without a key is folded": (EntityStage, "_keyed", _all_have_it),
     "a repeated record counts again": (Deduplication, "check", _never_seen),
     "an unknown category is the first": (vector.Categories, "codes_of", _last_category),
+    "ids are remembered for a day whatever the contract says": (Pipeline, "horizons_ms", {}),
 }
 
 
