@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from contracts.connections import KafkaConnection, RedisConnection
 from contracts.topics import FEATURES_LOG
 from features.project.running import running_project
+from headrace.processes import Process, reap, spawn
 from headrace.traffic.form import forms_of
 from headrace.traffic.observed import Observed
 from headrace.traffic.producer import RecordProducer
@@ -68,7 +69,7 @@ class Team:
         self._reader = Reader(self.project.pipeline, self.kafka, self.run.topic_prefix, self._observed)
         self._sender: Sender | None = None
         self._sent, self._deleted = list[Sent](), list[Record]()
-        self._up: subprocess.Popen[bytes] | None = None
+        self._up: Process | None = None
 
     def _generated(self) -> list[Sent]:
         """Return records of the project's generator in the order of their times, those of all sources."""
@@ -85,11 +86,8 @@ class Team:
 
     def begin_up(self) -> None:
         """Start `headrace up`, without waiting for it."""
-        with self._log.open("wb") as output:
-            self._up = subprocess.Popen(
-                [sys.executable, "-m", "headrace", "up", "--no-spares"], stdout=output, stderr=output,
-                env=self._environment,
-            )  # fmt: skip
+        words = [sys.executable, "-m", "headrace", "up", "--no-spares"]
+        self._up = spawn(words, self._log, self._environment, tethered=True)
 
     def await_up(self) -> None:
         """Wait until all its workers run, then read what comes out."""
@@ -237,10 +235,11 @@ class Team:
 
     def stop_up(self) -> None:
         """End its `up` in order."""
-        if self._up is not None:
-            self._up.send_signal(signal.SIGTERM)
-            assert self._up.wait(60) == 0, self.said
-            self._up = None
+        assert self._up is not None
+        self._up.signal(signal.SIGTERM)
+        assert self._up.wait(60), f"{self.project.name} stops; see {self._log}"
+        assert self._up.exit_code() == 0
+        self._up = None
 
     def close(self) -> None:
         """End everything of it and delete its topics."""
@@ -249,7 +248,7 @@ class Team:
         self._reader.stop() if self._reader.is_alive() else None
         if self._up is not None:
             self._up.kill()
-            self._up.wait(10)
+            reap(self._up)
         admin = AdminClient(dict(self.kafka.librdkafka()))
         mine = [
             name for name in admin.list_topics(timeout=10).topics if name.startswith(self.run.topic_prefix)
