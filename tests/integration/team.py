@@ -36,7 +36,7 @@ from runtime.run import Run
 from tests.real_servers import RealServers
 from tests.waiting import until
 
-EVENTS = 4_000
+EVENTS = 15_000
 PARTITIONS = 2
 READY_S = 120.0
 
