@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.pipeline import SCORED
 from features.definition import Entity
 from features.seeded import SeedOrigin
 from inference.offline.backfill.executors import Processes
