@@ -38,7 +38,7 @@ from tests.waiting import until
 
 EVENTS = 15_000
 PARTITIONS = 2
-READY_S = 120.0
+READY_S, REST_S = 120.0, 60.0
 
 
 class Team:
@@ -144,11 +144,15 @@ class Team:
         """Wait until every group has read and every row stands in the store."""
         rest = Rest(self.kafka, self.run.topic_prefix, self.project.pipeline)
 
-        def at_rest() -> bool:
-            busy = rest.lag() or rest.open_transactions() or rest.unarchived(self._reader.newest)
-            return not busy and not unfilled(self._redis, self.project, PARTITIONS)
+        deadline_s = time.monotonic() + REST_S
+        while any(busy := self._busy(rest)):
+            assert time.monotonic() < deadline_s, f"{self.project.name} does not come to rest: {busy}"
+            time.sleep(0.2)
 
-        until(at_rest, timeout_s=60, what=f"{self.project.name} is at rest", every_s=0.2)
+    def _busy(self, rest: Rest) -> list[object]:
+        unarchived = rest.unarchived(self._reader.newest)
+        empty = unfilled(self._redis, self.project, PARTITIONS)
+        return [rest.lag(), rest.open_transactions(), unarchived, empty]
 
     def verdict(self) -> Verdict:
         """Let the oracle judge everything that stands in its topics, its lake and its rows of the store."""
@@ -222,9 +226,7 @@ class Team:
         place = TopicPartition(name, 0, self._deleted[-1].offset + 1)
         admin.delete_records([place])[place].result(20)
         self.begin_up()
-        until(
-            lambda: self.said.count("E_INPUT_HOLE") >= 2, timeout_s=READY_S, what="gate and archive stopped"
-        )
+        until(lambda: "E_INPUT_HOLE" in self.said, timeout_s=READY_S, what="a reader has stopped")
         words = ["offsets", "accept-loss", "--topic", scored, "--reason", "a test deleted them"]
         done = subprocess.run(
             [sys.executable, "-m", "headrace", *words], env=self._environment, capture_output=True, text=True,
