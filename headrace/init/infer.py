@@ -26,6 +26,7 @@ from headrace.init.words import field_name, words_of
 
 NUMBERED = "row_id"
 ROWS_MIN = 2
+OWN = ("predictions", "reviews", "verdicts", "quality", "drift", "clock")  # what topics of a run are called
 
 
 @dataclass(kw_only=True)
@@ -136,7 +137,8 @@ def _count(row: Row) -> int:
 
 def _source_name(file: Path) -> str:
     stem = file.name.removesuffix(".gz").split(".")[0]
-    return field_name((stem,), ("labels",), 0).removeprefix("f_") if words_of(stem) else "events"
+    name = field_name((stem,), (), 0) if words_of(stem) else "events"
+    return f"{name}_events" if name in OWN else name
 
 
 def _join_clock(columns: list[Column]) -> dict[str, tuple[str, ...]]:
@@ -176,9 +178,22 @@ def _guesses(columns: Sequence[Column], left_out: list[str]) -> list[Guess]:
         if sure:
             guess.personal = True
             _open_category(guess)
+            kind = _as_text(guess, column)
             kind.why = f"{kind.why}; personal, {why} ({sure:.1f})"
         guesses.append(guess)
     return guesses
+
+
+def _as_text(guess: Guess, column: Column) -> Kind:
+    """Let a number that names a person be text: it is hashed, never counted with."""
+    if guess.kind.type == "integer":
+        convert = "" if column.types == {str} else "text"
+        guess.values = [_converted(value, convert) for value in column.values]
+        guess.kind = Kind(
+            type="string", convert=convert, sure=guess.kind.sure, why=f"{guess.kind.why}; text, as a name is",
+            options={"minLength": 1, "maxLength": 256},
+        )  # fmt: skip
+    return guess.kind
 
 
 def _open_category(guess: Guess) -> None:

@@ -11,7 +11,7 @@ SAMPLE = 200
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"(\+|00)\d[\d\s().\-/]{6,18}\d")
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
-_CARD = re.compile(r"\d{13,19}")
+_DIGITS = re.compile(r"\d{13,19}")
 
 
 def person_in(guess: Guess) -> tuple[float, str]:
@@ -28,7 +28,7 @@ def person_in(guess: Guess) -> tuple[float, str]:
     for look, what in _LOOKS:
         if guess.kind.type == "string" and _most(texts, look):
             return 0.95, what
-    words = set(words_of(".".join(guess.place)))
+    words = set(words_of(guess.name if guess.kind.type == "string" else guess.name.rpartition("_")[2]))
     joined = "".join(words_of(guess.place[-1]))
     if words & OF_PERSONS or joined in OF_PERSONS:
         return 0.85, "as its name says"
@@ -53,10 +53,10 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_card(text: str) -> bool:
-    """Return whether a text is the number of a card, by its check digit."""
+def _has_check_digit(text: str) -> bool:
+    """Return whether a text is a long number with a check digit at its end."""
     digits = text.replace(" ", "").replace("-", "")
-    if not _CARD.fullmatch(digits):
+    if not _DIGITS.fullmatch(digits):
         return False
     doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
@@ -69,9 +69,9 @@ _IS = {
     "iban": lambda text: (
         _IBAN.fullmatch(text.replace(" ", "")) is not None and any(map(str.isdigit, text[4:]))
     ),
-    "card": _is_card,
+    "digits": _has_check_digit,
 }
 _LOOKS = (
     ("email", "e-mail addresses"), ("ip", "network addresses"), ("phone", "telephone numbers"),
-    ("iban", "bank accounts"), ("card", "numbers of cards, by their check digit"),
+    ("iban", "bank accounts"), ("digits", "account numbers, by their check digit"),
 )  # fmt: skip

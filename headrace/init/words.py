@@ -49,7 +49,7 @@ def field_name(place: Iterable[str], taken: Iterable[str], number: int) -> str:
     >>> field_name(("client", "ip"), (), 1), field_name(("account", "id"), (), 1), field_name(("in",), (), 1)
     ('ip', 'account_id', 'in_field')
     >>> field_name(("日付",), (), 3), field_name(("2nd",), (), 1), field_name(("b", "ip"), ("ip",), 1)
-    ('field_3', 'f_2nd', 'b_ip')
+    ('field_3', 'f_2_nd', 'b_ip')
     """
     parts = [words for key in place if (words := words_of(key))]
     names = [
