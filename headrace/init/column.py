@@ -87,7 +87,7 @@ def columns_of(rows: Sequence[Row]) -> tuple[list[Column], list[str]]:
             column.append(value)
     holders = {place[:depth] for place in values for depth in range(1, len(place))}
     left_out = [f"{'.'.join(place)}: a list" for place in lists]
-    found = []
+    found: list[Column] = []
     for place, column in values.items():
         column.extend([None] * (len(rows) - len(column)))
         said = ".".join(place)
