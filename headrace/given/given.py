@@ -12,7 +12,7 @@ from contracts.document import Refused
 from contracts.written_values import time_of
 from headrace.given.convert import converter
 from headrace.given.rows import Row, read_rows
-from headrace.given.shape import Kind, Shape
+from headrace.given.shape import FileKind, Shape
 
 Label = tuple[
     Any, Any, int | None
@@ -20,7 +20,7 @@ Label = tuple[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class GivenFile:
     """A file of records, and how they become those of a contract.
 
     Args:
@@ -35,7 +35,7 @@ class Given:
     """
 
     file: str
-    kind: Kind
+    kind: FileKind
     separator: str = ""
     encoding: str = "utf-8"
     joined: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -131,7 +131,7 @@ def moment(value: Any, time_format: TimeFormat, zone: str) -> int:
 
 
 def labels_in(
-    given: Given, rows: list[Row], *, column: str, id: str, name: str, known_after_s: int
+    given: GivenFile, rows: list[Row], *, column: str, id: str, name: str, known_after_s: int
 ) -> tuple[list[Row], list[Row]]:
     """Take the labels out of rows that have them: return the rows without, and the labels, each a record.
 
@@ -150,7 +150,7 @@ def labels_in(
 
 
 def labels_of(
-    labels: Given, rows: list[Row], *, given: Given, column: str, id: str, id_of_rows: str, name: str,
+    labels: GivenFile, rows: list[Row], *, given: GivenFile, column: str, id: str, id_of_rows: str, name: str,
     known_after_s: int = 0,
 ) -> list[Row]:  # fmt: skip
     """Return the labels of a file of their own, each a record; of rows that are not given there is none.

@@ -21,7 +21,7 @@ BROKEN_RATIO_MAX = 0.05
 Row = dict[str, Any]
 
 
-class Rows(NamedTuple):
+class FileRows(NamedTuple):
     """A file's rows, in its order; and the numbers of lines that were left out, for they are no rows."""
 
     shape: Shape
@@ -29,7 +29,7 @@ class Rows(NamedTuple):
     broken: list[int]
 
 
-def read_rows(path: Path, shape: Shape | None = None) -> Rows:
+def read_rows(path: Path, shape: Shape | None = None) -> FileRows:
     """Read a file of records, whatever it is called.
 
     Args:
@@ -42,10 +42,10 @@ def read_rows(path: Path, shape: Shape | None = None) -> Rows:
     data = read_bytes(path)
     found = shape or shape_of(path, data)
     if found.kind == "parquet":
-        return Rows(found, _parquet_rows(path), [])
+        return FileRows(found, _parquet_rows(path), [])
     text = data.decode(found.encoding, "replace").removeprefix("\ufeff")
     if found.kind == "json":
-        return Rows(found, _json_rows(path, text), [])
+        return FileRows(found, _json_rows(path, text), [])
     read = _csv_rows(path, text, found.separator) if found.kind == "csv" else _lines(text)
     rows, broken = [], []
     for number, row in read:
@@ -61,7 +61,7 @@ def read_rows(path: Path, shape: Shape | None = None) -> Rows:
                 "E_INIT_EMPTY", "there is no row below the header", str(path), "give some records"
             )
         raise ConfigError("E_INIT_LINES", what, str(path), _advice(found))
-    return Rows(found, rows, broken)
+    return FileRows(found, rows, broken)
 
 
 def _advice(shape: Shape) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from contracts.errors import ConfigError
 
-Kind = Literal["parquet", "csv", "ndjson", "json"]
+FileKind = Literal["parquet", "csv", "ndjson", "json"]
 SEPARATORS = (",", ";", "\t", "|")
 HEAD_LINES = 200
 CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1a\x1b")
@@ -17,7 +17,7 @@ CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1a\x1b")
 class Shape(NamedTuple):
     """What a reader needs to know of a file."""
 
-    kind: Kind
+    kind: FileKind
     separator: str = ""
     encoding: str = "utf-8"
 

@@ -11,10 +11,10 @@ COLUMNS_MAX = 150
 DEPTH_MAX = 6
 
 
-class Column:
+class GivenColumn:
     """The values of one place, row by row; None where a row has none.
 
-    >>> column = Column(("fare",), ["2", None, "2"])
+    >>> column = GivenColumn(("fare",), ["2", None, "2"])
     >>> column.present, column.distinct, column.missing
     (['2', '2'], Counter({'2': 2}), 1)
     """
@@ -66,7 +66,7 @@ class Same:
     __repr__ = __str__
 
 
-def columns_of(rows: Sequence[Row]) -> tuple[list[Column], list[str]]:
+def columns_of(rows: Sequence[Row]) -> tuple[list[GivenColumn], list[str]]:
     """Return the columns of rows in the order in which they come up, and what was left out, in words.
 
     Objects are opened; lists, and what is an object in one row and a value in another, are left out.
@@ -87,7 +87,7 @@ def columns_of(rows: Sequence[Row]) -> tuple[list[Column], list[str]]:
             column.append(value)
     holders = {place[:depth] for place in values for depth in range(1, len(place))}
     left_out = [f"{'.'.join(place)}: a list" for place in lists]
-    found: list[Column] = []
+    found: list[GivenColumn] = []
     for place, column in values.items():
         column.extend([None] * (len(rows) - len(column)))
         said = ".".join(place)
@@ -101,7 +101,7 @@ def columns_of(rows: Sequence[Row]) -> tuple[list[Column], list[str]]:
         elif len(found) == COLUMNS_MAX:
             left_out.append(f"{said}: beyond {COLUMNS_MAX} fields")
         else:
-            found.append(Column(place, column))
+            found.append(GivenColumn(place, column))
     return found, left_out
 
 

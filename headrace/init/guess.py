@@ -12,7 +12,7 @@ Type = Literal["string", "integer", "decimal", "number", "boolean", "time"]
 
 
 @dataclass(kw_only=True)
-class Kind:
+class ColumnKind:
     """How a contract says a column's values.
 
     Args:
@@ -48,7 +48,7 @@ class Guess:
 
     name: str
     place: tuple[str, ...]
-    kind: Kind
+    kind: ColumnKind
     values: list[Any]  # as the contract has them
     missing: int
     role: Role = "value"
@@ -81,7 +81,7 @@ class Guess:
     def mark(self) -> str:
         """What stands as a comment beside the field.
 
-        >>> kind = Kind(type="string", sure=0.9, why="3 different texts")
+        >>> kind = ColumnKind(type="string", sure=0.9, why="3 different texts")
         >>> Guess(name="a", place=("a",), kind=kind, values=[], missing=0, sure=0.5, why="is told apart").mark
         'guess 0.5: is told apart'
         """

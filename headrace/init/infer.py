@@ -15,8 +15,8 @@ from headrace.given.convert import converter
 from headrace.given.given import name_of
 from headrace.given.rows import Row, read_rows
 from headrace.given.shape import Shape
-from headrace.init.column import Column, columns_of
-from headrace.init.guess import Guess, Kind
+from headrace.init.column import GivenColumn, columns_of
+from headrace.init.guess import ColumnKind, Guess
 from headrace.init.kinds import kind_of
 from headrace.init.labels import LabelGuess, label_in_file, label_in_rows, take_label
 from headrace.init.persons import person_in
@@ -100,7 +100,7 @@ def infer(file: Path, *, labels: Path | None = None, label: str = "", keys: Sequ
     columns, left_out = columns_of(read.rows)
     size = max(len(orjson.dumps(row)) for row in read.rows)
     keys_of_row = max(_count(row) for row in read.rows)
-    of_label: Column | None = None
+    of_label: GivenColumn | None = None
     if label and labels is None:
         columns, of_label = take_label(columns, label, str(file))
     joined = _join_clock(columns)
@@ -141,7 +141,7 @@ def _source_name(file: Path) -> str:
     return f"{name}_events" if name in OWN else name
 
 
-def _join_clock(columns: list[Column]) -> dict[str, tuple[str, ...]]:
+def _join_clock(columns: list[GivenColumn]) -> dict[str, tuple[str, ...]]:
     """Join a day and a time of day of two columns, where no column has both; return what was joined."""
     kinds = {column.place: time_kind(column) for column in columns}
     if any(kind is not None and kind.has_clock for kind in kinds.values()):
@@ -154,7 +154,7 @@ def _join_clock(columns: list[Column]) -> dict[str, tuple[str, ...]]:
     name = f"{day.name} {clock.name}"
     values = [f"{a} {b}" if a is not None and b is not None else None
               for a, b in zip(day.values, clock.values, strict=True)]  # fmt: skip
-    both = Column((name,), values)
+    both = GivenColumn((name,), values)
     if time_kind(both) is None:
         return {}
     columns[columns.index(day)] = both
@@ -162,7 +162,7 @@ def _join_clock(columns: list[Column]) -> dict[str, tuple[str, ...]]:
     return {name: (day.name, clock.name)}
 
 
-def _guesses(columns: Sequence[Column], left_out: list[str]) -> list[Guess]:
+def _guesses(columns: Sequence[GivenColumn], left_out: list[str]) -> list[Guess]:
     guesses: list[Guess] = []
     for number, column in enumerate(columns, 1):
         kind = kind_of(column)
@@ -184,12 +184,12 @@ def _guesses(columns: Sequence[Column], left_out: list[str]) -> list[Guess]:
     return guesses
 
 
-def _as_text(guess: Guess, column: Column) -> Kind:
+def _as_text(guess: Guess, column: GivenColumn) -> ColumnKind:
     """Let a number that names a person be text: it is hashed, never counted with."""
     if guess.kind.type == "integer":
         convert = "" if column.types == {str} else "text"
         guess.values = [_converted(value, convert) for value in column.values]
-        guess.kind = Kind(
+        guess.kind = ColumnKind(
             type="string", convert=convert, sure=guess.kind.sure, why=f"{guess.kind.why}; text, as a name is",
             options={"minLength": 1, "maxLength": 256},
         )  # fmt: skip
@@ -214,7 +214,7 @@ def _same(value: Any) -> Any:
 
 
 def _row_number(rows: int) -> Guess:
-    kind = Kind(type="string", sure=0.3, why="", options={"minLength": 1, "maxLength": 64})
+    kind = ColumnKind(type="string", sure=0.3, why="", options={"minLength": 1, "maxLength": 64})
     return Guess(
         name=NUMBERED, place=(NUMBERED,), kind=kind, role="id", sure=0.3,
         values=[f"row-{number}" for number in range(1, rows + 1)], missing=0,

@@ -6,8 +6,8 @@ from typing import Any
 
 from contracts.contract_version import INT64_MAX, TEXT_BYTES_MAX
 from headrace.given.convert import NOTHING, converter
-from headrace.init.column import Column
-from headrace.init.guess import Kind
+from headrace.init.column import GivenColumn
+from headrace.init.guess import ColumnKind
 from headrace.init.times import time_kind
 
 CATEGORY_VALUES_MAX = 20
@@ -17,14 +17,14 @@ TEXT_BYTES_SEEN_MAX = 4_096
 _CODE = re.compile(r"0\d+")
 
 
-def kind_of(column: Column) -> Kind:
+def kind_of(column: GivenColumn) -> ColumnKind:
     """Return how a contract says a column's values, and what would have to be converted."""
     found = time_kind(column)
     if found is not None:
         return found
     types = column.types
     if types == {bool}:
-        return Kind(type="boolean", sure=1.0, why="true and false")
+        return ColumnKind(type="boolean", sure=1.0, why="true and false")
     if types <= {int, float} and types:
         return _numbers(column.present, "")
     if types == {str}:
@@ -40,10 +40,10 @@ def _as_text(value: Any) -> str:
     return str(converter("text")(value))
 
 
-def _of_texts(column: Column) -> Kind:
+def _of_texts(column: GivenColumn) -> ColumnKind:
     texts = [text.strip() for text in column.distinct]
     if {text.lower() for text in texts} <= {"true", "false"}:
-        return Kind(type="boolean", convert="boolean", sure=0.95, why="true and false, written as text")
+        return ColumnKind(type="boolean", convert="boolean", sure=0.95, why="true and false, written as text")
     said = [text for text in texts if text.lower() not in NOTHING]
     codes = sum(bool(_CODE.fullmatch(text)) for text in said)
     if said and not codes and all(any(sign.isdigit() for sign in text) for text in said):
@@ -78,7 +78,7 @@ def _converted(texts: list[str], words: str) -> list[Any] | None:
         return None
 
 
-def _numbers(values: list[Any], convert: str) -> Kind:
+def _numbers(values: list[Any], convert: str) -> ColumnKind:
     low, high = min(values), max(values)
     whole = all(isinstance(value, int) or value.is_integer() for value in values)
     if all(isinstance(value, int) for value in values):
@@ -87,7 +87,7 @@ def _numbers(values: list[Any], convert: str) -> Kind:
                 [str(value) for value in values], "text", 0.7, "numbers beyond 64 bits; sent as text"
             )
         least, most = _room(low, high, INT64_MAX)
-        return Kind(
+        return ColumnKind(
             type="integer", convert=convert, sure=0.9, why=f"whole numbers from {low:,} to {high:,}",
             change="", options={"minimum": least, "maximum": most}, low=low, high=high,
         )  # fmt: skip
@@ -95,13 +95,13 @@ def _numbers(values: list[Any], convert: str) -> Kind:
     scale = 0 if whole else max(map(_scale, texts))
     digits = scale + len(str(int(max(abs(low), abs(high)))))
     if scale > SCALE_MAX or digits > DIGITS_MAX:
-        return Kind(
+        return ColumnKind(
             type="number", convert=convert, sure=0.8, low=low, high=high,
             why=f"floats from {low:g} to {high:g} with many digits: for a model, not for sums",
             change="to add it up, round it where it is made and write decimal(digits, scale)",
         )  # fmt: skip
     least, most = _room(low, high, 10 ** (DIGITS_MAX - scale) - 1)
-    return Kind(
+    return ColumnKind(
         type="decimal", convert=convert, sure=0.8, scale=scale,
         digits=scale + len(str(max(abs(least), abs(most)))), low=low, high=high,
         why=f"numbers from {low:g} to {high:g} with at most {scale} digits behind the point",
@@ -125,13 +125,13 @@ def _room(low: float, high: float, most: int) -> tuple[int, int]:
     return (0 if low >= 0 else -top), top
 
 
-def _text(texts: list[str], convert: str, sure: float, why: str) -> Kind:
+def _text(texts: list[str], convert: str, sure: float, why: str) -> ColumnKind:
     """Return a text, or a category where few values stand in many rows."""
     distinct = sorted(set(texts))
     longest = max(len(text.encode()) for text in distinct)
     few = len(distinct) <= CATEGORY_VALUES_MAX and len(texts) >= CATEGORY_ROWS * len(distinct)
     if few and longest <= 64 and "" not in distinct and not any("\0" in text for text in distinct):
-        return Kind(
+        return ColumnKind(
             type="string", convert=convert, sure=min(sure, 0.7 if len(distinct) > 6 else 0.85),
             enum=tuple(distinct),
             why=f"{why or 'texts'}: {_counted(len(distinct), 'value')} in {len(texts):,} rows",
@@ -142,7 +142,7 @@ def _text(texts: list[str], convert: str, sure: float, why: str) -> Kind:
     if longest > TEXT_BYTES_MAX:
         why, change = why or f"texts of up to {longest:,} bytes", "features cannot read texts above 256 bytes"
     least = 0 if "" in distinct else 1
-    return Kind(
+    return ColumnKind(
         type="string", convert=convert, sure=sure,
         why=why or f"{len(distinct):,} texts in {len(texts):,} rows", change=change,
         options={"minLength": least, "maxLength": max(room, min(longest, 60_000))},

@@ -11,8 +11,8 @@ from headrace.given.convert import converter
 from headrace.given.given import name_of
 from headrace.given.rows import read_rows
 from headrace.given.shape import Shape
-from headrace.init.column import Column, columns_of
-from headrace.init.guess import Guess, Kind
+from headrace.init.column import GivenColumn, columns_of
+from headrace.init.guess import ColumnKind, Guess
 from headrace.init.times import moments_of, time_kind
 from headrace.init.words import LABELS, POSITIVES, words_of
 
@@ -44,12 +44,12 @@ class LabelGuess:
     shape: Shape | None = None
     id_place: tuple[str, ...] = ()
     id_convert: str = ""
-    time: Kind | None = None
+    time: ColumnKind | None = None
     time_place: tuple[str, ...] = ()
     joined: float = 1.0
 
 
-def take_label(columns: list[Column], named: str, where: str) -> tuple[list[Column], Column]:
+def take_label(columns: list[GivenColumn], named: str, where: str) -> tuple[list[GivenColumn], GivenColumn]:
     """Return the other columns, and the one that was named as the label.
 
     Raises:
@@ -66,7 +66,7 @@ def take_label(columns: list[Column], named: str, where: str) -> tuple[list[Colu
     return [column for column in columns if column is not label], label
 
 
-def label_in_rows(column: Column, span_ms: float, where: str) -> LabelGuess:
+def label_in_rows(column: GivenColumn, span_ms: float, where: str) -> LabelGuess:
     """Return what a column of the records says of them.
 
     Raises:
@@ -122,7 +122,7 @@ def label_in_file(path: Path, id: Guess, named: str, span_ms: float) -> LabelGue
     return guess
 
 
-def _mean(columns: Sequence[Column], timed: tuple[tuple[str, ...], Kind]) -> float:
+def _mean(columns: Sequence[GivenColumn], timed: tuple[tuple[str, ...], ColumnKind]) -> float:
     """Return the mean time of a column: labels become known last."""
     place, kind = timed
     convert = converter(kind.convert) if kind.convert else lambda value: value
@@ -131,19 +131,19 @@ def _mean(columns: Sequence[Column], timed: tuple[tuple[str, ...], Kind]) -> flo
     return sum(moments) / len(moments) if moments else 0.0
 
 
-def _share(column: Column, ids: set[str]) -> float:
+def _share(column: GivenColumn, ids: set[str]) -> float:
     texts = {str(value) for value in column.present}
     return len(texts & ids) / max(1, len(texts))
 
 
-def _same_type(id: Guess, column: Column) -> str:
+def _same_type(id: Guess, column: GivenColumn) -> str:
     """Return the conversion after which an id there equals the records' own."""
     if id.kind.type == "string":
         return "" if column.types == {str} else "text"
     return "" if column.types == {int} else "number ."
 
 
-def _label_column(columns: list[Column], named: str, where: str) -> Column | None:
+def _label_column(columns: list[GivenColumn], named: str, where: str) -> GivenColumn | None:
     if named:
         return take_label(columns, named, where)[1]
     for name in LABELS:
@@ -154,7 +154,7 @@ def _label_column(columns: list[Column], named: str, where: str) -> Column | Non
     return min(few, key=lambda column: len(column.distinct), default=None)
 
 
-def _said(column: Column, where: str) -> "Counter[str]":
+def _said(column: GivenColumn, where: str) -> "Counter[str]":
     text = converter("text")
     said = Counter(str(text(value)) for value in column.present)
     if not said or len(said) > VALUES_MAX:

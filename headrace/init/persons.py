@@ -17,8 +17,8 @@ _DIGITS = re.compile(r"\d{13,19}")
 def person_in(guess: Guess) -> tuple[float, str]:
     """Return how sure it is that a column's values name or follow a person, and why; 0 where nothing says so.
 
-    >>> from headrace.init.guess import Kind
-    >>> text = Kind(type="string", sure=1, why="")
+    >>> from headrace.init.guess import ColumnKind
+    >>> text = ColumnKind(type="string", sure=1, why="")
     >>> person_in(Guess(name="c", place=("c",), kind=text, values=["a@b.com", "c@d.org"], missing=0))
     (0.95, 'e-mail addresses')
     """

@@ -11,8 +11,8 @@ from contracts.document import Refused
 from contracts.written_values import time_of
 from headrace.given.convert import converter
 from headrace.given.given import moment
-from headrace.init.column import Column
-from headrace.init.guess import Kind
+from headrace.init.column import GivenColumn
+from headrace.init.guess import ColumnKind
 from headrace.init.words import NOT_THE_EVENT, OF_DURATIONS, TIMES, words_of
 
 YEAR_MS = 31_557_600_000
@@ -35,7 +35,7 @@ _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
 SAMPLE = 25
 
 
-def time_kind(column: Column) -> Kind | None:
+def time_kind(column: GivenColumn) -> ColumnKind | None:
     """Return how a contract says a column's times; None where it holds none."""
     if column.types <= {int, float}:
         return _epoch(column, column.present)
@@ -49,12 +49,12 @@ def time_kind(column: Column) -> Kind | None:
     return _iso(texts) or _local(column, texts)
 
 
-def is_clock(column: Column) -> bool:
+def is_clock(column: GivenColumn) -> bool:
     """Return whether a column holds times of day without a date."""
     return column.types == {str} and all(_CLOCK.fullmatch(text.strip()) for text in column.distinct)
 
 
-def _iso(texts: list[str]) -> Kind | None:
+def _iso(texts: list[str]) -> ColumnKind | None:
     zoned, offsets = 0, 0
     for text in texts:
         try:
@@ -68,13 +68,16 @@ def _iso(texts: list[str]) -> Kind | None:
         except Refused:
             pass
     if zoned == len(texts):
-        return Kind(type="time", time_format="iso8601", sure=0.98, why="ISO 8601 with an offset from UTC")
+        return ColumnKind(
+            type="time", time_format="iso8601", sure=0.98, why="ISO 8601 with an offset from UTC"
+        )
     return _without_offset(
-        Kind(type="time", time_format="iso8601", sure=0.9, why="ISO 8601 without an offset from UTC"), zoned
+        ColumnKind(type="time", time_format="iso8601", sure=0.9, why="ISO 8601 without an offset from UTC"),
+        zoned,
     )
 
 
-def _without_offset(kind: Kind, zoned: int = 0) -> Kind:
+def _without_offset(kind: ColumnKind, zoned: int = 0) -> ColumnKind:
     some = f", {zoned} with one" if zoned else ""
     kind.zone, kind.sure = "+00:00", min(kind.sure, 0.6)
     kind.why += f"{some}; UTC is taken"
@@ -82,7 +85,7 @@ def _without_offset(kind: Kind, zoned: int = 0) -> Kind:
     return kind
 
 
-def _loose_iso(texts: list[str]) -> Kind | None:
+def _loose_iso(texts: list[str]) -> ColumnKind | None:
     convert = converter("iso")
     try:
         made = [convert(text) for text in texts]
@@ -91,21 +94,21 @@ def _loose_iso(texts: list[str]) -> Kind | None:
     if any(re.fullmatch(r"\d{1,7}", text) for text in texts):
         return None
     has_clock = any(not text.endswith(("T00:00:00", "T00:00:00Z")) for text in made)
-    kind = Kind(
+    kind = ColumnKind(
         type="time", time_format="iso8601", sure=0.9, convert="iso", has_clock=has_clock,
         why="ISO 8601 that is not whole" if has_clock else "days without a time of day; midnight is taken",
     )  # fmt: skip
     return kind if all(text.endswith("Z") for text in made) else _without_offset(kind)
 
 
-def _compact(column: Column, texts: list[str]) -> Kind | None:
+def _compact(column: GivenColumn, texts: list[str]) -> ColumnKind | None:
     """Return days written as 20240131 and the like, where the name says that it is a time."""
     if not set(words_of(column.name)) & TIMES or not all(len(text) in (8, 12, 14) for text in texts):
         return None
     return _by_forms(column, texts, COMPACT)
 
 
-def _local(column: Column, texts: list[str]) -> Kind | None:
+def _local(column: GivenColumn, texts: list[str]) -> ColumnKind | None:
     if len(max(texts, key=len)) > 40:
         return None
     return _by_forms(column, texts, tuple(_forms(texts[0])))
@@ -124,7 +127,7 @@ def _forms(text: str) -> Iterator[str]:
     yield from COMPACT
 
 
-def _by_forms(column: Column, texts: list[str], forms: tuple[str, ...]) -> Kind | None:
+def _by_forms(column: GivenColumn, texts: list[str], forms: tuple[str, ...]) -> ColumnKind | None:
     fitting = [form for form in forms if _reads(form, texts[:SAMPLE])]
     fitting = [form for form in fitting if _reads(form, texts)]
     if not fitting:
@@ -140,7 +143,7 @@ def _by_forms(column: Column, texts: list[str], forms: tuple[str, ...]) -> Kind 
             f"write {others[0]!r} in generate.py if the day comes first"
         )  # fmt: skip
     why += "" if has_clock else "; midnight is taken"
-    kind = Kind(
+    kind = ColumnKind(
         type="time", time_format="iso8601", sure=sure, why=why, change=change, convert=f"time {form}",
         has_clock=has_clock,
     )  # fmt: skip
@@ -163,14 +166,14 @@ def _reads(form: str, texts: list[str]) -> bool:
         return False
 
 
-def _order(form: str, column: Column) -> float:
+def _order(form: str, column: GivenColumn) -> float:
     """Return how well a column's rows are in order of time in a form: files mostly are."""
     moments = [datetime.strptime(text.strip(), form).timestamp() for text in column.present[:2_000]]
     pairs = list(pairwise(moments))
     return sum(a <= b for a, b in pairs) / len(pairs) if pairs else 0.0
 
 
-def _epoch(column: Column, values: list[Any]) -> Kind | None:
+def _epoch(column: GivenColumn, values: list[Any]) -> ColumnKind | None:
     """Return the unit of numbers that are moments; small ones only where the name says so."""
     names = set(words_of(column.name))
     numbers = [float(value) for value in values]
@@ -193,21 +196,21 @@ def _in_ms(number: float, microseconds: int) -> float:
     return number * microseconds / 1000 if microseconds else number / 1_000_000
 
 
-def _of_unit(unit: str, fraction: bool, column: Column, sure: float) -> Kind:
+def _of_unit(unit: str, fraction: bool, column: GivenColumn, sure: float) -> ColumnKind:
     words = {"epoch_s": "seconds", "epoch_ms": "milliseconds", "epoch_us": "microseconds"}.get(unit, unit)
     convert = "seconds" if fraction else "nanoseconds" if unit == "nanoseconds" else unit
     if column.types == {int} and convert in ("epoch_s", "epoch_ms", "epoch_us"):
         convert = ""
     formats: dict[str, TimeFormat] = {"seconds": "epoch_ms", "nanoseconds": "epoch_us"}
     by_unit: dict[str, TimeFormat] = {"epoch_s": "epoch_s", "epoch_ms": "epoch_ms", "epoch_us": "epoch_us"}
-    return Kind(
+    return ColumnKind(
         type="time", time_format=formats.get(convert) or by_unit[unit], sure=sure, convert=convert,
         why=f"{words} since 1970" + (", with a fraction" if fraction else ""),
         change="" if sure > 0.9 else "write another physicalType if they are of another unit",
     )  # fmt: skip
 
 
-def moments_of(values: list[Any], kind: Kind) -> list[int]:
+def moments_of(values: list[Any], kind: ColumnKind) -> list[int]:
     """Return the times of values as their contract has them, epoch ms, without those that are none."""
     found = (moment(value, kind.time_format, kind.zone) for value in values)
     return [each for each in found if each]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.given.given import name_of
-from headrace.init.guess import Guess, Kind
+from headrace.init.guess import ColumnKind, Guess
 from headrace.init.infer import Inferred
 
 SINCE_2000_MS, UNTIL_2100_MS = 946_684_800_000, 4_102_444_800_000
@@ -107,7 +107,7 @@ def _field(guess: Guess) -> Iterator[str]:
     yield from _options(kind.options | (_time_options(guess) if kind.type == "time" else {}))
 
 
-def _type(kind: Kind) -> Iterator[str]:
+def _type(kind: ColumnKind) -> Iterator[str]:
     if kind.type == "decimal":
         yield "        logicalType: number"
         yield f"        physicalType: decimal({kind.digits}, {kind.scale})"

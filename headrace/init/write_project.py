@@ -84,10 +84,10 @@ def _generator(found: Inferred, labels: str) -> Iterator[str]:
     yield "from pathlib import Path"
     yield ""
     label = found.label
-    helpers = ["Given", *(["labels_of" if label.file else "labels_in"] if label else []), "write_lines"]
+    helpers = ["GivenFile", *(["labels_of" if label.file else "labels_in"] if label else []), "write_lines"]
     yield f"from headrace.given import {', '.join(helpers)}"
     yield ""
-    yield "GIVEN = Given("
+    yield "GIVEN = GivenFile("
     yield f"    file={_text(str(found.file))},"
     yield f"    kind={_text(found.shape.kind)},"
     if found.shape.separator:
@@ -128,7 +128,7 @@ def _generator(found: Inferred, labels: str) -> Iterator[str]:
 
 def _labels_given(label: LabelGuess) -> Iterator[str]:
     assert label.shape is not None
-    yield "LABELS = Given("
+    yield "LABELS = GivenFile("
     yield f"    file={_text(label.file)},"
     yield f"    kind={_text(label.shape.kind)},"
     if label.shape.separator:

@@ -9,7 +9,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Plan:
+class OrderPlan:
     """How much is made, and from which seed."""
 
     seed: int
@@ -18,10 +18,10 @@ class Plan:
     days: int
 
 
-WORKLOADS = {"demo": Plan(seed=1, orders=6_000, shops=40, days=14)}
+WORKLOADS = {"demo": OrderPlan(seed=1, orders=6_000, shops=40, days=14)}
 
 
-def records(plan: Plan, events: int | None = None) -> dict[str, list[dict[str, Any]]]:
+def records(plan: OrderPlan, events: int | None = None) -> dict[str, list[dict[str, Any]]]:
     """Return the orders in the order in which they are delivered; `events` is how many to make."""
     made = replace(plan, orders=plan.orders if events is None else events)
     random = Random(made.seed)
@@ -29,7 +29,7 @@ def records(plan: Plan, events: int | None = None) -> dict[str, list[dict[str, A
     return {"orders": [_order(random, number, at_s, made) for number, at_s in enumerate(seconds)]}
 
 
-def _order(random: Random, number: int, at_s: float, plan: Plan) -> dict[str, Any]:
+def _order(random: Random, number: int, at_s: float, plan: OrderPlan) -> dict[str, Any]:
     shop = int(plan.shops * random.random() ** 2)  # some are busier than others
     return {
         "order_id": f"o{number:06d}",
