@@ -41,7 +41,8 @@ def test_the_wheel_has_the_product_and_nothing_that_runs_beside_it(
 
 
 def test_the_wheel_has_the_templates_as_they_are(installed: Installation) -> None:
-    for name, origin in {"logins": "examples/logins", "payments": "feature_repo"}.items():
+    origins = {"logins": "examples/logins", "flights": "examples/flights", "payments": "feature_repo"}
+    for name, origin in origins.items():
         for path in template_files(name):
             packed = installed.packages / "headrace" / "templates" / name / path
             assert packed.read_bytes() == (CHECKOUT / origin / path).read_bytes()

@@ -17,6 +17,7 @@ ORIGINS = {
     "minimal": CHECKOUT / "headrace" / "templates" / "minimal",
     "payments": CHECKOUT / "feature_repo",
     "logins": CHECKOUT / "examples" / "logins",
+    "flights": CHECKOUT / "examples" / "flights",
 }
 
 
@@ -35,7 +36,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("template", ["payments", "logins"])
+@pytest.mark.parametrize("template", ["payments", "logins", "flights"])
 def test_an_example_is_its_folder_byte_for_byte(tmp_path: Path, template: str) -> None:
     init(tmp_path / "mine", "-t", template)
     assert files_of(tmp_path / "mine") == files_of(ORIGINS[template])
