@@ -27,7 +27,7 @@ from runtime.run import Run
 from streams.stage.deduplication import Arrivals
 from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.rebuild import StoreRebuild
-from streams.stage.seeding import Remembered, Seeding
+from streams.stage.seeding import IdsToRemember, Seeding
 from streams.stage.settings import StageSettings
 
 
@@ -108,13 +108,13 @@ def _fill(stage: Seeding, into: Into, seed: Seeded, tell: Tell) -> None:
         tell(f"{stage.definition.name}/{partition}: {len(states):,} keys{told}")
 
 
-def _ids(lake: Lake, seed: Seeded, partition: int) -> Remembered:
+def _ids(lake: Lake, seed: Seeded, partition: int) -> IdsToRemember:
     table = remembered_of(lake, seed, partition)
     arrivals = Arrivals(
         strings(table["key"].to_pylist()), strings(table["event_id"].to_pylist()),
         table["content_hash"].to_numpy(), table["arrival_ms"].to_numpy(),
     )  # fmt: skip
-    return Remembered(arrivals, table["source"].to_numpy().astype(np.int64))
+    return IdsToRemember(arrivals, table["source"].to_numpy().astype(np.int64))
 
 
 def _source(lake: Path, partitions: int) -> SeedOrigin:
