@@ -21,6 +21,7 @@ class GivenColumn:
 
     def __init__(self, place: tuple[str, ...], values: list[Any]) -> None:
         self.place, self.values = place, values
+        self.known: dict[str, Any] = {}  # what was found out of it, by who looked
 
     @property
     def name(self) -> str:

@@ -37,6 +37,13 @@ SAMPLE = 25
 
 def time_kind(column: GivenColumn) -> ColumnKind | None:
     """Return how a contract says a column's times; None where it holds none."""
+    if "time" not in column.known:
+        column.known["time"] = _time_kind(column)
+    found: ColumnKind | None = column.known["time"]
+    return found
+
+
+def _time_kind(column: GivenColumn) -> ColumnKind | None:
     if column.types <= {int, float}:
         return _epoch(column, column.present)
     if column.types != {str}:
@@ -115,7 +122,21 @@ def _local(column: GivenColumn, texts: list[str]) -> ColumnKind | None:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield the forms that a text could have, by its signs."""
+    """Yield the forms that a text could have: those between whose parts the same signs stand."""
+    signs = _between(text)
+    yield from (form for form in _every_form(text) if _between(form) == signs)
+
+
+def _between(text: str) -> str:
+    """Return the signs between the letters and digits of a time or of a form.
+
+    >>> _between("31.01.2024 9:05 PM"), _between("%d.%m.%Y %I:%M %p"), _between("1/Jan/2024 +0100")
+    ('.. : ', '.. : ', '// +')
+    """
+    return re.sub(r"%[a-zA-Z]|[^\W_]", "", text.replace("%z", "+")).replace("-", "+")
+
+
+def _every_form(text: str) -> Iterator[str]:
     marks = [mark for mark in "./-" if text.count(mark) >= 2]
     dates = [form.format(mark) for mark in marks for form in DATES]
     if any(sign.isalpha() for sign in text):
