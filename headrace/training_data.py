@@ -3,13 +3,14 @@
 from typing import Any
 
 from features.project.running import project_of_process
+from features.seeded import IMPORTED
 from inference.offline.lake.lake import Lake
 from runtime.run import Run
 
 
-def lake_of(run: Run) -> Lake:
-    """Return a run's lake, of this process's project."""
-    return Lake(run.lake, project_of_process())
+def lake_of(run: Run, imported: bool = False) -> Lake:
+    """Return a run's lake, or that of what was imported into it, of this process's project."""
+    return Lake(run.lake / IMPORTED if imported else run.lake, project_of_process())
 
 
 def profiles(run: Run, lake: Lake) -> Any:

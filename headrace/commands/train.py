@@ -18,6 +18,7 @@ Examples:
   headrace train --promote
   headrace train --search 5
   headrace train --event-alone
+  headrace train --imported --promote
 """
 
 
@@ -29,10 +30,12 @@ Examples:
 @click.option(
     "--event-alone", is_flag=True, help="Train once more without window features, and tell what they gain."
 )
+@click.option("--imported", is_flag=True, help="Train on what `headrace import` brought, not on the stream.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
 def command(
-    until_ms: int | None, name: str, promote: bool, trials: int, event_alone: bool, as_json: bool
-) -> None:
+    until_ms: int | None, name: str, promote: bool, trials: int, event_alone: bool, imported: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Train on the events whose label was known at the training moment.
 
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
@@ -40,9 +43,8 @@ def command(
     """
     from features.project.running import project_of_process
     from headrace.release_commands import registry as models
-    from headrace.training_data import profiles
+    from headrace.training_data import lake_of, profiles
     from inference.models.provenance import Provenance
-    from inference.offline.lake.lake import Lake
     from inference.offline.training import training_set
     from inference.offline.training.settings import TrainSettings
     from inference.offline.training.train import train
@@ -51,7 +53,7 @@ def command(
 
     run = current_run()
     project = project_of_process()
-    lake = Lake(run.lake, project)
+    lake = lake_of(run, imported)
     name = name or name_of(project)
     began = time.monotonic()
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)

@@ -221,17 +221,18 @@ def names_of(keys: Hashes, ids: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
     return names
 
 
-def chunks_of(rows: Arrivals) -> dict[int, bytes]:
+def chunks_of(rows: Arrivals, source: "int | Ints" = SCORED) -> dict[int, bytes]:
     """Return the chunks (number -> bytes) that remember these records, for `Deduplication.load`.
 
     Args:
         rows: a record once within the horizon; `event_time_ms` is when each arrived.
+        source: the number of the source that all rows are of, or that of each (n,).
 
     >>> rows = Arrivals(np.array([b"c1"]), np.array([b"t1"]), np.array([9], np.uint64), np.array([5]))
     >>> list(chunks_of(rows))
     [0]
     """
-    seen, names = Deduplication(), names_of(hash64(rows.keys), rows.ids)
+    seen, names = Deduplication(), names_of(of_source(hash64(rows.keys), source), rows.ids)
     return seen.remember(names, rows.content, rows.event_time_ms)
 
 

@@ -8,15 +8,26 @@ reads all input.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contracts.errors import ClusterError, StateError
 from streams.stage.changelog import MARKER, Changelog, ChangelogReader, marker_of
 from streams.stage.core import Entry, Marker, Snapshot
 from streams.stage.deduplication import Arrivals, chunks_of
 from streams.stage.definition import StageDefinition
 from streams.stage.entity_rows import CLOCK, KEY
-from streams.stage.entity_stage import CHUNK
+from streams.stage.entity_stage import CHUNK, SEEN_CLOCK
 from streams.stage.hand_over import TRANSACTION_S, await_stopped
 from streams.stage.settings import StageSettings
+
+
+class Remembered(NamedTuple):
+    """Ids to remember, by arrival (`event_time_ms`), of which source each is (n,), and their clock, packed."""
+
+    arrivals: Arrivals
+    source: NDArray[np.int64]
+    clock: bytes
 
 
 class _Fenced(NamedTuple):
@@ -67,14 +78,14 @@ class Seeding:
             self._fenced[partition] = _Fenced(changelog, incarnation, entries)
 
     def write(
-        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: Arrivals | None
+        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: Remembered | None
     ) -> None:
         """Write a fenced partition's states, clock, remembered ids and marker in one transaction.
 
         Args:
             states: packed, by key.
             clock: packed; b"" where nothing has moved it.
-            remembered: ids to remember, by arrival; for the chain's first stage, None for another.
+            remembered: for the chain's first stage, None for another.
 
         Raises:
             StateError: E_STATE_DEFINITIONS, E_STATE_BYTES.
@@ -84,8 +95,11 @@ class Seeding:
         made = {KEY + key: state for key, state in states.items()}
         if clock:
             made[CLOCK] = clock
-        if remembered is not None and len(remembered.ids):
-            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks_of(remembered).items()}
+        if remembered is not None and remembered.clock:
+            made[SEEN_CLOCK] = remembered.clock
+        if remembered is not None and len(remembered.source):
+            chunks = chunks_of(remembered.arrivals, remembered.source)
+            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks.items()}
         rows = definition.rows(partition)
         rows.load(made, {})
         entries: list[Entry] = [*made.items(), *((key, None) for key in fenced.entries if key not in made)]
