@@ -1,5 +1,6 @@
 """`headrace import SOURCE=FILE ...`: history out of files, before the first record of the stream."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,9 @@ Examples:
     "--stream-from", default="beginning", show_default=True, metavar="beginning|end|FILE",
     help="Where the stream goes on in each partition of the sources' topics.",
 )  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that judge (default: one a core).")
 @click.option("--json", "json_file", type=OUTPUT, help="Write the report here, - for stdout.")
-def command(files: tuple[str, ...], stream_from: str, json_file: Path | None) -> None:
+def command(files: tuple[str, ...], stream_from: str, workers: int | None, json_file: Path | None) -> None:
     """Begin a new run with the history in files (Parquet or NDJSON in the contract's fields).
 
     SOURCE is a source of the project, labels too; a FILE without it is of the scored one, and of a source
@@ -63,7 +65,8 @@ def command(files: tuple[str, ...], stream_from: str, json_file: Path | None) ->
     into = Into(project, Lake(run.lake, project), settings)
     chosen = history_files(project.pipeline, files)
     make_keys(project.pipeline, run)
-    made = import_history(chosen, into, keys_for(project.pipeline, run), named, warn)
+    processes = workers or len(os.sched_getaffinity(0))
+    made = import_history(chosen, into, keys_for(project.pipeline, run), named, processes, warn)
     adopt_project(run)
     _report(made, json_file)
 

@@ -1,4 +1,4 @@
-"""Files of history, part by part: every record judged by the code of the gate, at one moment for all."""
+"""Files of history, part by part: what was asked for, and the parts in which it is read."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import ConfigError
-from contracts.frame import Columns
-from contracts.hashed_fields import HashKeys
-from contracts.pipeline import Pipeline, SourceStream
-from contracts.raw import RawBatch
-from contracts.verdict import judge
+from contracts.pipeline import Pipeline
 from features.seeded import ImportedFile
-from headrace.importing.letters import RAW_PARTITION, Letter
 from headrace.traffic.form import Form
 from headrace.traffic.input_files import LINES, LineRecords, Record, TableRecords, checked_rows, damaged
 from headrace.traffic.named_files import forms_and_files
@@ -32,19 +27,22 @@ class HistoryFile(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Records of a file one after the other; their raw offsets begin at `first`."""
+    """Records of a file one after the other, as they were read.
 
-    source: SourceStream
+    `given` is a table, or the lines of a file of lines. In the file they begin with record `row`, from 1; in
+    the source's raw log at offset `first`.
+    """
+
+    source: str
+    path: Path
+    row: int
     first: int
-    records: list[Record]
+    given: "pa.Table | list[bytes]"
 
-
-class JudgedPart(NamedTuple):
-    """A part, the columns of its good records, and what was refused of it."""
-
-    part: Part
-    good: Columns
-    letters: list[Letter]
+    @property
+    def count(self) -> int:
+        """How many records they are."""
+        return len(self.given)
 
 
 def history_files(pipeline: Pipeline, given: Sequence[str]) -> list[HistoryFile]:
@@ -76,38 +74,31 @@ def named(file: HistoryFile) -> ImportedFile:
     return ImportedFile(source=file.form.name, file=str(file.path), sha256=digest)
 
 
-def parts_of(file: HistoryFile, first: int, rows_a_part: int = ROWS_A_PART) -> Iterator[Part]:
-    """Yield a file's records, whose raw offsets count on from `first`.
+def parts_of(files: Sequence[HistoryFile], rows_a_part: int = ROWS_A_PART) -> Iterator[Part]:
+    """Yield the files' records in their order; raw offsets count on over the files of a source.
+
+    Raises:
+        ConfigError: E_INPUT_DAMAGED.
+    """
+    first: dict[str, int] = {}
+    for file in files:
+        row, name = 1, file.form.name
+        read = _tables if file.path.suffix == ".parquet" else _lines
+        for given in read(file.path, rows_a_part):
+            yield Part(name, file.path, row, first.get(name, 0), given)
+            row, first[name] = row + len(given), first.get(name, 0) + len(given)
+
+
+def records_of(part: Part, form: Form) -> list[Record]:
+    """Return a part's records as a producer would send them.
 
     Raises:
         ConfigError: E_INPUT_DAMAGED, E_INPUT_FIELDS, E_INPUT_TYPE.
     """
-    read = _of_table if file.path.suffix == ".parquet" else _of_lines
-    for records in read(file, rows_a_part):
-        yield Part(file.form.source, first, records)
-        first += len(records)
-
-
-def judged(part: Part, at_ms: int, keys: HashKeys | None) -> JudgedPart:
-    """Judge a part's records as of one moment, which says what contract and what secret are in force."""
-    count = len(part.records)
-    batch = RawBatch(
-        [RAW_PARTITION] * count, list(range(part.first, part.first + count)), [at_ms] * count,
-        [key for key, _ in part.records], [value for _, value in part.records], [None] * count,
-    )  # fmt: skip
-    verdict = judge(part.source, batch, keys)
-    letters = [
-        Letter(part.source.number, part.first + bad.row, bad.code, bad.reason, "gate", *part.records[bad.row])
-        for bad in verdict.bad
-    ]
-    return JudgedPart(part, verdict.good, letters)
-
-
-def _of_table(file: HistoryFile, rows_a_part: int) -> Iterator[list[Record]]:
-    for table in _tables(file.path, rows_a_part):
-        rows = checked_rows(table, file.form, file.path)
-        records = TableRecords(rows, file.form, np.zeros(table.num_rows, np.int64))
-        yield records.slice(0, table.num_rows)
+    if isinstance(part.given, list):
+        return LineRecords(part.given, form, first=part.row).slice(0, part.count)
+    rows = checked_rows(part.given, form, part.path)
+    return TableRecords(rows, form, np.zeros(part.count, np.int64)).slice(0, part.count)
 
 
 def _tables(path: Path, rows_a_part: int) -> Iterator[pa.Table]:
@@ -118,8 +109,7 @@ def _tables(path: Path, rows_a_part: int) -> Iterator[pa.Table]:
         raise damaged(path, error) from error
 
 
-def _of_lines(file: HistoryFile, rows_a_part: int) -> Iterator[list[Record]]:
-    lines = [line for line in file.path.read_bytes().splitlines() if line.strip()]
+def _lines(path: Path, rows_a_part: int) -> Iterator[list[bytes]]:
+    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
     for at in range(0, len(lines), rows_a_part):
-        part = lines[at : at + rows_a_part]
-        yield LineRecords(part, file.form, first=at + 1).slice(0, len(part))
+        yield lines[at : at + rows_a_part]

@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-
 from contracts.frame import ROW_BITS, Columns, length
 from contracts.frame_check import rules_of
 from contracts.meaning import Meanings
@@ -18,19 +16,18 @@ from features.meaning import meaning_of
 from features.project.running import RunningProject
 from features.seeded import IMPORTED, Bounds
 from headrace.importing.chain import Parts, RefusedRow
-from headrace.importing.history import JudgedPart
+from headrace.importing.judging import JudgedPart
 from headrace.importing.letters import RAW_PARTITION, Letter, Origins, letter_table
 from runtime.atomic_file import sync_folder
 from runtime.meaning_note import note
 from streams.archive.frames import feature_table
 from streams.archive.parquet_files import file_path, write_whole
-from streams.archive.rows import fields_of
 
 ROWS_A_FILE = 500_000  # of the log, over all its partitions
 
 
 class ImportedLake:
-    """Writes the lake; `publish` makes it seen.
+    """Writes the lake under a hidden name, where raw records are put by others; `publish` makes it seen.
 
     Args:
         lake: the folder of the run's lake.
@@ -38,39 +35,23 @@ class ImportedLake:
     """
 
     def __init__(self, lake: Path, project: RunningProject, at_ms: int) -> None:
-        self.folder, self._hidden = lake / IMPORTED, lake / f".{IMPORTED}"
+        self.folder, self.hidden = lake / IMPORTED, lake / f".{IMPORTED}"
         self._project, self._pipeline, self._at_ms = project, project.pipeline, at_ms
         self._meanings = Meanings(tuple(map(meaning_of, project.entities)))
         self._specified = rules_of(project.pipeline).specified
-        self._origins = {source.topic: Origins() for source in project.pipeline.sources}
-        self._fields = {source.number: fields_of(source) for source in project.pipeline.sources}
+        self._origins = {source.name: Origins() for source in project.pipeline.sources}
         self._waiting: dict[int, dict[int, list[Columns]]] = {}
         self._rows = 0
         self._letters: dict[int, list[Letter]] = {}
         self._log_before: dict[int, int] = {}
         self.log_rows = {source.name: 0 for source in self._pipeline.sources}
         self.codes: dict[str, Counter[str]] = {source.name: Counter() for source in self._pipeline.sources}
-        shutil.rmtree(self._hidden, ignore_errors=True)  # what a killed import left
-        self._hidden.mkdir(parents=True)
+        shutil.rmtree(self.hidden, ignore_errors=True)  # what a killed import left
+        self.hidden.mkdir(parents=True)
 
-    def add_raw(self, judged: JudgedPart, file: str) -> None:
-        """Write a part's records as they are, and keep what was refused of them."""
-        part = judged.part
-        count, topic = len(part.records), part.source.topic
-        self._origins[topic].add(file, count)
-        values = [value for _, value in part.records]
-        table = pa.table(
-            {
-                "offset": pa.array(range(part.first, part.first + count), pa.int64()),
-                "appended_ms": pa.array([self._at_ms] * count, pa.int64()),
-                "key": pa.array([key for key, _ in part.records], pa.binary()),
-                "value": pa.array(values, pa.binary()),
-                **self._read(judged, values),
-            }
-        )
-        write_whole(
-            table, file_path(self._hidden, topic, RAW_PARTITION, part.first), part.first, part.first + count
-        )
+    def add(self, judged: JudgedPart) -> None:
+        """Take note of a part whose raw records are written, and keep what was refused of it."""
+        self._origins[judged.source].add(str(judged.path), judged.count)
         for letter in judged.letters:
             self._refuse(letter)
 
@@ -96,36 +77,33 @@ class ImportedLake:
         """Write all that waits, and give the lake its name, in place of one before."""
         self._flush()
         for number, letters in self._letters.items():
-            topic = self._pipeline.by_number[number].topic
-            table = letter_table(letters, topic, self._origins[topic], self._at_ms)
-            path = file_path(self._hidden, f"{topic}_dlq", RAW_PARTITION, 0)
+            source = self._pipeline.by_number[number]
+            topic = source.topic
+            table = letter_table(letters, topic, self._origins[source.name], self._at_ms)
+            path = file_path(self.hidden, f"{topic}_dlq", RAW_PARTITION, 0)
             write_whole(table, path, 0, table.num_rows)
         for meaning in self._meanings.own.values():
-            note(self._hidden, meaning)
+            note(self.hidden, meaning)
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._hidden.rename(self.folder)
+        self.hidden.rename(self.folder)
         sync_folder(self.folder.parent)
 
     def bounds(self, below: dict[str, dict[int, int]]) -> Bounds:
         """Return how far the lake goes: all of it counts."""
         raw = {
-            topic: {RAW_PARTITION: origins.total} if origins.total else {}
-            for topic, origins in self._origins.items()
+            source.topic: {RAW_PARTITION: count} if (count := self.rows[source.name]) else {}
+            for source in self._pipeline.sources
         }
         return Bounds(raw_before=raw, log_before=dict(sorted(self._log_before.items())), below=below)
 
     @property
     def rows(self) -> dict[str, int]:
         """How many records of each source were read."""
-        return {source.name: self._origins[source.topic].total for source in self._pipeline.sources}
+        return {name: origins.total for name, origins in self._origins.items()}
 
     def _refuse(self, letter: Letter) -> None:
         self._letters.setdefault(letter.kind, []).append(letter)
         self.codes[self._pipeline.by_number[letter.kind].name][letter.code] += 1
-
-    def _read(self, judged: JudgedPart, values: list[bytes | None]) -> dict[str, pa.Array]:
-        """Return the columns by which records are found."""
-        return self._fields[judged.part.source.number].columns(values)
 
     def _flush(self) -> None:
         for partition, by_source in sorted(self._waiting.items()):
@@ -134,6 +112,6 @@ class ImportedLake:
             names = [self._pipeline.log_dataset(self._pipeline.by_number[number]) for number in by_source]
             for (number, parts), name in zip(by_source.items(), names, strict=True):
                 table = feature_table(parts, self._pipeline.by_number[number], self._meanings)
-                write_whole(table, file_path(self._hidden, name, partition, first), first, behind, names)
+                write_whole(table, file_path(self.hidden, name, partition, first), first, behind, names)
             self._log_before[partition] = behind
         self._waiting, self._rows = {}, 0

@@ -18,7 +18,8 @@ from contracts.frame import Columns, length
 from contracts.hashed_fields import HashKeys
 from features.seeded import IMPORTED, Bounds, Seeded, SeedOrigin
 from headrace.importing.chain import ImportChain
-from headrace.importing.history import HistoryFile, judged, named, parts_of
+from headrace.importing.history import HistoryFile, named, parts_of
+from headrace.importing.judging import Trial, judged
 from headrace.importing.lake import ImportedLake
 from headrace.importing.order import ROWS_A_BLOCK, Block, in_order
 from headrace.importing.start import Offsets, StreamStart
@@ -59,12 +60,13 @@ class Making(msgspec.Struct, kw_only=True):
 
 def import_history(
     files: Sequence[HistoryFile], into: Into, keys: HashKeys | None,
-    stream_from: Literal["beginning", "end"] | Path, tell: Tell,
+    stream_from: Literal["beginning", "end"] | Path, workers: int, tell: Tell,
 ) -> Imported:  # fmt: skip
     """Import files into a run that has no state.
 
     Args:
         keys: the secrets of personal keys; None where nothing is hashed.
+        workers: processes that judge.
         stream_from: where the stream goes on, as `headrace.importing.start.StreamStart.offsets` takes it.
 
     Raises:
@@ -83,7 +85,7 @@ def import_history(
     made: list[Imported] = []
 
     def make() -> Seeded:
-        making = make_lake(files, into, keys, source.at_ms, tell)
+        making = make_lake(files, into, keys, source.at_ms, tell, workers)
         made.append(making.told)
         seed = Seeded(
             source=source, bounds=making.bounds, partitions=into.settings.partitions, rows={}, clocks={},
@@ -103,13 +105,14 @@ def import_history(
 
 def make_lake(
     files: Sequence[HistoryFile], into: Into, keys: HashKeys | None, at_ms: int, tell: Tell,
-    rows_a_block: int = ROWS_A_BLOCK,
+    workers: int = 1, rows_a_block: int = ROWS_A_BLOCK,
 ) -> Making:  # fmt: skip
     """Judge the files, take their good records through the stages in their one order, and write the lake.
 
     Args:
         into: the run; its changelogs and its store are not touched.
         at_ms: the moment as of which records are judged.
+        workers: processes that judge.
 
     Raises:
         StateError: E_IMPORT_NOTHING. ConfigError: as `parts_of`.
@@ -118,12 +121,13 @@ def make_lake(
     project, pipeline = into.project, into.project.pipeline
     lake = ImportedLake(into.lake.folder, project, at_ms)
     good: dict[int, list[Columns]] = {source.number: [] for source in pipeline.sources}
-    for file in files:
-        for part in parts_of(file, lake.rows[file.form.name]):
-            found = judged(part, at_ms, keys)
-            lake.add_raw(found, str(file.path))
-            good[part.source.number].append(found.good)
-        tell(f"{file.path}: {lake.rows[file.form.name]:,} records of {file.form.name} judged")
+    trial = Trial(str(project.folder), lake.hidden, at_ms, keys)
+    numbers = {source.name: source.number for source in pipeline.sources}
+    for found in judged(parts_of(files), trial, workers):
+        lake.add(found)
+        good[numbers[found.source]].append(found.good)
+        read = sum(lake.rows.values())
+        tell(f"{read:,} records judged, {read / (time.monotonic() - began_s):,.0f} a second")
     chain = ImportChain(project, into.settings.partitions)
     total = sum(length(rows) for some in good.values() for rows in some)
     done = 0
