@@ -23,7 +23,7 @@ from streams.stage.settings import StageSettings
 
 
 class Remembered(NamedTuple):
-    """Ids to remember, by arrival (`event_time_ms`), of which source each is (n,), and their clock, packed."""
+    """Ids to remember, by arrival (`event_time_ms`), of which source each is (n,), and their clock."""
 
     arrivals: Arrivals
     source: NDArray[np.int64]

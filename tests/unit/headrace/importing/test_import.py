@@ -81,7 +81,7 @@ def written(folder: Path, rows: Rows) -> list[str]:
 
 def into(folder: Path, project: RunningProject) -> Into:
     settings = StageSettings(
-        kafka=KafkaConnection(bootstrap_servers="127.0.0.1:9"), redis=RedisConnection(url="redis://127.0.0.1:9"),
+        kafka=KafkaConnection(bootstrap_servers="-"), redis=RedisConnection(host="-", port=9),
         data_folder=folder, partitions=PARTITIONS, lake=folder,
     )  # fmt: skip
     return Into(project, Lake(folder, project), settings)
