@@ -40,7 +40,7 @@ class Part(NamedTuple):
     given: "pa.Table | list[bytes]"
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many records they are."""
         return len(self.given)
 
@@ -96,9 +96,9 @@ def records_of(part: Part, form: Form) -> list[Record]:
         ConfigError: E_INPUT_DAMAGED, E_INPUT_FIELDS, E_INPUT_TYPE.
     """
     if isinstance(part.given, list):
-        return LineRecords(part.given, form, first=part.row).slice(0, part.count)
+        return LineRecords(part.given, form, first=part.row).slice(0, part.size)
     rows = checked_rows(part.given, form, part.path)
-    return TableRecords(rows, form, np.zeros(part.count, np.int64)).slice(0, part.count)
+    return TableRecords(rows, form, np.zeros(part.size, np.int64)).slice(0, part.size)
 
 
 def _tables(path: Path, rows_a_part: int) -> Iterator[pa.Table]:

@@ -50,7 +50,7 @@ class JudgedPart(NamedTuple):
 
     source: str
     path: Path
-    count: int
+    size: int
     good: Columns
     letters: list[Letter]
 

@@ -51,7 +51,7 @@ class ImportedLake:
 
     def add(self, judged: JudgedPart) -> None:
         """Take note of a part whose raw records are written, and keep what was refused of it."""
-        self._origins[judged.source].add(str(judged.path), judged.count)
+        self._origins[judged.source].add(str(judged.path), judged.size)
         for letter in judged.letters:
             self._refuse(letter)
 
