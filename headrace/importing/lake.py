@@ -5,8 +5,9 @@ under a hidden name. Raw records lie in the order of their files, rows of the lo
 """
 
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from contracts.frame import ROW_BITS, Columns, length
@@ -23,7 +24,10 @@ from runtime.meaning_note import note
 from streams.archive.frames import feature_table
 from streams.archive.parquet_files import file_path, write_whole
 
-ROWS_A_FILE = 500_000  # of the log, over all its partitions
+ROWS_A_FLUSH = 250_000  # of the log, over all its partitions
+
+
+_Waiting = dict[int, dict[int, list[Columns]]]  # rows of the log by partition and source
 
 
 class ImportedLake:
@@ -40,7 +44,8 @@ class ImportedLake:
         self._meanings = Meanings(tuple(map(meaning_of, project.entities)))
         self._specified = rules_of(project.pipeline).specified
         self._origins = {source.name: Origins() for source in project.pipeline.sources}
-        self._waiting: dict[int, dict[int, list[Columns]]] = {}
+        self._waiting: _Waiting = {}
+        self._writer, self._written = ThreadPoolExecutor(1), deque[Future[None]]()
         self._rows = 0
         self._letters: dict[int, list[Letter]] = {}
         self._log_before: dict[int, int] = {}
@@ -65,7 +70,7 @@ class ImportedLake:
                     waiting.append({"offset": rows["pos"] >> ROW_BITS, **known})
                     self._rows += length(rows)
                     self.log_rows[self._pipeline.by_number[number].name] += length(rows)
-        if self._rows >= ROWS_A_FILE:
+        if self._rows >= ROWS_A_FLUSH:
             self._flush()
 
     def refuse(self, rows: Sequence[RefusedRow]) -> None:
@@ -76,6 +81,8 @@ class ImportedLake:
     def publish(self) -> None:
         """Write all that waits, and give the lake its name, in place of one before."""
         self._flush()
+        while self._written:
+            self._written.popleft().result()
         for number, letters in self._letters.items():
             source = self._pipeline.by_number[number]
             topic = source.topic
@@ -106,7 +113,14 @@ class ImportedLake:
         self.codes[self._pipeline.by_number[letter.kind].name][letter.code] += 1
 
     def _flush(self) -> None:
-        for partition, by_source in sorted(self._waiting.items()):
+        """Have what waits written while the next rows are folded; at most one flush is behind."""
+        waiting, self._waiting, self._rows = self._waiting, {}, 0
+        while self._written:
+            self._written.popleft().result()
+        self._written.append(self._writer.submit(self._write, waiting))
+
+    def _write(self, waiting: _Waiting) -> None:
+        for partition, by_source in sorted(waiting.items()):
             first = min(int(parts[0]["offset"][0]) for parts in by_source.values())
             behind = max(int(parts[-1]["offset"][-1]) for parts in by_source.values()) + 1
             names = [self._pipeline.log_dataset(self._pipeline.by_number[number]) for number in by_source]
@@ -114,4 +128,3 @@ class ImportedLake:
                 table = feature_table(parts, self._pipeline.by_number[number], self._meanings)
                 write_whole(table, file_path(self.hidden, name, partition, first), first, behind, names)
             self._log_before[partition] = behind
-        self._waiting, self._rows = {}, 0
