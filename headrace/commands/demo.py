@@ -15,6 +15,7 @@ Examples:
   headrace demo --input events.parquet --labels labels.parquet --json summary.json
   headrace --project examples/logins demo
   headrace demo --input logins=logins.ndjson --input resets=resets.ndjson --input takeovers=takeovers.ndjson
+  headrace --project examples/flights demo --history 0.67 --speed 43200
   headrace demo --malformed 0.05 --redis-outage 20 --redis-flush --kafka-restart
 """
 # Of a generated workload more is history, which a model needs, and half of the rest shows latency.
@@ -34,6 +35,12 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option("--events", type=click.IntRange(min=100), help="Use at most this many scored records.")
 @click.option("--rate", default=1_000.0, show_default=True, help="Records a second in the paced last part.")
 @click.option(
+    "--speed",
+    type=click.FloatRange(min=0.001),
+    help="All live records in event time, this many times as fast.",
+)
+@click.option("--history", "history", type=click.FloatRange(0.1, 0.95), help="Share that is history.")
+@click.option(
     "--partitions", default=1, show_default=True, help="Of each topic; one worker a kind needs one."
 )
 @click.option("--json", "json_file", type=OUTPUT, help="Write the summary here.")
@@ -43,15 +50,16 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option("--kafka-restart", is_flag=True, help="Restart Kafka while records come.")
 def command(
     files: tuple[str, ...], labels_file: Path | None, workload: str | None, events: int | None, rate: float,
-    partitions: int, json_file: Path | None, malformed: float, redis_outage: float, redis_flush: bool,
-    kafka_restart: bool,
+    speed: float | None, history: float | None, partitions: int, json_file: Path | None, malformed: float,
+    redis_outage: float, redis_flush: bool, kafka_restart: bool,
 ) -> None:  # fmt: skip
     """Bring servers and workers up, replay history, train, score live records, and count.
 
     The records are the project's: given by source, or made by its `generate.py`. The first part by event
     time (60 % of given files) is history: scored by rules alone while labels come in at their time. Then a
     model is trained, and the same without window features, which says what those are worth; it scores the
-    rest, of which the paced last part measures latency. The run keeps its own topics and folder under
+    rest, of which the paced last part measures latency; with --speed all of the rest is paced by its own
+    event time, as features of the last hours need it. The run keeps its own topics and folder under
     .headrace/, so that `explain`, `verify` and `models` answer afterwards.
 
     Exits with 1 when the counts do not add up.
@@ -69,8 +77,9 @@ def command(
     )
     plan = DemoPlan(
         workload=workload, files=files, labels_file=labels_file, events=events, paced_rate=rate,
-        partitions=partitions, faults=faults,
+        paced_speed=speed, partitions=partitions, faults=faults,
     )  # fmt: skip
     if not files:
         plan = replace(plan, history_ratio=GENERATED_HISTORY_RATIO, paced_ratio=GENERATED_PACED_RATIO)
+    plan = plan if history is None else replace(plan, history_ratio=history)
     sys.exit(show(plan, json_file))

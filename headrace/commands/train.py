@@ -43,9 +43,8 @@ def command(
     """
     from features.project.running import project_of_process
     from headrace.release_commands import registry as models
-    from headrace.training_data import lake_of, profiles
+    from headrace.training_data import training_data
     from inference.models.provenance import Provenance
-    from inference.offline.training import training_set
     from inference.offline.training.settings import TrainSettings
     from inference.offline.training.train import train
     from inference.release.registry import Change
@@ -53,12 +52,10 @@ def command(
 
     run = current_run()
     project = project_of_process()
-    lake = lake_of(run, imported)
     name = name or name_of(project)
     began = time.monotonic()
-    moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
-    _tell(as_json, f"reading events and the labels known by {moment_ms}")
-    data = training_set.build(lake, profiles(run, lake), moment_ms)
+    _tell(as_json, f"reading events and the labels known by {until_ms or 'the newest moment of the lake'}")
+    data = training_data(run, project, until_ms, imported)
     _tell(as_json, f"training on {len(data):,} events, {int(data.positive.sum()):,} of them positive")
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))

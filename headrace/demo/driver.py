@@ -17,7 +17,7 @@ from headrace.demo.stack import CommandFailed, DemoStack
 from headrace.demo.summary import Facts, summarise
 from headrace.demo.view import View
 from headrace.traffic.observed import Observed
-from headrace.traffic.pacing import at_rate
+from headrace.traffic.pacing import at_rate, at_speed
 from headrace.traffic.producer import RecordProducer
 from headrace.traffic.replay import Replay
 from headrace.traffic.result_reader import ResultReader
@@ -110,7 +110,7 @@ class Driver:
         self._view.say(f"the scorer serves {version}")
 
     def _live(self) -> None:
-        at, row, rate = self._facts.parts, self._facts.parts.live, self._plan.paced_rate
+        at, row = self._facts.parts, self._facts.parts.live
         self._view.phase("live", f"live: {at.faults - at.live:,} {self._what} as fast as they are digested")
         for stop in [*refreshes(self._given.moment_ms, at.live, at.faults), at.faults]:
             with self._timed("live", stop - row):
@@ -121,10 +121,10 @@ class Driver:
         if at.paced > at.faults:
             self._under_faults()
         self._view.phase(
-            "paced", f"paced: {at.end - at.paced:,} {self._what} at {rate:,.0f} a second, open loop"
+            "paced", f"paced: {at.end - at.paced:,} {self._what} at {self._pace_in_words()}, open loop"
         )
         with self._timed("paced", at.end - at.paced):
-            self._paced(at.paced, at.end, rate)
+            self._paced(at.paced, at.end)
         self._producer.flush()
 
     def _refresh(self, row: int) -> None:
@@ -150,8 +150,15 @@ class Driver:
             self._await_through(at.paced)
         self._facts.faults = reports(injected, self._observed)
 
-    def _paced(self, start: int, stop: int, rate: float) -> None:
-        due_s = at_rate(stop - start, rate)
+    def _pace_in_words(self) -> str:
+        speed = self._plan.paced_speed
+        if speed is None:
+            return f"{self._plan.paced_rate:,.0f} a second"
+        return f"{speed / 3600:,.1f} hours of event time a second"
+
+    def _paced(self, start: int, stop: int) -> None:
+        speed, moments = self._plan.paced_speed, self._given.moment_ms[start:stop]
+        due_s = at_rate(stop - start, self._plan.paced_rate) if speed is None else at_speed(moments, speed)
         self._progress.scheduled_s = time.time() + due_s  # near enough for the view
         self._facts.scheduled_s = self._replay.pace(start, stop, due_s)
         self._progress.scheduled_s = self._facts.scheduled_s

@@ -38,7 +38,8 @@ class DemoPlan:
         workload: what the project's generator makes where no file is given; None for its usual one.
         files: `SOURCE=FILE`, or the file of the scored source.
         events: at most this many scored records.
-        paced_ratio: a share of the live part.
+        paced_ratio: a share of the live part, that comes at `paced_rate` records a second.
+        paced_speed: all of the live part comes in its own event time, this many times as fast.
     """
 
     workload: str | None = None
@@ -48,6 +49,7 @@ class DemoPlan:
     history_ratio: float = 0.6
     paced_ratio: float = 0.1
     paced_rate: float = 1_000.0
+    paced_speed: float | None = None
     faults: Faults = field(default_factory=Faults)
     partitions: int = 1  # as many as workers of a kind: more lanes only make smaller batches
     seed: int = 7
@@ -70,12 +72,17 @@ def parts(moment_ms: NDArray[np.int64], plan: DemoPlan) -> Parts:
 
     >>> parts(np.arange(100_000), DemoPlan())
     Parts(live=60000, faults=96000, paced=96000, end=100000)
+    >>> parts(np.arange(100_000), DemoPlan(paced_speed=3600.0))
+    Parts(live=60000, faults=60000, paced=60000, end=100000)
     """
     end = len(moment_ms)
     live = int(np.searchsorted(moment_ms, moment_ms[int(end * plan.history_ratio)])) if end else 0
-    paced_events = min(round((end - live) * plan.paced_ratio), PACED_EVENTS_MAX)
-    paced = end - paced_events
-    fault_events = min(round(plan.faults.server_seconds * FAULT_RATE), paced - live)
+    fault_events = round(plan.faults.server_seconds * FAULT_RATE)
+    if plan.paced_speed is None:
+        paced = end - min(round((end - live) * plan.paced_ratio), PACED_EVENTS_MAX)
+    else:
+        paced = min(live + fault_events, end)
+    fault_events = min(fault_events, paced - live)
     return Parts(live, paced - fault_events, paced, end)
 
 

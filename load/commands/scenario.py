@@ -13,6 +13,7 @@ EXAMPLE = """
 Examples:
   headrace scenario pattern-change
   headrace scenario pattern-change --json figures.json --plot docs/pattern-change.svg
+  headrace scenario served-quality --plot served.svg
 """
 
 
@@ -51,3 +52,28 @@ def pattern_change(json_file: Path | None, plot_file: Path | None) -> None:
     for problem in wrong:
         click.echo(f"the loop did not close: {problem}", err=True)
     sys.exit(bool(wrong))
+
+
+@command.command(name="served-quality")
+@click.option("--json", "json_file", type=OUTPUT, help="Write the figures here, - for stdout.")
+@click.option("--plot", "plot_file", type=OUTPUT, help="Write the plot (SVG) here.")
+def served_quality(json_file: Path | None, plot_file: Path | None) -> None:
+    """How the scores that a run served ranked its events, by week, beside a model without window features.
+
+    Of the run that was chosen, from its lake alone: no server runs.
+
+    Example: headrace scenario served-quality --plot served.svg
+    """
+    import orjson
+
+    from load.scenarios import served_quality as scenario
+    from runtime.environment import current_run
+
+    found = scenario.figures(current_run())
+    if plot_file is not None:
+        plot_file.write_text(scenario.plotted(found))
+    text = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n"
+    if json_file is None or str(json_file) == "-":
+        sys.stdout.write(text)
+    else:
+        json_file.write_text(text)

@@ -24,14 +24,19 @@ class Mark(NamedTuple):
     name: str
 
 
-def draw(title: str, y_name: str, lines: Sequence[Line], marks: Sequence[Mark], days: float) -> str:
+X_NAME = "day of event time (a window's youngest payment)"
+
+
+def draw(
+    title: str, y_name: str, lines: Sequence[Line], marks: Sequence[Mark], days: float, x_name: str = X_NAME
+) -> str:
     """Return the plot: x from 0 to `days`, y from 0 to 1.
 
     >>> text = draw("t", "average precision", [Line("m", [(0, 0.5), (10, 0.25)])], [Mark(5, "change")], 10)
     >>> text.startswith("<svg") and text.count("<polyline") == 1
     True
     """
-    body = [_axes(title, y_name, days)]
+    body = [_axes(title, y_name, days, x_name)]
     colours = _colours([line.name.rpartition(" ")[0] or line.name for line in lines])
     for line in lines:
         colour = colours[line.name.rpartition(" ")[0] or line.name]
@@ -50,7 +55,7 @@ def draw(title: str, y_name: str, lines: Sequence[Line], marks: Sequence[Mark], 
     )
 
 
-def _axes(title: str, y_name: str, days: float) -> str:
+def _axes(title: str, y_name: str, days: float, x_name: str) -> str:
     parts = [f'<text x="{LEFT}" y="20" font-size="15">{escape(title)}</text>']
     for tenth in range(0, 11, 2):
         y = _y(tenth / 10)
@@ -65,7 +70,7 @@ def _axes(title: str, y_name: str, days: float) -> str:
     )
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - BOTTOM + 36}" text-anchor="middle">'
-        "day of event time (a window's youngest payment)</text>"
+        f"{escape(x_name)}</text>"
     )
     return "\n".join(parts)
 

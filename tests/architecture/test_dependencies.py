@@ -15,7 +15,13 @@ from runtime.launch import PACKAGES
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 FILES = sorted(path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py"))
-OPTIONAL = {"mlflow": "mlflow", "quixstreams": "peers", "bytewax": "peers", "distributed": "a Dask cluster"}
+OPTIONAL = {
+    "mlflow": "mlflow",
+    "pytest": "a project with tests in Python",
+    "quixstreams": "peers",
+    "bytewax": "peers",
+    "distributed": "a Dask cluster",
+}
 BROUGHT = {  # by a dependency that could not do without them
     "dask": "feast", "dill": "feast", "google": "feast", "ibis": "feast", "pandas": "feast",
     "psutil": "feast", "yaml": "feast",

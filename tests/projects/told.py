@@ -21,6 +21,10 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "lifetime": {"kind": "lifetime", "length_ms": LIFETIME, "hop_ms": LIFETIME},
     "session_30m": {"kind": "session", "length_ms": 30 * MINUTE, "hop_ms": 0},
     "last_3": {"kind": "last", "length_ms": 0, "hop_ms": 0, "rows": 3},
+    "3h": {"kind": "sawtooth", "length_ms": 3 * HOUR, "hop_ms": 10 * MINUTE},
+    "6h": {"kind": "sawtooth", "length_ms": 6 * HOUR, "hop_ms": 30 * MINUTE},
+    "1h_delay_2h": {"kind": "delayed", "length_ms": HOUR, "hop_ms": 5 * MINUTE, "delay_ms": 2 * HOUR},
+    "3h_delay_2h": {"kind": "delayed", "length_ms": 3 * HOUR, "hop_ms": 10 * MINUTE, "delay_ms": 2 * HOUR},
     "1h_delay_1h": {"kind": "delayed", "length_ms": HOUR, "hop_ms": 5 * MINUTE, "delay_ms": HOUR},
 }
 """Every window that is drawn, spelled out: a sawtooth of length L hops by what docs/windows.md says of L."""

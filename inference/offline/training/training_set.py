@@ -76,6 +76,7 @@ class TrainingSet(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int
     data_hash: str
     began: Began = UNKNOWN
+    ids: NDArray[np.bytes_] | None = None
 
     def __len__(self) -> int:
         return len(self.positive)
@@ -135,12 +136,12 @@ def build(lake: Lake, profiles: ProfileHistory, until_ms: int) -> TrainingSet:
     profile = ServedProfiles(lake, profiles).of(served)
     groups = [streamed_values(lake, served, entity) for entity in project.entities]
     vectors = vectors_of(project).assemble(event, groups, profile)
-    positive = found["positive"].to_numpy().astype(np.int64)
+    positive, ids = found["positive"].to_numpy().astype(np.int64), named.ids_of(event)
     return TrainingSet(
         project=project, vectors=vectors, positive=positive, event_ms=event[scored.time],
         label_ms=found["known_ms"].to_numpy(),
         key=named.record_key(event), until_ms=until_ms,
-        data_hash=_hash(named.ids_of(event), vectors, positive), began=_began(lake),
+        data_hash=_hash(ids, vectors, positive), began=_began(lake), ids=ids,
     )  # fmt: skip
 
 
