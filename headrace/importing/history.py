@@ -26,7 +26,7 @@ class HistoryFile(NamedTuple):
     path: Path
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """Records of a file one after the other, as they were read.
 
     `given` is a table, or the lines of a file of lines. In the file they begin with record `row`, from 1; in
@@ -74,7 +74,7 @@ def named(file: HistoryFile) -> ImportedFile:
     return ImportedFile(source=file.form.name, file=str(file.path), sha256=digest)
 
 
-def parts_of(files: Sequence[HistoryFile], rows_a_part: int = ROWS_A_PART) -> Iterator[Part]:
+def parts_of(files: Sequence[HistoryFile], rows_a_part: int = ROWS_A_PART) -> Iterator[FilePart]:
     """Yield the files' records in their order; raw offsets count on over the files of a source.
 
     Raises:
@@ -85,11 +85,11 @@ def parts_of(files: Sequence[HistoryFile], rows_a_part: int = ROWS_A_PART) -> It
         row, name = 1, file.form.name
         read = _tables if file.path.suffix == ".parquet" else _lines
         for given in read(file.path, rows_a_part):
-            yield Part(name, file.path, row, first.get(name, 0), given)
+            yield FilePart(name, file.path, row, first.get(name, 0), given)
             row, first[name] = row + len(given), first.get(name, 0) + len(given)
 
 
-def records_of(part: Part, form: Form) -> list[Record]:
+def records_of(part: FilePart, form: Form) -> list[Record]:
     """Return a part's records as a producer would send them.
 
     Raises:

@@ -19,8 +19,8 @@ from contracts.hashed_fields import HashKeys
 from contracts.raw import RawBatch
 from contracts.verdict import judge
 from features.project.running import project_at
-from headrace.importing.history import Part, records_of
-from headrace.importing.letters import RAW_PARTITION, Letter
+from headrace.importing.history import FilePart, records_of
+from headrace.importing.letters import RAW_PARTITION, ImportLetter
 from headrace.traffic.form import Form, forms_of
 from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import fields_of
@@ -29,7 +29,7 @@ from streams.archive.source_fields import SourceFields
 AHEAD = 2  # parts a process that wait for it
 
 
-class Trial(NamedTuple):
+class JudgedWith(NamedTuple):
     """What all parts of an import are judged with.
 
     Args:
@@ -52,10 +52,10 @@ class JudgedPart(NamedTuple):
     path: Path
     size: int
     good: Columns
-    letters: list[Letter]
+    letters: list[ImportLetter]
 
 
-def judged(parts: Iterable[Part], trial: Trial, workers: int) -> Iterator[JudgedPart]:
+def judged(parts: Iterable[FilePart], trial: JudgedWith, workers: int) -> Iterator[JudgedPart]:
     """Yield all parts judged, in their order; with one worker in this process.
 
     Raises:
@@ -78,7 +78,7 @@ def judged(parts: Iterable[Part], trial: Trial, workers: int) -> Iterator[Judged
                 future.cancel()
 
 
-def judge_part(part: Part, trial: Trial) -> JudgedPart:
+def judge_part(part: FilePart, trial: JudgedWith) -> JudgedPart:
     """Judge one part as of the moment, and write its raw records."""
     form, fields = _read_with(trial.project, part.source)
     records, source = records_of(part, form), form.source
@@ -90,7 +90,7 @@ def judge_part(part: Part, trial: Trial) -> JudgedPart:
     )  # fmt: skip
     verdict = judge(source, batch, trial.keys)
     letters = [
-        Letter(source.number, part.first + bad.row, bad.code, bad.reason, "gate", *records[bad.row])
+        ImportLetter(source.number, part.first + bad.row, bad.code, bad.reason, "gate", *records[bad.row])
         for bad in verdict.bad
     ]
     table = pa.table(

@@ -18,8 +18,8 @@ from features.project.running import RunningProject
 from features.seeded import IMPORTED, Bounds
 from headrace.importing.chain import Parts, RefusedRow
 from headrace.importing.judging import JudgedPart
-from headrace.importing.letters import RAW_PARTITION, Letter, Origins, letter_table
-from runtime.atomic_file import sync_folder
+from headrace.importing.letters import RAW_PARTITION, ImportLetter, Origins, letter_table
+from runtime.atomic_file import move_into_place
 from runtime.meaning_note import note
 from streams.archive.frames import feature_table
 from streams.archive.parquet_files import file_path, write_whole
@@ -47,7 +47,7 @@ class ImportedLake:
         self._waiting: _Waiting = {}
         self._writer, self._written = ThreadPoolExecutor(1), deque[Future[None]]()
         self._rows = 0
-        self._letters: dict[int, list[Letter]] = {}
+        self._letters: dict[int, list[ImportLetter]] = {}
         self._log_before: dict[int, int] = {}
         self.log_rows = {source.name: 0 for source in self._pipeline.sources}
         self.codes: dict[str, Counter[str]] = {source.name: Counter() for source in self._pipeline.sources}
@@ -76,7 +76,7 @@ class ImportedLake:
     def refuse(self, rows: Sequence[RefusedRow]) -> None:
         """Keep what the first stage refused; its bytes are those of the raw record."""
         for row in rows:
-            self._refuse(Letter(row.kind, row.offset, row.code, row.reason, row.stage, None, None))
+            self._refuse(ImportLetter(row.kind, row.offset, row.code, row.reason, row.stage, None, None))
 
     def publish(self) -> None:
         """Write all that waits, and give the lake its name, in place of one before."""
@@ -92,8 +92,7 @@ class ImportedLake:
         for meaning in self._meanings.own.values():
             note(self.hidden, meaning)
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.hidden.rename(self.folder)
-        sync_folder(self.folder.parent)
+        move_into_place(self.hidden, self.folder)
 
     def bounds(self, below: dict[str, dict[int, int]]) -> Bounds:
         """Return how far the lake goes: all of it counts."""
@@ -108,7 +107,7 @@ class ImportedLake:
         """How many records of each source were read."""
         return {name: origins.total for name, origins in self._origins.items()}
 
-    def _refuse(self, letter: Letter) -> None:
+    def _refuse(self, letter: ImportLetter) -> None:
         self._letters.setdefault(letter.kind, []).append(letter)
         self.codes[self._pipeline.by_number[letter.kind].name][letter.code] += 1
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 RAW_PARTITION = 0  # imported records lie in one, in the order of the files
 
 
-class Letter(NamedTuple):
+class ImportLetter(NamedTuple):
     """A refused record: its source's number, raw offset, why, by which stage, and its own bytes."""
 
     kind: int
@@ -49,7 +49,7 @@ class Origins:
         return self._files[at], offset - self._begins[at] + 1
 
 
-def letter_table(letters: Sequence[Letter], topic: str, origins: Origins, at_ms: int) -> pa.Table:
+def letter_table(letters: Sequence[ImportLetter], topic: str, origins: Origins, at_ms: int) -> pa.Table:
     """Return one row a letter, with the columns of the archive, and `file` and `row` beside them."""
     placed = [origins.of(letter.offset) for letter in letters]
     count = len(letters)

@@ -19,7 +19,7 @@ from contracts.hashed_fields import HashKeys
 from features.seeded import IMPORTED, Bounds, Seeded, SeedOrigin
 from headrace.importing.chain import ImportChain
 from headrace.importing.history import HistoryFile, named, parts_of
-from headrace.importing.judging import Trial, judged
+from headrace.importing.judging import JudgedWith, judged
 from headrace.importing.lake import ImportedLake
 from headrace.importing.order import ROWS_A_BLOCK, Block, in_order
 from headrace.importing.start import Offsets, StreamStart
@@ -121,7 +121,7 @@ def make_lake(
     project, pipeline = into.project, into.project.pipeline
     lake = ImportedLake(into.lake.folder, project, at_ms)
     good: dict[int, list[Columns]] = {source.number: [] for source in pipeline.sources}
-    trial = Trial(str(project.folder), lake.hidden, at_ms, keys)
+    trial = JudgedWith(str(project.folder), lake.hidden, at_ms, keys)
     numbers = {source.name: source.number for source in pipeline.sources}
     for found in judged(parts_of(files), trial, workers):
         lake.add(found)

@@ -22,7 +22,7 @@ from streams.stage.hand_over import TRANSACTION_S, await_stopped
 from streams.stage.settings import StageSettings
 
 
-class Remembered(NamedTuple):
+class KeptIds(NamedTuple):
     """Ids to remember, by arrival (`event_time_ms`), of which source each is (n,), and their clock."""
 
     arrivals: Arrivals
@@ -78,7 +78,7 @@ class Seeding:
             self._fenced[partition] = _Fenced(changelog, incarnation, entries)
 
     def write(
-        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: Remembered | None
+        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: KeptIds | None
     ) -> None:
         """Write a fenced partition's states, clock, remembered ids and marker in one transaction.
 
