@@ -118,6 +118,12 @@ def archived(lake: Lake, dataset: str) -> int:
     return lake.read(dataset, ["offset"]).num_rows if lake.has(dataset) else 0
 
 
+def awaited(lake: Lake, wanted: dict[str, int]) -> None:
+    """Wait until the lake holds as many rows of each dataset."""
+    for dataset, count in wanted.items():
+        until(lambda d=dataset, n=count: archived(lake, d) >= n, timeout_s=60, what=dataset, every_s=0.2)
+
+
 def oracle(run: Run, project: RunningProject) -> Expected:
     return Expected(declared(project, run.epoch, run.partitions, run))
 
@@ -187,12 +193,13 @@ def test_a_stream_goes_on_from_an_import_with_no_gap_and_no_double(
     lake = Lake(fresh.lake, logins)
     try:
         supervisor.start()
-        send(kafka, fresh, {**after, "logins": [*repeats, conflict, *after["logins"]]})
+        send(kafka, fresh, {"logins": [*repeats, conflict]})  # alone: the clock must not have moved on
+        awaited(lake, {"logins": REPEATS + 1, "logins_dlq": 1})
+        send(kafka, fresh, after)
         predictions = subscriber.until(len(after["logins"]))
         wanted = {"features": len(after["logins"]), "logins": len(after["logins"]) + REPEATS + 1}
         wanted |= {"resets_log": len(after["resets"]), "label_log": len(after["takeovers"]), "logins_dlq": 1}
-        for dataset, count in wanted.items():
-            until(lambda d=dataset, n=count: archived(lake, d) >= n, timeout_s=30, what=dataset, every_s=0.2)
+        awaited(lake, wanted)
     finally:
         supervisor.stop()
         subscriber.close()

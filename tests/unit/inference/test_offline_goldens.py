@@ -115,7 +115,7 @@ def of_state(entity: Entity, table: pa.Table) -> dict[str, Any]:
 
 def seeds(lake: Lake) -> Iterator[tuple[str, Any]]:
     """Yield what the second run begins with."""
-    yield "seed remembered", of_table(remembered(lake))
+    yield "seed remembered", of_table(remembered(lake).drop_columns(["source"]))
     for entity in ENTITIES:
         for partition in range(PARTITIONS):
             yield f"seed {entity.name} {partition}", of_state(entity, seeded_states(lake, entity, partition))
