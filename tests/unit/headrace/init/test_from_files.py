@@ -98,7 +98,7 @@ def test_the_project_is_right_and_folds_every_record(made: dict[str, Made], name
 def test_its_first_test_holds(made: dict[str, Made], name: str) -> None:
     project = running_project(made[name].folder)
     suite = read_suite(project)
-    assert suite.problems == ()
+    assert not suite.problems
     (test,) = suite.tests
     result = run_written(project, test)
     assert result.passed, (result.mismatches, result.failure)
