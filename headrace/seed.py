@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from contracts.errors import ConfigError, StateError
 from contracts.frame import strings
@@ -26,7 +27,7 @@ from runtime.run import Run
 from streams.stage.deduplication import Arrivals
 from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.rebuild import StoreRebuild
-from streams.stage.seeding import Seeding
+from streams.stage.seeding import IdsToRemember, Seeding
 from streams.stage.settings import StageSettings
 
 
@@ -103,16 +104,17 @@ def _fill(stage: Seeding, into: Into, seed: Seeded, tell: Tell) -> None:
         states = {key: state for key, state in pairs if state is not None}
         ids = _ids(lake, seed, partition) if stage.definition.name == first.name else None
         stage.write(partition, states, clock_of(table.schema), ids)
-        told = f", {len(ids.ids):,} ids" if ids is not None else ""
+        told = f", {len(ids.source):,} ids" if ids is not None else ""
         tell(f"{stage.definition.name}/{partition}: {len(states):,} keys{told}")
 
 
-def _ids(lake: Lake, seed: Seeded, partition: int) -> Arrivals:
+def _ids(lake: Lake, seed: Seeded, partition: int) -> IdsToRemember:
     table = remembered_of(lake, seed, partition)
-    return Arrivals(
+    arrivals = Arrivals(
         strings(table["key"].to_pylist()), strings(table["event_id"].to_pylist()),
         table["content_hash"].to_numpy(), table["arrival_ms"].to_numpy(),
     )  # fmt: skip
+    return IdsToRemember(arrivals, table["source"].to_numpy().astype(np.int64))
 
 
 def _source(lake: Path, partitions: int) -> SeedOrigin:

@@ -1,6 +1,8 @@
 """A lake of the logins' example, of seeded records of its generator."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,16 @@ def logins_lake(folder: Path, project: RunningProject, accounts: int = 30, days:
     sent = {name: [_sent(name, row) for row in rows] for name, rows in made.items()}
     sent["logins"].append(sent["logins"][5]._replace(at_ms=sent["logins"][5].at_ms + 1))
     return make_project_lake(folder, project, sent)
+
+
+def logins_with_horizons(folder: Path, horizons_ms: Mapping[str, int]) -> Path:
+    """Copy the example into a folder, with contracts that say for how long ids are remembered."""
+    shutil.copytree(LOGINS, folder)
+    for name, horizon_ms in horizons_ms.items():
+        path = folder / "contracts" / f"{name}.yaml"
+        said = f"customProperties:\n  - {{property: deduplicateMs, value: {horizon_ms}}}\n"
+        path.write_text(path.read_text().replace("\ncustomProperties:\n", f"\n{said}", 1))
+    return folder
 
 
 def _sent(source: str, row: dict[str, Any]) -> Sent:

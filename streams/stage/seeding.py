@@ -8,6 +8,9 @@ reads all input.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contracts.errors import ClusterError, StateError
 from streams.stage.changelog import MARKER, Changelog, ChangelogReader, marker_of
 from streams.stage.core import Entry, Marker, Snapshot
@@ -17,6 +20,13 @@ from streams.stage.entity_rows import CLOCK, KEY
 from streams.stage.entity_stage import CHUNK
 from streams.stage.hand_over import TRANSACTION_S, await_stopped
 from streams.stage.settings import StageSettings
+
+
+class IdsToRemember(NamedTuple):
+    """Ids to remember, by arrival (`event_time_ms`), and of which source each is (n,)."""
+
+    arrivals: Arrivals
+    source: NDArray[np.int64]
 
 
 class _Fenced(NamedTuple):
@@ -67,14 +77,14 @@ class Seeding:
             self._fenced[partition] = _Fenced(changelog, incarnation, entries)
 
     def write(
-        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: Arrivals | None
+        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: IdsToRemember | None
     ) -> None:
         """Write a fenced partition's states, clock, remembered ids and marker in one transaction.
 
         Args:
             states: packed, by key.
             clock: packed; b"" where nothing has moved it.
-            remembered: ids to remember, by arrival; for the chain's first stage, None for another.
+            remembered: for the chain's first stage, None for another.
 
         Raises:
             StateError: E_STATE_DEFINITIONS, E_STATE_BYTES.
@@ -84,8 +94,9 @@ class Seeding:
         made = {KEY + key: state for key, state in states.items()}
         if clock:
             made[CLOCK] = clock
-        if remembered is not None and len(remembered.ids):
-            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks_of(remembered).items()}
+        if remembered is not None and len(remembered.source):
+            chunks = chunks_of(*remembered, self.definition.pipeline.horizons_ms)
+            made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks.items()}
         rows = definition.rows(partition)
         rows.load(made, {})
         entries: list[Entry] = [*made.items(), *((key, None) for key in fenced.entries if key not in made)]

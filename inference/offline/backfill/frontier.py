@@ -38,7 +38,8 @@ ORDER BY raw."partition", raw."offset"
 _NEW = """
 SELECT open."row" FROM open
 WHERE NOT EXISTS (SELECT 1 FROM log WHERE {same_row})
-  AND NOT EXISTS (SELECT 1 FROM remembered AS r WHERE r.event_id = open.event_id AND {same_key})
+  AND NOT EXISTS (SELECT 1 FROM remembered AS r WHERE r.source = {source} AND r.event_id = open.event_id
+    AND {same_key})
 """
 _FRONTIER = """
 WITH waiting AS (
@@ -176,7 +177,8 @@ def _without_repeats(
     database.register("remembered", remembered(lake))
     same = " AND ".join(f"{quoted(name, of='log')} = {quoted(name, of='open')}" for name in texts)
     # only the log knows the hash of a personal key
-    query = _NEW.format(same_row=same, same_key='r."key" = open."key"' if keyed else "true")
+    same_key = 'r."key" = open."key"' if keyed else "true"
+    query = _NEW.format(same_row=same, source=source.number, same_key=same_key)
     new = {int(at) for (at,) in database.execute(query).fetchall()}
     refused = {rejection.row for rejection in said.bad}
     return unanswered.take(pa.array(sorted(new | refused), pa.int64()))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.errors import StateError
+from contracts.pipeline import SCORED
 from features.definition import Entity
 from features.meaning import meaning_of
 from features.seeded import FOLDER, Seeded, remembered_file, state_file
@@ -24,6 +25,7 @@ CLOCK = b"clock"  # of a file of states, in its metadata
 REMEMBERED = pa.schema(
     {
         "key": pa.string(), "event_id": pa.string(), "content_hash": pa.uint64(), "arrival_ms": pa.int64(),
+        "source": pa.uint8(),
     }
 )  # fmt: skip
 
@@ -124,10 +126,15 @@ def states_of(lake: Lake, seed: Seeded, entity: Entity, partition: int) -> pa.Ta
 def remembered_of(lake: Lake, seed: Seeded, partition: int) -> pa.Table:
     """Return the remembered ids of a partition of the first stage out of a seed, finished or not.
 
+    A file of before this was told is of the scored source.
+
     Raises:
         StateError: E_SEED_FILE.
     """
-    return _read(lake, seed, remembered_file(partition), REMEMBERED)
+    found = _read(lake, seed, remembered_file(partition), REMEMBERED)
+    if "source" in found.column_names:
+        return found
+    return found.append_column(REMEMBERED.field("source"), pa.array([SCORED] * found.num_rows, pa.uint8()))
 
 
 def sha256_of(path: Path) -> str:
