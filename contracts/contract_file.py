@@ -21,6 +21,7 @@ LIMITS = {
     "skewMs": "skew_ms",
 }
 REFERENCES = ("keyField", "eventTime", "knownAt")
+DEDUPLICATE_MS_MAX = 3_650 * 86_400_000
 PROPERTIES = ("effectiveFrom", "deduplicateMs", *REFERENCES, *LIMITS)
 
 
@@ -83,7 +84,7 @@ def _of_document(document: Document) -> ReadContract:
         effective_from_ms=_effective_from_ms(top, custom),
         fields=fields,
         id_fields=_id_fields(properties),
-        deduplicate_ms=_whole(custom, "deduplicateMs"),
+        deduplicate_ms=_deduplicate_ms(custom),
         limits=_limits(custom, fields),
         description=schema.text("description", ""),
         file=document.file,
@@ -160,6 +161,18 @@ def _whole(custom: Mapping[str, YamlPart], name: str) -> int:
         return value
     custom[name].wrong("E_ODCS_LIMIT", f"{name} is {value!r:.60}, no whole number from 1 on", "write one")
     return 0
+
+
+def _deduplicate_ms(custom: Mapping[str, YamlPart]) -> int:
+    """Return for how long ids are remembered; 0 where the contract does not say."""
+    asked_ms = _whole(custom, "deduplicateMs")
+    if asked_ms > DEDUPLICATE_MS_MAX:
+        custom["deduplicateMs"].wrong(
+            "E_ODCS_LIMIT", f"deduplicateMs is {asked_ms}, more than ten years",
+            f"write {DEDUPLICATE_MS_MAX} or less: each id of that time is held in memory",
+        )  # fmt: skip
+        return 0
+    return asked_ms
 
 
 def _limits(custom: Mapping[str, YamlPart], fields: tuple[ContractField, ...]) -> Limits:

@@ -37,7 +37,7 @@ class SourceStream:
         versions: of its contract, oldest first.
         time: the field by whose time its rows move clocks and count.
         ids: the fields that name a record, or the record that a label is of; none: its place in the log does.
-        deduplicate_ms: for how long an id that comes again is dropped.
+        deduplicate_ms: for how long an id that comes again is dropped, by the partition's clock.
         hashed: personal fields that a key needs: they leave the gate as their keyed hash.
         marks: columns of 0 and 1 that the gate adds, by name.
     """
@@ -182,6 +182,11 @@ class Pipeline:
     def by_topic(self) -> Mapping[str, SourceStream]:
         """The sources by topic, without a run's prefix."""
         return {source.topic: source for source in self.sources}
+
+    @cached_property
+    def horizons_ms(self) -> Mapping[int, int]:
+        """For how long each source's ids are remembered, by its number."""
+        return {source.number: source.deduplicate_ms for source in self.sources}
 
     @cached_property
     def fields_by_name(self) -> Mapping[str, tuple[ContractField, ...]]:

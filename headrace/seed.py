@@ -28,7 +28,7 @@ from runtime.run import Run
 from streams.stage.deduplication import Arrivals
 from streams.stage.definition import StageDefinition, stage_of
 from streams.stage.rebuild import StoreRebuild
-from streams.stage.seeding import KeptIds, Seeding
+from streams.stage.seeding import IdsToRemember, Seeding
 from streams.stage.settings import StageSettings
 
 
@@ -129,14 +129,14 @@ def _fill(stage: Seeding, into: Into, seed: Seeded, tell: Tell) -> None:
         tell(f"{stage.definition.name}/{partition}: {len(states):,} keys{told}")
 
 
-def _ids(lake: Lake, seed: Seeded, partition: int) -> KeptIds:
+def _ids(lake: Lake, seed: Seeded, partition: int) -> IdsToRemember:
     table = remembered_of(lake, seed, partition)
     arrivals = Arrivals(
         strings(table["key"].to_pylist()), strings(table["event_id"].to_pylist()),
         table["content_hash"].to_numpy(), table["arrival_ms"].to_numpy(),
     )  # fmt: skip
     source = table["source"].to_numpy().astype(np.int64)
-    return KeptIds(arrivals, source, seed.clocks.get(partition, b""))
+    return IdsToRemember(arrivals, source, seed.clocks.get(partition, b""))
 
 
 def _source(lake: Path, partitions: int) -> SeedOrigin:

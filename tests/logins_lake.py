@@ -1,6 +1,8 @@
 """A lake of the logins' example, of seeded records of its generator."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,16 @@ def sent_logins(accounts: int, days: int) -> dict[str, list[Sent]]:
     generator = run_file(LOGINS / "generate.py")
     made = generator.generate(generator.Plan(accounts=accounts, days=days))
     return {name: [_sent(name, row) for row in rows] for name, rows in made.items()}
+
+
+def logins_with_horizons(folder: Path, horizons_ms: Mapping[str, int]) -> Path:
+    """Copy the example into a folder, with contracts that say for how long ids are remembered."""
+    shutil.copytree(LOGINS, folder)
+    for name, horizon_ms in horizons_ms.items():
+        path = folder / "contracts" / f"{name}.yaml"
+        said = f"customProperties:\n  - {{property: deduplicateMs, value: {horizon_ms}}}\n"
+        path.write_text(path.read_text().replace("\ncustomProperties:\n", f"\n{said}", 1))
+    return folder
 
 
 def _sent(source: str, row: dict[str, Any]) -> Sent:

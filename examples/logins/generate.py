@@ -1,12 +1,16 @@
 """Seeded logins, password resets and take-overs: the same arguments make the same bytes.
 
-Accounts have an hour of the day, devices and addresses of their own; some addresses are shared by a household
-or a carrier; a client on the web or the API may send no device. Four attacks:
+Accounts have an hour of the day, devices and addresses of their own, and now and then a new device, or an
+address of elsewhere; some addresses are shared by a household or a carrier; a client on the web or the API
+may send no device. Four attacks:
 
     stuffing   one address tries stolen passwords on many accounts, and few fit
     guessing   one address tries many passwords on one account, until one fits or it gives up
     reset      the password is set anew, and soon after somebody logs in from a device never seen
-    quiet      a right password from a new device and address at a strange hour, and nothing else
+    quiet      a right password from a device and an address new to the account, and nothing else
+
+Attackers use the clients that owners use, at the hours at which owners do: what one login says of itself
+tells nothing; what its account, its device and its address did before does.
 
 A take-over becomes known one to fourteen days later; an analyst looks at some other logins at random.
 
@@ -30,7 +34,13 @@ import pyarrow.parquet as pq
 START_S = 1_735_689_600  # 2025-01-01T00:00:00Z
 HOUR_S, DAY_S = 3_600, 86_400
 ATTACKS = ("stuffing", "guessing", "reset", "quiet")
+CHANNELS, USED = ("web", "app", "api"), (0.5, 0.45, 0.05)
+HOUR, HOURS = 14.0, 4.7  # around which hour people log in, and how widely
+STUFFED = (20, 120)  # accounts that one address tries
+GUESSES = (8, 40)
+NEW_DEVICE_DAYS, ELSEWHERE = 120, 0.03  # how often an owner has a new device, and logs in from elsewhere
 Draws = np.random.Generator
+Client = tuple[str | None, str, str]  # device, address, channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +81,7 @@ class Made:
     logins: list[dict[str, Any]] = field(default_factory=list)
     resets: list[dict[str, Any]] = field(default_factory=list)
 
-    def login(
-        self, at_s: float, account: str, client: tuple[str | None, str, str], ok: bool, by: str = ""
-    ) -> None:
+    def login(self, at_s: float, account: str, client: Client, ok: bool, by: str = "") -> None:
         """Add an attempt of a client (device, address, channel); `by` names the attack that made it."""
         device, ip, channel = client
         row = {"at_s": at_s, "account": account, "device": device, "ip": ip, "channel": channel}
@@ -96,19 +104,26 @@ def generate(plan: Plan) -> dict[str, list[dict[str, Any]]]:
     for account in accounts:
         _habits(draws, plan, account, made)
     for number in range(int(draws.poisson(plan.attacks_a_day * plan.days))):
-        at_s = START_S + draws.uniform(0, plan.days * DAY_S)
-        _attack(draws, ATTACKS[number % len(ATTACKS)], float(at_s), accounts, made)
+        day_s = START_S + int(draws.integers(0, plan.days)) * DAY_S
+        at_s = day_s + float(draws.normal(HOUR, HOURS) % 24) * HOUR_S
+        _attack(draws, ATTACKS[number % len(ATTACKS)], at_s, accounts, made)
     return _records(draws, plan, made)
 
 
 def records(plan: Plan, events: int | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Return a workload's records by source; with `events` fewer accounts and attacks make about as many."""
-    made = generate(plan)
-    if events is not None and len(made["logins"]) > events:
-        share = events / len(made["logins"])
-        fewer = {"accounts": max(20, int(plan.accounts * share)), "attacks_a_day": plan.attacks_a_day * share}
-        made = generate(replace(plan, **fewer))
-    return made
+    """Return a workload's records by source; with `events` more or fewer accounts make about so many."""
+    if events is None:
+        return generate(plan)
+    share = events / _logins(plan)
+    accounts = max(20, round(plan.accounts * share))
+    return generate(replace(plan, accounts=accounts, attacks_a_day=plan.attacks_a_day * share))
+
+
+def _logins(plan: Plan) -> float:
+    """Return about how many logins a plan makes."""
+    owners = plan.accounts * 1.1 * (5 * 1.1 + 2 * 0.6) / 7 / 0.93
+    attack = (min(plan.accounts, sum(STUFFED) / 2) + sum(GUESSES) / 2 + 2) / len(ATTACKS)
+    return plan.days * (owners + plan.attacks_a_day * attack)
 
 
 def _account(draws: Draws, number: int, accounts: int) -> Account:
@@ -119,16 +134,19 @@ def _account(draws: Draws, number: int, accounts: int) -> Account:
     return Account(
         name=f"a{number:06d}",
         a_day=float(np.clip(draws.lognormal(-0.3, 0.9), 0.05, 12.0)),
-        hour=float(draws.normal(14.0, 4.0) % 24),
+        hour=float(draws.normal(HOUR, 4.0) % 24),
         devices=tuple(f"d{number:06d}-{each}" for each in range(1 + int(draws.integers(0, 3)))),
         addresses=addresses,
-        channel=str(draws.choice(["web", "app", "api"], p=[0.5, 0.45, 0.05])),
+        channel=str(draws.choice(CHANNELS, p=USED)),
     )
 
 
 def _habits(draws: Draws, plan: Plan, account: Account, made: Made) -> None:
     """Add what an owner does: around one hour of the day, less at weekends, with some wrong passwords."""
     for day in range(plan.days):
+        if draws.random() < 1 / NEW_DEVICE_DAYS:
+            more = f"{account.devices[0]}-{day}"
+            account = replace(account, devices=(*account.devices[-2:], more))
         weekend = (START_S // DAY_S + day + 3) % 7 >= 5
         for _ in range(int(draws.poisson(account.a_day * (0.6 if weekend else 1.1)))):
             at_s = START_S + day * DAY_S + float(draws.normal(account.hour, 2.5) % 24) * HOUR_S
@@ -137,10 +155,9 @@ def _habits(draws: Draws, plan: Plan, account: Account, made: Made) -> None:
 
 def _own_login(draws: Draws, account: Account, at_s: float, made: Made) -> None:
     device, ip = str(draws.choice(account.devices)), str(draws.choice(account.addresses))
-    shown = (
-        None if account.channel == "api" or (account.channel == "web" and draws.random() < 0.3) else device
-    )
-    client = (shown, ip, account.channel)
+    if draws.random() < ELSEWHERE:
+        ip = f"100.64.{int(draws.integers(0, 256))}.{int(draws.integers(0, 256))}"
+    client = (_shown(draws, device, account.channel), ip, account.channel)
     wrong = int(draws.geometric(0.93)) - 1
     for _ in range(min(wrong, 6)):
         made.login(at_s, account.name, client, ok=False)
@@ -151,37 +168,40 @@ def _own_login(draws: Draws, account: Account, at_s: float, made: Made) -> None:
     made.login(at_s, account.name, client, ok=True)
 
 
+def _shown(draws: Draws, device: str, channel: str) -> str | None:
+    """Return the device that a client sends: an app always, the web mostly, the API never."""
+    return None if channel == "api" or (channel == "web" and draws.random() < 0.3) else device
+
+
 def _attack(draws: Draws, kind: str, at_s: float, accounts: list[Account], made: Made) -> None:
     victim = accounts[int(draws.integers(0, len(accounts)))]
-    ip = f"192.0.2.{int(draws.integers(1, 255))}"
-    device = f"x{int(draws.integers(0, 10**9)):09d}" if draws.random() < 0.6 else None
+    ip, channel = f"192.0.2.{int(draws.integers(1, 255))}", str(draws.choice(CHANNELS, p=USED))
+    client = (_shown(draws, f"x{int(draws.integers(0, 10**9)):09d}", channel), ip, channel)
     if kind == "stuffing":
-        _stuffing(draws, at_s, accounts, ip, made)
+        _stuffing(draws, at_s, accounts, client, made)
     elif kind == "guessing":
-        _guessing(draws, at_s, victim, device, ip, made)
+        _guessing(draws, at_s, victim, client, made)
     elif kind == "reset":
-        made.reset(at_s, victim.name, "sms")
-        made.login(at_s + float(draws.uniform(30, 900)), victim.name, (device, ip, "web"), ok=True, by=kind)
+        made.reset(at_s, victim.name, str(draws.choice(["email", "sms"])))
+        made.login(at_s + float(draws.uniform(30, 900)), victim.name, client, ok=True, by=kind)
     else:
-        night_s = at_s // DAY_S * DAY_S + ((victim.hour + 12) % 24) * HOUR_S
-        night_s += float(draws.uniform(0, HOUR_S))
-        made.login(night_s, victim.name, (device, ip, "app"), ok=True, by=kind)
+        made.login(at_s, victim.name, client, ok=True, by=kind)
 
 
-def _stuffing(draws: Draws, at_s: float, accounts: list[Account], ip: str, made: Made) -> None:
-    tried = draws.choice(len(accounts), size=min(len(accounts), int(draws.integers(20, 120))), replace=False)
+def _stuffing(draws: Draws, at_s: float, accounts: list[Account], client: Client, made: Made) -> None:
+    tried = draws.choice(len(accounts), size=min(len(accounts), int(draws.integers(*STUFFED))), replace=False)
     for number in tried:
         at_s += float(draws.exponential(4.0))
         ok = bool(draws.random() < 0.03)
-        made.login(at_s, accounts[int(number)].name, (None, ip, "api"), ok=ok, by="stuffing" if ok else "")
+        made.login(at_s, accounts[int(number)].name, client, ok=ok, by="stuffing" if ok else "")
 
 
-def _guessing(draws: Draws, at_s: float, victim: Account, device: str | None, ip: str, made: Made) -> None:
-    for _ in range(int(draws.integers(8, 40))):
+def _guessing(draws: Draws, at_s: float, victim: Account, client: Client, made: Made) -> None:
+    for _ in range(int(draws.integers(*GUESSES))):
         at_s += float(draws.exponential(12.0))
-        made.login(at_s, victim.name, (device, ip, "web"), ok=False)
+        made.login(at_s, victim.name, client, ok=False)
     if draws.random() < 0.5:
-        made.login(at_s + 10.0, victim.name, (device, ip, "web"), ok=True, by="guessing")
+        made.login(at_s + 10.0, victim.name, client, ok=True, by="guessing")
 
 
 def _records(draws: Draws, plan: Plan, made: Made) -> dict[str, list[dict[str, Any]]]:

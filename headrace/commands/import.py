@@ -44,8 +44,8 @@ def command(files: tuple[str, ...], stream_from: str, workers: int | None, json_
     with its file and row in lake/imported/TOPIC_dlq; it stops nothing.
 
     The stream then goes on at an exact offset of each partition, which is told: by default the first record
-    that is there, with --stream-from end behind the last one. An id that was imported within the last 24
-    hours of event time and is sent again is a repeat.
+    that is there, with --stream-from end behind the last one. An imported id that is sent again
+    within its contract's horizon (a day of event time unless it says otherwise) is a repeat.
 
     A crash leaves a run as it was, or one whose stages refuse to start and name this command: run it again.
     """

@@ -21,6 +21,7 @@ Examples:
   headrace test                                  all tests of the current folder's project
   headrace test passwords --project examples/logins
   headrace test --json
+  headrace test --schema > tests.schema.json
 """
 
 
@@ -30,7 +31,10 @@ Examples:
     "--project", "folder", help="The project's folder (default: HEADRACE_PROJECT, the current one)."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(names: tuple[str, ...], folder: str | None, as_json: bool) -> None:
+@click.option(
+    "--schema", is_flag=True, help="Print the JSON Schema of the project's test files, for editors."
+)
+def command(names: tuple[str, ...], folder: str | None, as_json: bool, schema: bool) -> None:
     """Run the project's tests: records in, expected features, rules and decisions out, no server.
 
     They are in the folder's `tests/`: YAML files, and `test_*.py` for pytest (docs/testing.md). The records
@@ -44,6 +48,11 @@ def command(names: tuple[str, ...], folder: str | None, as_json: bool) -> None:
     from runtime.project_folder import project_folder
 
     project = project_at(str(project_folder(folder)))
+    if schema:
+        from headrace.testing.schema import schema_of
+
+        say_json(schema_of(project))
+        return
     suite = read_suite(project)
     if suite.problems:
         _refuse(project, suite, as_json)
@@ -93,7 +102,8 @@ def _lines(project: "RunningProject", results: Sequence["TestResult"]) -> list[s
             ]
     failed, seconds = sum(not result.passed for result in results), sum(one.seconds for one in results)
     told = f"{failed} failed" if failed else "all hold"
-    return [*lines, f"{project.name}: {len(results)} tests, {told}, {seconds:.2f} s"]
+    many = f"{len(results)} {'test' if len(results) == 1 else 'tests'}"
+    return [*lines, f"{project.name}: {many}, {told}, {seconds:.2f} s"]
 
 
 def _shown(value: Any) -> str:

@@ -4,12 +4,14 @@ It declares `WORKLOADS`, what is made by name, and `records(workload, events)`, 
 each source in the order in which they are delivered (docs/projects.md).
 """
 
+import dataclasses
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -83,17 +85,22 @@ class Generator:
             )  # fmt: skip
         return name
 
-    def records(self, name: str | None, events: int | None, forms: Mapping[str, Form]) -> dict[Form, Records]:
+    def records(
+        self, name: str | None, events: int | None, forms: Mapping[str, Form], seed: int | None = None
+    ) -> dict[Form, Records]:
         """Return the records of each source of a workload, in the order of `forms`.
 
         Args:
             events: about how many scored records to make; None for as many as the workload has.
+            seed: in place of the workload's own, where it has one; None for that.
 
         Raises:
             ConfigError: E_WORKLOAD_NAME, E_WORKLOAD_PYTHON; E_WORKLOAD_RECORDS, they are of no source of the
                 project, or no records.
         """
         workload = self._module.WORKLOADS[self.chosen(name)]
+        if seed is not None:
+            workload = seeded(workload, seed)
         try:
             made = self._module.records(workload, events)
         except HeadraceError:
@@ -118,6 +125,23 @@ class Generator:
 
     def _wrong(self, what: str) -> ConfigError:
         return ConfigError("E_WORKLOAD_RECORDS", what, str(self._path), "return records by source")
+
+
+def seeded(workload: Any, seed: int) -> Any:
+    """Return a workload with another `seed`; one that has none, or cannot be copied, as it is.
+
+    >>> seeded({"seed": 1, "days": 3}, 7), seeded({"days": 3}, 7)
+    ({'seed': 7, 'days': 3}, {'days': 3})
+    """
+    if isinstance(workload, Mapping):
+        return {**workload, "seed": seed} if "seed" in workload else workload
+    if not hasattr(workload, "seed"):
+        return workload
+    if dataclasses.is_dataclass(workload):
+        return dataclasses.replace(workload, seed=seed)  # type: ignore[type-var]  # no class: it has a value
+    if isinstance(workload, msgspec.Struct):
+        return msgspec.structs.replace(workload, seed=seed)
+    return workload._replace(seed=seed) if hasattr(workload, "_replace") else workload
 
 
 def _failed(path: Path, error: Exception) -> ConfigError:

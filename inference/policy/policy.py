@@ -192,15 +192,24 @@ def read_policy(path: Path, project: RunningProject) -> DeclaredPolicy:
     >>> read_policy(logins.policy_path, logins).policy.fallback
     'challenge'
     """
+    data = policy_bytes(path, project)
+    return NO_POLICY if data is None else policy_of(data, path, project)
+
+
+def policy_bytes(path: Path, project: RunningProject) -> bytes | None:
+    """Return what stands in a policy's file; None where that is the project's own and not there.
+
+    Raises:
+        ConfigError: E_POLICY_FILE.
+    """
     if path == project.policy_path and project.policy_file is None:
-        return NO_POLICY
+        return None
     try:
-        data = read_bounded(path)
+        return read_bounded(path)
     except OSError as error:
         raise ConfigError(
             "E_POLICY_FILE", f"cannot be read: {error.strerror}", str(path), "name a policy file"
         ) from error
-    return policy_of(data, path, project)
 
 
 def policy_of(data: bytes, path: Path, project: RunningProject) -> DeclaredPolicy:

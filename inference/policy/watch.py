@@ -12,7 +12,7 @@ import structlog
 
 from contracts.errors import ConfigError
 from features.project.running import RunningProject
-from inference.policy.policy import DeclaredPolicy, read_policy
+from inference.policy.policy import NO_POLICY, DeclaredPolicy, policy_bytes, policy_of
 from inference.policy.store import keep, last_live, place_of
 from runtime.watched import Watched
 
@@ -40,6 +40,7 @@ class FixedPolicy:
     """One policy for ever.
 
     >>> from features.project.running import project_at
+    >>> from inference.policy.policy import read_policy
     >>> logins = project_at("examples/logins")
     >>> FixedPolicy(read_policy(logins.policy_path, logins)).current().policy.name
     'default'
@@ -72,6 +73,7 @@ class PolicyWatch:
         self._project, self._models, self._file, self._listener = project, models, file, listener
         self._interval_s = interval_s
         self._declared: DeclaredPolicy | None = None
+        self._understood: tuple[Path, bytes, DeclaredPolicy | ConfigError] | None = None
         self._refused = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="policy-watch", daemon=True)
@@ -103,7 +105,7 @@ class PolicyWatch:
     def look(self) -> ConfigError | None:
         """Take up the file if it changed; return why it was refused."""
         try:
-            declared = read_policy(place_of(self._models, self._file, self._project), self._project)
+            declared = self._read()
             is_new = self._declared is None or declared.sha256 != self._declared.sha256
             if is_new and self._keeping:
                 keep(self._models, declared)
@@ -118,6 +120,25 @@ class PolicyWatch:
         if is_new:
             self._take_up(declared)
         return None
+
+    def _read(self) -> DeclaredPolicy:
+        """Return the policy that is there now; the same bytes in the same place are understood once."""
+        path = place_of(self._models, self._file, self._project)
+        data = policy_bytes(path, self._project)
+        if data is None:
+            return NO_POLICY
+        if self._understood is None or self._understood[:2] != (path, data):
+            self._understood = (path, data, self._understand(data, path))
+        found = self._understood[2]
+        if isinstance(found, ConfigError):
+            raise found
+        return found
+
+    def _understand(self, data: bytes, path: Path) -> DeclaredPolicy | ConfigError:
+        try:
+            return policy_of(data, path, self._project)
+        except ConfigError as error:
+            return error
 
     def _take_up(self, declared: DeclaredPolicy) -> None:
         self._declared = declared

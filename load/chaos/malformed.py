@@ -82,8 +82,8 @@ def between(topic: str, site: Site, rng: Random) -> bool:
     return site.stack.until(lambda: refused(topic, site) >= before + RECORDS, COUNTED_WAIT_S)
 
 
-def strange(ours: Sequence[bytes], rng: Random) -> bytes:
-    """Return a record that no stage wrote, rather one that is nearly ours.
+def strange(ours: Sequence[bytes], rng: Random) -> bytes | None:
+    """Return a record that no stage wrote, rather one that is nearly ours; None is one without a value.
 
     >>> import numpy as np
     >>> isinstance(strange([], np.random.default_rng(1)), bytes)
@@ -129,7 +129,12 @@ def _dtype(data: bytes, _rng: Random) -> bytes:
     return data.replace(b"event_time:<i8", b"event_time:<f8").replace(b"appended_ms:<i8", b"appended_ms:<u8")
 
 
-CHANGES: tuple[Callable[[bytes, Random], bytes], ...] = (
+def _nothing(_data: bytes, _rng: Random) -> None:
+    """Write what compaction takes for a deletion."""
+
+
+CHANGES: tuple[Callable[[bytes, Random], bytes | None], ...] = (
+    _nothing,
     _random,
     _cut,
     _far,

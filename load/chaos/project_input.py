@@ -1,5 +1,7 @@
 """The records of a chaos run in any project: what its `generate.py` makes, and all that a gate must expect.
 
+The workload is the one that a demo takes, with the run's seed in place of its own where it has one.
+
 Records come late, out of order, twice, in other words, with other content under their id, from long ago; and
 broken ones stand between them. What is broken is made from the contracts, and is for the oracle to judge.
 """
@@ -16,14 +18,12 @@ from contracts.contract_version import ContractField
 from contracts.errors import ConfigError
 from contracts.pipeline import SourceStream
 from contracts.written_values import time_of
-from features.project.load import run_file
 from features.project.running import RunningProject
+from headrace.traffic.form import forms_of
+from headrace.traffic.workloads import Generator
 from load.chaos.input import ANCIENT_MS, Input, Sent
 from load.chaos.plan import ChaosPlan
 
-GENERATOR = "generate.py"
-DAYS = 30
-DAYS_MAX = 400
 LATE_MS_MAX = 3 * 86_400_000
 _MIX = 103  # the seed's branch of this file
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ def make_project_input(plan: ChaosPlan, project: RunningProject) -> Input:
     """Return the records of a plan.
 
     Raises:
-        ConfigError: E_CHAOS_INPUT, the project has no generator.
+        ConfigError: as `Generator`; E_CHAOS_INPUT, it makes fewer records than the plan sends.
     """
     made, mix = _generated(plan, project), _Mix(plan, project.event.fields)
     sources = project.pipeline.sources
@@ -51,19 +51,18 @@ def make_project_input(plan: ChaosPlan, project: RunningProject) -> Input:
 
 
 def _generated(plan: ChaosPlan, project: RunningProject) -> dict[str, list[Document]]:
-    path = project.folder / GENERATOR
-    if not path.exists():
+    """Return the documents of each source, by its topic."""
+    forms, generator = forms_of(project.pipeline), Generator.of(project.folder)
+    made = {
+        form.source.topic: [json.loads(value or b"") for _, value in records.slice(0, len(records.moment_ms))]
+        for form, records in generator.records(None, plan.records, forms, plan.seed).items()
+    }
+    if (count := sum(map(len, made.values()))) < plan.records:
         raise ConfigError(
-            "E_CHAOS_INPUT", "the project has no generator of records", str(path),
-            "write one as examples/logins/generate.py is",
+            "E_CHAOS_INPUT", f"the generator makes {count:,} records, the run sends {plan.records:,}",
+            str(project.folder), "ask for fewer --minutes, or let records() make as many as it is asked for",
         )  # fmt: skip
-    module = run_file(path)
-    days = DAYS
-    while True:
-        made: dict[str, list[Document]] = module.generate(module.Plan(seed=plan.seed, days=days))
-        if sum(map(len, made.values())) >= plan.records or days >= DAYS_MAX:
-            return made
-        days *= 2
+    return made
 
 
 class _Mix:

@@ -12,8 +12,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.connections import KafkaConnection, RedisConnection
+from contracts.pipeline import Pipeline
 from contracts.topics import CHANGELOG_LEARNER, FEATURES_LOG
-from features.project.running import project_of_process
+from features.project.running import RunningProject, project_of_process
 from inference.learning.settings import HOUR_MS, LearnerSettings
 from load.chaos.reader import Reader
 from load.chaos.records import read_all
@@ -24,13 +25,12 @@ QUIET_TIMEOUT_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-def reads() -> dict[str, list[str]]:
+def reads(pipeline: Pipeline) -> dict[str, list[str]]:
     """Return the topics that each group reads, without a run's prefix.
 
-    >>> reads()["stage-terminal"], reads()["gate"]
-    (['events.terminal'], ['transactions', 'labels'])
+    >>> reads(project_of_process().pipeline)["gate"]
+    ['transactions', 'labels']
     """
-    pipeline = project_of_process().pipeline
     return {
         "gate": list(pipeline.by_topic),
         **{f"stage-{link.name}": [link.input] for link in pipeline.chain.links},
@@ -40,10 +40,10 @@ def reads() -> dict[str, list[str]]:
 
 
 class Rest:
-    """Asks a cluster how far everybody is."""
+    """Asks a cluster how far everybody of a project's run is."""
 
-    def __init__(self, kafka: KafkaConnection, prefix: str) -> None:
-        self._kafka, self._prefix = kafka, prefix
+    def __init__(self, kafka: KafkaConnection, prefix: str, pipeline: Pipeline) -> None:
+        self._kafka, self._prefix, self._reads = kafka, prefix, reads(pipeline)
         self._admin = AdminClient({**kafka.librdkafka(), "log_level": 2})  # type: ignore[dict-item]
 
     def open_transactions(self) -> int:
@@ -68,7 +68,7 @@ class Rest:
             expired: groups whose offsets were taken away: where nothing came since, they have none.
         """
         lags = {}
-        for group, topics in reads().items():
+        for group, topics in self._reads.items():
             places = [place for topic in topics for place in self._places(topic)]
             ends = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
             behind = sum(
@@ -114,7 +114,8 @@ def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
     Args:
         newest_ms: the newest event or label time that was sent, past which the learner has to report.
     """
-    rest = Rest(stack.kafka, stack.run.topic_prefix)
+    project = project_of_process()
+    rest = Rest(stack.kafka, stack.run.topic_prefix, project.pipeline)
     state: dict[str, object] = {}
 
     def at_rest() -> bool:
@@ -127,10 +128,10 @@ def settle(stack: ChaosStack, reader: Reader, newest_ms: int) -> bool:
         except KafkaException as error:
             state.update(error=str(error))
             return False
-        state.update(unfilled=unfilled(stack.redis, stack.run.project, stack.run.partitions))
+        state.update(unfilled=unfilled(stack.redis, project, stack.run.partitions))
         if state["lag"] or state["open"] or state["archive"] or state["unfilled"]:
             return False
-        if not learns(project_of_process()):
+        if not learns(project):
             return True
         state.update(reported=reported_ms(stack))
         return cast(int, state["reported"]) >= due_ms(newest_ms)
@@ -154,15 +155,15 @@ def reported_ms(stack: ChaosStack) -> int:
     return int(memory.get("reported_ms") or 0)
 
 
-def unfilled(to: RedisConnection, project: str, partitions: int) -> int:
+def unfilled(to: RedisConnection, project: RunningProject, partitions: int) -> int:
     """Return how many stage partitions have not said that the store holds their rows."""
     with client(to) as store:
-        marks = store.hgetall(f"headrace:{project}:sentinel")
+        marks = store.hgetall(f"headrace:{project.keyspace}:sentinel")
         server = store.info("server")["run_id"]
     whole = [
         mark for mark in marks.values() if mark.endswith(b":" + server.encode()) and b"refill" not in mark
     ]
-    return len(project_of_process().entities) * partitions - len(whole)
+    return len(project.entities) * partitions - len(whole)
 
 
 def client(to: RedisConnection) -> redis.Redis:

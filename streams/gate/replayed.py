@@ -1,9 +1,9 @@
 """The ledger of dead letters that were replayed: a letter is published again once, unless somebody insists.
 
-A repeat of a record is dropped for 24 hours only, so a second replay a day later would count it twice. The
-ledger is a file of the run, one JSON line an entry: before a letter is published it is noted as `begun`, and
-as `done` once Kafka has it. A letter that was begun and is not done may be in Kafka or not, so it counts as
-replayed.
+A repeat of a record is dropped only while its id is remembered, a day mostly, so a second replay later would
+count it twice. The ledger is a file of the run, one JSON line an entry: before a letter is published it is
+noted as `begun`, and as `done` once Kafka has it. A letter that was begun and is not done may be in Kafka or
+not, so it counts as replayed.
 """
 
 from collections.abc import Iterator, Sequence

@@ -7,14 +7,18 @@ import msgspec
 from contracts.connections import KafkaConnection
 from contracts.topics import PARTITIONS
 
+BUSY_RECORDS_MAX = 2_000  # a larger batch is large enough
+
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One gate worker: what it gathers into a batch, and how often it notes how far it got.
 
     A batch is what arrives within `gather_ms` of its first record, at most `records_a_batch`; behind a full
-    batch there is a backlog, and the next may hold `records_a_backlog_batch`. At most `unacknowledged_max`
-    records are on their way to Kafka. `partitions` are the run's: frames and letters are placed by them. The
-    `lake` keeps what is known of the input: which topics it was, and what of it was lost.
+    batch there is a backlog, and the next may hold `records_a_backlog_batch`. Behind one of `busy_records` to
+    `BUSY_RECORDS_MAX` the next is gathered for `gather_busy_ms`: there is much to do, and a large batch costs
+    every worker behind the gate less. At most `unacknowledged_max` records are on their way to Kafka.
+    `partitions` are the run's: frames and letters are placed by them. The `lake` keeps what is known of the
+    input: which topics it was, and what of it was lost.
     `member` is the worker's name in its group (static membership): who comes back under it has its partitions
     at once, where the group would else wait for the session of the one that died. Empty: always a new member.
 
@@ -32,6 +36,8 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     member: str = ""
     lake: Path | None = None
     gather_ms: float = 10.0
+    gather_busy_ms: float = 100.0
+    busy_records: int = 200
     records_a_batch: int = 5_000
     records_a_backlog_batch: int = 20_000
     commit_interval_ms: float = 200.0
@@ -42,6 +48,6 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     align_bytes: int = 33_554_432
     align_behind_records: int = 100
     align_slice_ms: int = 60_000
-    align_run_rows: int = 150
+    align_run_rows: int = 300
     metrics_port: int = 0
     log_level: str = "info"

@@ -39,7 +39,7 @@ from streams.gate.alignment import Alignment, AlignmentBounds, Place
 from streams.gate.core import GateCore
 from streams.gate.metrics import GateMetrics
 from streams.gate.outgoing import Outgoing
-from streams.gate.settings import GateSettings
+from streams.gate.settings import BUSY_RECORDS_MAX, GateSettings
 
 log = structlog.get_logger("headrace.gate")
 IDLE_WAIT_S = 0.05
@@ -67,7 +67,7 @@ class GateWorker:
         self._acks = Acknowledgements()
         self._passer = Passer(settings.kafka)
         self._committed_at = 0.0
-        self._behind = False
+        self._behind, self._gathered = False, 0
         self._refused = False  # the newest commit
         self._fresh: list[TopicPartition] = []
         self._producer = new_producer(
@@ -145,6 +145,8 @@ class GateWorker:
     def _gather(self) -> list[Message]:
         """Wait for a first record, then take all that the broker gathered with it."""
         settings = self._settings
+        if settings.busy_records <= self._gathered < BUSY_RECORDS_MAX:
+            time.sleep(settings.gather_busy_ms / 1e3)
         most = settings.records_a_backlog_batch if self._behind else settings.records_a_batch
         messages = self._consumer.consume(1, IDLE_WAIT_S)
         if messages:
@@ -153,7 +155,7 @@ class GateWorker:
             self._consumer.assign(self._fresh)
             self._consumer.resume(self._fresh)  # whom an earlier assignment has not read for a while
             self._fresh, messages = [], []
-        self._behind = len(messages) >= most
+        self._behind, self._gathered = len(messages) >= most, len(messages)
         return messages
 
     def _send(self, messages: list[Message]) -> None:

@@ -1,10 +1,13 @@
-"""The ids of the last 24 hours, by source and the first entity's key, so that a repeated record counts once.
+"""The ids of late, by source and the first entity's key, so that a repeated record counts once.
 
-A record is remembered by its arrival: what the partition's clock showed when it came, or its own time when
-that is later. It is forgotten once the clock (`features.partition_clock`, of first rows alone, and kept
-apart from the entity's, which labels may move) is past that by 24 hours. The clock is a function of the log,
-so every replay drops the same rows; one row dated ahead moves it by nothing. Ids go to the changelog in
-chunks that are each written once and forgotten whole.
+A record arrives at what the partition's clock showed when it came, or at its own time when that is later. It
+is remembered until the clock (`features.partition_clock`, of first rows alone, and kept apart from the
+entity's, which labels may move) is past that by its source's horizon, a day unless the contract says
+otherwise. The clock is a function of the log, so every replay drops the same rows; one row dated ahead moves
+it by nothing. Ids go to the changelog in chunks that are each written once and forgotten whole.
+
+A chunk says of each record until when it is remembered, less a day: what remembers needs no contract, and
+where none names a horizon that is the arrival.
 """
 
 from collections import deque
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import StateError
 from contracts.keys import hash64, mix
-from contracts.pipeline import SCORED
+from contracts.pipeline import SCORED, SOURCES_MAX
 from contracts.topics import DAY_MS
 from features.compiled import compiled
 from features.key_table import KeyTable
@@ -25,8 +28,8 @@ from features.partition_clock import NOW, Clock, Hashes, Ints, PartitionClock, s
 HORIZON_MS = DAY_MS
 CHUNK_ROWS = 8192  # ids of up to 64 bytes stay under a record of 1 MB
 NEVER = np.iinfo(np.int64).min
-_MARK_BYTES = 16  # of an id: hash of its content, arrival
-_CHUNK_ROW_BYTES = 16  # of a remembered record in its chunk: slot, arrival
+_MARK_BYTES = 16  # of an id: hash of its content, until when it is remembered
+_CHUNK_ROW_BYTES = 16  # of a remembered record in its chunk: slot, until when
 _DIGITS = 10  # of seven bits: a hash as bytes none of which is NUL
 
 
@@ -39,17 +42,17 @@ class Duplicates(NamedTuple):
 
 
 class _Marks(NamedTuple):
-    """What is remembered of an id, by slot: the hash of its content, and its arrival in ms."""
+    """What is remembered of an id, by slot: the hash of its content, and up to which moment in ms."""
 
     content: Hashes
-    arrival_ms: Ints
+    until_ms: Ints
 
     def grown(self, capacity: int) -> "_Marks":
         """Return a copy with room for `capacity` slots."""
         more = capacity - len(self.content)
         return _Marks(
             np.concatenate([self.content, np.zeros(more, np.uint64)]),
-            np.concatenate([self.arrival_ms, np.full(more, NEVER)]),
+            np.concatenate([self.until_ms, np.full(more, NEVER)]),
         )
 
 
@@ -67,27 +70,30 @@ class _Firsts(NamedTuple):
 
     slots: Ints
     content: Hashes
-    arrival_ms: Ints
+    until_ms: Ints
 
     def part(self, which: "slice | NDArray[np.bool_]") -> "_Firsts":
         """Return the rows that a slice or a mask names."""
-        return _Firsts(self.slots[which], self.content[which], self.arrival_ms[which])
+        return _Firsts(self.slots[which], self.content[which], self.until_ms[which])
 
 
 _NONE = _Firsts(np.empty(0, np.int64), np.empty(0, np.uint64), np.empty(0, np.int64))
 
 
 class _Chunk(NamedTuple):
-    """A changelog record's records, when they came, and the latest of that."""
+    """A changelog record's records, until when they are remembered, and the latest of that."""
 
     number: int
     slots: Ints
-    arrival_ms: Ints
-    newest_ms: int
+    until_ms: Ints
+    last_ms: int
 
 
 class Deduplication:
     """Decides first, repeat or conflict for each row of a batch, and remembers the firsts.
+
+    Args:
+        horizons_ms: for how long ids are remembered, by the source's number; `HORIZON_MS` else.
 
     >>> seen, same = Deduplication(), np.array([9, 9, 9], np.uint64)
     >>> keys, ids = np.array([b"c1", b"c1", b"c2"]), np.array([b"t1", b"t1", b"t1"])
@@ -95,8 +101,9 @@ class Deduplication:
     [True, False, True]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, horizons_ms: Mapping[int, int] | None = None) -> None:
         self.clock = PartitionClock()
+        self._horizon_ms = _by_source(horizons_ms or {})
         self._ids = KeyTable()
         self._marks = _Marks(np.empty(0, np.uint64), np.empty(0, np.int64))
         self._new: list[_Firsts] = []  # that no chunk holds yet, batch after batch
@@ -123,16 +130,18 @@ class Deduplication:
         first = np.empty(len(slots), np.bool_)
         conflict = np.empty(len(slots), np.bool_)
         arrived = _Firsts(slots, np.ascontiguousarray(rows.content), rows.event_time_ms.astype(np.int64))
-        _judge(self._marks, self.clock.arrays, keys, arrived, first, conflict)
+        horizon_ms = self._horizons_of(source, len(slots))
+        _judge(self._marks, self.clock.arrays, keys, arrived, horizon_ms, first, conflict)
         self._new.append(arrived.part(first))
         self._forget()
         return Duplicates(first, ~first & ~conflict, conflict)
 
-    def remember(self, names: NDArray[np.bytes_], content: Hashes, arrival_ms: Ints) -> dict[int, bytes]:
-        """Note records by their names (n,) as they arrived, and return the chunks that hold them."""
-        slots = self._slots(names)
-        self._marks.content[slots], self._marks.arrival_ms[slots] = content, arrival_ms
-        self._new.append(_Firsts(slots, content, arrival_ms))
+    def remember(self, rows: Arrivals, source: "int | Ints" = SCORED) -> dict[int, bytes]:
+        """Note records, `event_time_ms` being when each arrived, and return the chunks that hold them."""
+        slots = self._slots(names_of(of_source(hash64(rows.keys), source), rows.ids))
+        until_ms = rows.event_time_ms + self._horizons_of(source, len(slots))
+        self._marks.content[slots], self._marks.until_ms[slots] = rows.content, until_ms
+        self._new.append(_Firsts(slots, rows.content, until_ms))
         return {number: blob for number, blob in self.take_dirty() if blob is not None}
 
     def take_dirty(self) -> list[tuple[int, bytes | None]]:
@@ -156,11 +165,15 @@ class Deduplication:
         if clock:
             self.clock.load(clock)
         for number in sorted(chunks):
-            names, content, arrival_ms = _unpack(chunks[number])
+            names, content, until_ms = _unpack(chunks[number])
             slots = self._slots(np.array(names, np.bytes_))
-            self._marks.content[slots], self._marks.arrival_ms[slots] = content, arrival_ms
-            self._chunk(number, _Firsts(slots, content, arrival_ms))
+            self._marks.content[slots], self._marks.until_ms[slots] = content, until_ms
+            self._chunk(number, _Firsts(slots, content, until_ms))
         self._forget()
+
+    def _horizons_of(self, source: "int | Ints", rows: int) -> Ints:
+        found = self._horizon_ms[source]
+        return np.full(rows, found) if isinstance(source, int) else found
 
     def _slots(self, ids: NDArray[np.bytes_]) -> Ints:
         slots = self._ids.add(ids)
@@ -170,27 +183,35 @@ class Deduplication:
 
     def _chunk(self, number: int, rows: _Firsts) -> None:
         """Keep the slots of a chunk, the newest so far."""
-        self._chunks.append(_Chunk(number, rows.slots, rows.arrival_ms, int(rows.arrival_ms.max())))
+        self._chunks.append(_Chunk(number, rows.slots, rows.until_ms, int(rows.until_ms.max())))
         self._next_number = number + 1
 
     def _pack(self, rows: _Firsts) -> bytes:
         names = b"\0".join(self._ids.names(rows.slots))
         count = len(rows.slots).to_bytes(4, "little")
-        return count + rows.content.tobytes() + rows.arrival_ms.tobytes() + names
+        return count + rows.content.tobytes() + (rows.until_ms - HORIZON_MS).tobytes() + names
 
     def _forget(self) -> None:
-        """Drop whole chunks past the horizon; a record that came again since then is in a later chunk too.
+        """Drop whole chunks whose time is over; a record that came again since then is in a later chunk too.
 
-        A chunk with a row dated ahead stays until its time has come, and those after it go before it.
+        A chunk with a row dated ahead, or of a source with a longer horizon, stays until its time has come,
+        and those after it go before it.
         """
-        oldest_ms = self.clock.now_ms - HORIZON_MS
-        past = [chunk for chunk in self._chunks if chunk.newest_ms < oldest_ms]
+        past = [chunk for chunk in self._chunks if chunk.last_ms < self.clock.now_ms]
         for chunk in past:
             self._chunks.remove(chunk)
             self._forgotten.append(chunk.number)
-            gone = chunk.slots[self._marks.arrival_ms[chunk.slots] == chunk.arrival_ms]
+            gone = chunk.slots[self._marks.until_ms[chunk.slots] == chunk.until_ms]
             self._ids.remove(gone)
-            self._marks.arrival_ms[gone] = NEVER
+            self._marks.until_ms[gone] = NEVER
+
+
+def _by_source(horizons_ms: Mapping[int, int]) -> Ints:
+    """Return the horizon of every number that a source may have."""
+    found = np.full(SOURCES_MAX + 1, HORIZON_MS, np.int64)
+    for number, horizon_ms in horizons_ms.items():
+        found[number] = horizon_ms
+    return found
 
 
 def of_source(keys: Hashes, source: "int | Ints") -> Hashes:
@@ -221,19 +242,20 @@ def names_of(keys: Hashes, ids: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
     return names
 
 
-def chunks_of(rows: Arrivals, source: "int | Ints" = SCORED) -> dict[int, bytes]:
+def chunks_of(
+    rows: Arrivals, source: "int | Ints" = SCORED, horizons_ms: Mapping[int, int] | None = None
+) -> dict[int, bytes]:
     """Return the chunks (number -> bytes) that remember these records, for `Deduplication.load`.
 
     Args:
         rows: a record once within the horizon; `event_time_ms` is when each arrived.
-        source: the number of the source that all rows are of, or that of each (n,).
+        source: as of `Deduplication.check`. horizons_ms: as of `Deduplication`.
 
     >>> rows = Arrivals(np.array([b"c1"]), np.array([b"t1"]), np.array([9], np.uint64), np.array([5]))
     >>> list(chunks_of(rows))
     [0]
     """
-    seen, names = Deduplication(), names_of(of_source(hash64(rows.keys), source), rows.ids)
-    return seen.remember(names, rows.content, rows.event_time_ms)
+    return Deduplication(horizons_ms).remember(rows, source)
 
 
 @compiled
@@ -249,23 +271,23 @@ def _join(keys: Hashes, letters: NDArray[np.uint8], joined: NDArray[np.uint8]) -
 
 @compiled
 def _judge(
-    marks: _Marks, clock: Clock, keys: Hashes, rows: _Firsts, first: NDArray[np.bool_],
+    marks: _Marks, clock: Clock, keys: Hashes, rows: _Firsts, horizon_ms: Ints, first: NDArray[np.bool_],
     conflict: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Fill `first` and `conflict`, note each first row, and put its arrival in place of its time."""
+    """Fill `first` and `conflict`, note each first row, and put its end in place of its time."""
     for r in range(len(rows.slots)):
-        slot, now_ms, time_ms = rows.slots[r], clock.marks[NOW], rows.arrival_ms[r]
-        arrival_ms = marks.arrival_ms[slot]
-        first[r] = arrival_ms == NEVER or arrival_ms < now_ms - HORIZON_MS
+        slot, now_ms, time_ms = rows.slots[r], clock.marks[NOW], rows.until_ms[r]
+        until_ms = marks.until_ms[slot]
+        first[r] = until_ms == NEVER or until_ms < now_ms
         conflict[r] = not first[r] and marks.content[slot] != rows.content[r]
-        rows.arrival_ms[r] = max(now_ms, time_ms)
+        rows.until_ms[r] = max(now_ms, time_ms) + horizon_ms[r]
         if first[r]:
-            marks.arrival_ms[slot], marks.content[slot] = rows.arrival_ms[r], rows.content[r]
+            marks.until_ms[slot], marks.content[slot] = rows.until_ms[r], rows.content[r]
             step(clock, keys[r], time_ms)
 
 
 def _unpack(blob: bytes) -> tuple[list[bytes], Hashes, Ints]:
-    """Return the names, content hashes and arrivals of a chunk.
+    """Return the names, content hashes and ends of a chunk's records.
 
     Raises:
         StateError: E_STATE_BYTES, it is none that a stage wrote.
@@ -279,5 +301,5 @@ def _unpack(blob: bytes) -> tuple[list[bytes], Hashes, Ints]:
             "find what wrote to the changelog besides the stage; `headrace backfill --warm` rebuilds it",
         )  # fmt: skip
     content = np.frombuffer(blob, np.uint64, count, 4)
-    arrival_ms = np.frombuffer(blob, np.int64, count, 4 + 8 * count)
-    return names, content, arrival_ms
+    until_ms = np.frombuffer(blob, np.int64, count, 4 + 8 * count) + HORIZON_MS
+    return names, content, until_ms

@@ -26,6 +26,7 @@ from streams.stage.entity_rows import (
 from streams.store.rows import StoreRows
 
 CONFLICT = "E_DUP_CONFLICT"
+HOUR_MS = 3_600_000
 CHUNK = b"i"
 SEEN_CLOCK = b"d"  # by which ids are forgotten: rows of labels do not move it, and those of others that do
 
@@ -71,7 +72,7 @@ class EntityStage:
         self._state = EntityState(entity)
         self._definitions = meaning_of(entity).code
         self._read = frozenset(entity.times)
-        self._seen = Deduplication() if link is pipeline.chain.first else None
+        self._seen = Deduplication(pipeline.horizons_ms) if link is pipeline.chain.first else None
 
     def __len__(self) -> int:
         return len(self._state)
@@ -192,9 +193,10 @@ class EntityStage:
         return _Arrived(source, first, refused, int(found.repeat.sum()))
 
     def _refusal(self, source: SourceStream, rows: Columns, row: int) -> Refusal:
-        """Return code, reason and columns of a row whose id its key used within 24 h for other content."""
+        """Return code, reason and columns of a row whose id its key used of late for other content."""
         values = {name: column[row].item() for name, column in rows.items() if name != "content_hash"}
-        why = f"this {self._link.name} used this {'/'.join(source.ids)} within 24 h for other content"
+        within = f"{source.deduplicate_ms / HOUR_MS:g} h"
+        why = f"this {self._link.name} used this {'/'.join(source.ids)} within {within} for other content"
         return (CONFLICT, why, values)
 
     def _with_values(self, rows: Columns, values: NDArray[np.float64] | None) -> Columns:

@@ -169,8 +169,9 @@ class StageProcess:
         async def stage(stream: Any) -> None:
             async for event in stream.noack().events():
                 message = event.message
+                data = event.value or b""  # a stranger's record may have no value
                 await worker.receive(
-                    message.partition, message.generation_id, message.offset, event.value, event.ack
+                    message.partition, message.generation_id, message.offset, data, event.ack
                 )
 
         @app.task  # type: ignore[untyped-decorator]

@@ -22,7 +22,7 @@ from streams.stage.hand_over import TRANSACTION_S, await_stopped
 from streams.stage.settings import StageSettings
 
 
-class KeptIds(NamedTuple):
+class IdsToRemember(NamedTuple):
     """Ids to remember, by arrival (`event_time_ms`), of which source each is (n,), and their clock."""
 
     arrivals: Arrivals
@@ -78,7 +78,7 @@ class Seeding:
             self._fenced[partition] = _Fenced(changelog, incarnation, entries)
 
     def write(
-        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: KeptIds | None
+        self, partition: int, states: Mapping[bytes, bytes], clock: bytes, remembered: IdsToRemember | None
     ) -> None:
         """Write a fenced partition's states, clock, remembered ids and marker in one transaction.
 
@@ -98,7 +98,8 @@ class Seeding:
         if remembered is not None and remembered.clock:
             made[SEEN_CLOCK] = remembered.clock
         if remembered is not None and len(remembered.source):
-            chunks = chunks_of(remembered.arrivals, remembered.source)
+            horizons_ms = self.definition.pipeline.horizons_ms
+            chunks = chunks_of(remembered.arrivals, remembered.source, horizons_ms)
             made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks.items()}
         rows = definition.rows(partition)
         rows.load(made, {})

@@ -8,6 +8,8 @@ from contracts.connections import KafkaConnection, RedisConnection
 from contracts.topics import PARTITIONS
 from streams.store.settings import StoreSettings
 
+BUSY_ROWS_MAX = 2_000  # a larger batch is large enough
+
 
 class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One worker of one stage.
@@ -17,6 +19,8 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     `state_mib_max` bounds the state of the worker's partitions together (0: 30 % of the memory that the
     process may use); at the bound it stops with E_STATE_LIMIT. `member` is the worker's name in its group
     (static membership): who comes back under it has its partitions at once. Empty: always a new member.
+    Behind a batch of `busy_rows` to `BUSY_ROWS_MAX` the next is gathered for `gather_busy_ms` instead of
+    `gather_ms`: there is much to do, and large batches cost less.
     """
 
     kafka: KafkaConnection
@@ -30,6 +34,8 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     project: str = "headrace"
     store: StoreSettings = StoreSettings()
     gather_ms: float = 1.0
+    gather_busy_ms: float = 40.0
+    busy_rows: int = 150
     store_wait_ms: float = 50.0
     checkpoint_interval_ms: float = 1000.0
     tick_ms: float = 20.0

@@ -28,7 +28,7 @@ from streams.stage.definition import StageDefinition
 from streams.stage.metrics import StageMetrics
 from streams.stage.outputs import OutputProducer, PartitionOutputs
 from streams.stage.partition import Checkpoint, StagePartition, Waits
-from streams.stage.settings import StageSettings
+from streams.stage.settings import BUSY_ROWS_MAX, StageSettings
 from streams.stage.stage_input import StageInput
 from streams.stage.state_limit import StateLimit
 from streams.store.no_store import NoStore
@@ -90,7 +90,7 @@ class StageWorker:
         self._commits: set[asyncio.Task[None]] = set()
         self._receiving = ending.Fatal("record of the input")
         self._gathering = False
-        self._worked_ms = 0.0
+        self._worked_ms, self._worked_rows = 0.0, 0
         self.stopping = False
         self._next_gauge_ms = 0.0
 
@@ -249,7 +249,9 @@ class StageWorker:
             return
         self._gathering = True
         loop = asyncio.get_running_loop()
-        if now_ms() - self._worked_ms > self.settings.gather_ms:
+        if self.settings.busy_rows <= self._worked_rows < BUSY_ROWS_MAX:
+            loop.call_later(self.settings.gather_busy_ms / 1e3, self._gathered)
+        elif now_ms() - self._worked_ms > self.settings.gather_ms:
             loop.call_soon(self._gathered)
         else:
             loop.call_later(self.settings.gather_ms / 1e3, self._gathered)
@@ -257,11 +259,10 @@ class StageWorker:
     def _gathered(self) -> None:
         self._gathering = False
         reach("stage.gathered")
-        for live in list(self._live.values()):
-            self._work(live)
+        self._worked_rows = sum(self._work(live) for live in list(self._live.values()))
         self._worked_ms = now_ms()
 
-    def _work(self, live: Live) -> None:
+    def _work(self, live: Live) -> int:
         before = live.partition.core.counts.rows
         began = time.perf_counter()
         records = live.partition.work(now_ms())
@@ -269,6 +270,7 @@ class StageWorker:
             self.metrics.fold_seconds.observe(time.perf_counter() - began)
             self.metrics.batch_records.observe(records)
             self.metrics.batch_rows.observe(live.partition.core.counts.rows - before)
+        return live.partition.core.counts.rows - before
 
     async def _commit(self, live: Live, checkpoint: Checkpoint) -> None:
         loop = asyncio.get_running_loop()

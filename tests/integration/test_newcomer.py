@@ -11,7 +11,8 @@ import pytest
 
 from feature_repo.generate import workload
 from feature_repo.generator.payments import generate
-from tests.integration.installation import Installation, Place
+from headrace.init.templates import template_files
+from tests.integration.installation import CHECKOUT, Installation, Place
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -37,6 +38,23 @@ def test_the_wheel_has_the_product_and_nothing_that_runs_beside_it(
     assert not (installed.packages / "load").exists()
     assert not {"bench", "chaos", "scenario"} & set(place.run("--help").split())
     assert place.run("bench", "list", code=2) == ""
+
+
+def test_the_wheel_has_the_templates_as_they_are(installed: Installation) -> None:
+    origins = {"logins": "examples/logins", "flights": "examples/flights", "payments": "feature_repo"}
+    for name, origin in origins.items():
+        for path in template_files(name):
+            packed = installed.packages / "headrace" / "templates" / name / path
+            assert packed.read_bytes() == (CHECKOUT / origin / path).read_bytes()
+
+
+def test_new_projects_are_right_in_a_folder_outside_any_clone(place: Place) -> None:
+    place.run("init", "takeover", "-t", "logins")
+    assert "logins: 3 sources" in place.run("check", "--project", "takeover")
+    rows = (f"r{n},2025-01-{1 + n // 24:02d} {n % 24:02d}:05,d{n % 7},{n % 50}" for n in range(200))
+    (place.folder / "rides.csv").write_text("\n".join(["ride_id,at,driver,fare", *rows]))
+    assert "names a record: 200 values" in place.run("init", "rides", "--from", "rides.csv")
+    assert "rides: 1 sources, 1 views" in place.run("check", "--project", "rides")
 
 
 def write_input(place: Place, name: str) -> tuple[str, str]:

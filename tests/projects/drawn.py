@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from load.oracle.dump import Declared, RuleText, SourceText
 from tests.projects.fields import ID, Common, Field, common, fields_of
-from tests.projects.told import Asked, Typed, ViewOf, columns_of, told_view, written
+from tests.projects.told import DAY, HOUR, Asked, Typed, ViewOf, columns_of, told_view, written
 
 CONDITIONS = (
     ("col('tries') > 500", "tries > 500"), ("col('shop') == 's1'", "shop == 's1'"),
@@ -32,6 +32,7 @@ DERIVED = (
     ("coalesce(col({a!r}), col({b!r})) - 1", "coalesce({a}, {b}) - 1"),
     ("minimum(col({a!r}), col({b!r}), 7)", "min({a}, {b}, 7)"),
 )  # fmt: skip
+HORIZONS_MS = (0, 0, 1, HOUR, 5 * HOUR, 3 * DAY)
 DECISIONS = ["allow", "challenge", "deny"]
 
 
@@ -44,6 +45,7 @@ class SourceOf(NamedTuple):
     ids: tuple[str, ...]
     key_field: str = ""
     file: str = ""  # its contract, where it is not drawn
+    deduplicate_ms: int = 0  # 0: the contract does not say
 
     @property
     def topic(self) -> str:
@@ -67,6 +69,7 @@ class SourceOf(NamedTuple):
             return self.file
         custom = [("eventTime", "at")] + [("knownAt", "known_at")] * (self.role == "labels")
         custom += [("keyField", self.key_field)] * bool(self.key_field)
+        custom += [("deduplicateMs", str(self.deduplicate_ms))] * bool(self.deduplicate_ms)
         told = "".join(f"  - {{property: {name}, value: {value}}}\n" for name, value in custom)
         return (
             f'apiVersion: v3.1.0\nkind: DataContract\nid: {self.name}\nversion: "1.0.0"\n'
@@ -217,7 +220,7 @@ def draw(seed: int) -> Drawn:
     label = next((source.name for source in sources if source.role == "labels"), "") if model else ""
     label = label if rng.random() < 0.7 else ""
     rules = _rules(rng, model, views)
-    drawn = Drawn(f"p{seed}", sources, chain, views, model, label, rules)
+    drawn = Drawn(f"p{seed}", _remembering(seed, sources), chain, views, model, label, rules)
     return drawn._replace(sources=_in_order(drawn), views=_named_order(drawn))
 
 
@@ -227,6 +230,12 @@ def _sources(rng: random.Random, of: Common, used: set[str]) -> tuple[SourceOf, 
     if ids:
         names += [(f"labels{n}", "labels") for n in range(rng.choice((0, 1, 1, 2)))]
     return tuple(_source(rng, of, used, name, role, ids) for name, role in names)
+
+
+def _remembering(seed: int, sources: tuple[SourceOf, ...]) -> tuple[SourceOf, ...]:
+    """Return the sources, some of whose contracts say for how long ids are remembered."""
+    rng = random.Random(f"horizons {seed}")
+    return tuple(source._replace(deduplicate_ms=rng.choice(HORIZONS_MS)) for source in sources)
 
 
 def _source(

@@ -1,6 +1,9 @@
 """Random projects and the logins' example: whatever is declared and strikes, the oracle says the same."""
 
+import itertools
 import json
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,8 +12,10 @@ import numpy as np
 import pytest
 
 from contracts import hashed_fields, keys
+from contracts.pipeline import Pipeline
 from features import row_reader, vector
 from features.expressions import wire
+from features.project.running import running_project
 from inference.policy import rules
 from streams.stage import entity_stage
 from streams.stage.deduplication import Deduplication
@@ -18,8 +23,11 @@ from streams.stage.entity_stage import EntityStage
 from tests.projects import __main__ as command
 from tests.projects.drawn import draw
 from tests.projects.logins import logins
-from tests.projects.run import run
+from tests.projects.records import Records
+from tests.projects.run import run, scene_of
+from tests.projects.told import DAY
 from tests.simulation.__main__ import report
+from tests.simulation.published import Published
 from tests.simulation.simulation import simulate
 
 SEEDS_A_TEST = 10
@@ -131,6 +139,42 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
 def test_a_fault_of_the_engine_is_found_by_some_project(fault: str) -> None:
     with mock.patch.object(*FAULTS[fault]):
         assert any(run(seed).wrong for seed in range(SEARCH_MAX)), "no project shows it"
+
+
+class Often(Records):
+    """Many records, most of which come again, some after their contract's horizon."""
+
+    def records(self, count: int) -> list[Published]:
+        return [
+            self._again() if self.made and self.rng.random() < 0.6 else self._next() for _ in range(5 * count)
+        ]
+
+    def _again(self) -> Published:
+        return self._publish(*self.rng.choice(self.made))
+
+
+def often(seed: int) -> list[str]:
+    """Return what is wrong with a run of a project whose contracts name short horizons."""
+    drawn = draw(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        project = running_project(drawn.write(Path(folder) / drawn.name))
+        scene = scene_of(drawn, project)
+        often = replace(scene, producers=lambda rng, partitions: Often(drawn.sources, rng, partitions))
+        return simulate(seed, scene=often).wrong
+
+
+def is_hasty(seed: int) -> bool:
+    """Return whether a project forgets the ids of scored records within hours; by keys that are many."""
+    drawn = draw(seed)
+    scored, (_, first) = drawn.sources[0], drawn.chain[0]
+    return bool(scored.ids) and 0 < scored.deduplicate_ms < DAY and first[0] in ("account", "device")
+
+
+def test_ids_are_forgotten_when_the_contract_says_and_a_stage_that_does_not_is_found() -> None:
+    seeds = list(itertools.islice(filter(is_hasty, itertools.count()), 5))
+    assert not [seed for seed in seeds if often(seed)]
+    with mock.patch.object(Pipeline, "horizons_ms", {}):
+        assert any(often(seed) for seed in seeds)
 
 
 def test_results_are_kept_and_taken_up_again(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from load.oracle.verdict import code_of
 from load.oracle.windows import PartitionOracle
 from load.this_project import PROJECT
 
-RULES = FrameOracle(ProjectOracle(declared(PROJECT, 1, 1)))
+ORACLE = ProjectOracle(declared(PROJECT, 1, 1))
+RULES = FrameOracle(ORACLE)
 LANES = RULES.lanes
 DAY_MS = 86_400_000
 NEVER = -(2**63)
@@ -154,7 +155,7 @@ class Judge:
             content = tuple(row[name] for name in CONTENT)
             name = row["customer_id"], row["transaction_id"]
             known = seen.get(name)
-            if known is not None and clock_ms - known[1] <= DAY_MS:
+            if known is not None and clock_ms - known[1] <= ORACLE.scored.horizon_ms:
                 self._repeat(origin, same=known[0] == content)
                 continue
             seen[name] = (content, max(clock_ms, row["event_time"]))

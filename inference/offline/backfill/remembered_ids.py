@@ -1,6 +1,7 @@
-"""The records of a run's last 24 hours, out of its lake, as its first stage remembered them.
+"""The records of late of a run, out of its lake, as its first stage remembered them.
 
-A record is remembered by its arrival (`streams.stage.deduplication`), which the partition's clock decides.
+A record is remembered from its arrival on (`streams.stage.deduplication`), which the partition's clock
+decides, for as long as the contract of its source says.
 That clock is moved by first rows alone, and these stand in the feature log, in their order; so the lake says
 of every record what the clock showed when it came.
 """
@@ -15,8 +16,7 @@ import pyarrow as pa
 from contracts.content_hash import content_hash, hashed_fields
 from contracts.frame import Columns, length, take
 from contracts.keys import hash64, key_of
-from contracts.pipeline import Pipeline, SourceStream
-from contracts.topics import DAY_MS
+from contracts.pipeline import SOURCES_MAX, Pipeline, SourceStream
 from features.partition_clock import PartitionClock
 from inference.offline.fold.ordered import Selection, ordered
 from inference.offline.lake.beginning import REMEMBERED, remembered
@@ -73,6 +73,9 @@ class RememberedIds:
         self._key = pipeline.chain.first.fields
         self._sources = {source.number: source for source in _deduplicated(pipeline)}
         self._clock, self._ids = PartitionClock(), REMEMBERED.empty_table()
+        self._horizon_ms = np.zeros(SOURCES_MAX + 1, np.int64)
+        for number, source in self._sources.items():
+            self._horizon_ms[number] = source.deduplicate_ms
 
     def begin(self, ids: pa.Table, clock: bytes) -> None:
         """Begin with what another run remembered, and its clock; b"" for none."""
@@ -113,7 +116,9 @@ class RememberedIds:
         return Remembered(self._young(self._ids), self._clock.pack())
 
     def _young(self, ids: pa.Table) -> pa.Table:
-        return ids.filter(pa.array(ids["arrival_ms"].to_numpy() >= self._clock.now_ms - DAY_MS))
+        """Return the ids that are still remembered."""
+        until_ms = ids["arrival_ms"].to_numpy() + self._horizon_ms[ids["source"].to_numpy()]
+        return ids.filter(pa.array(until_ms >= self._clock.now_ms))
 
 
 def _deduplicated(pipeline: Pipeline) -> list[SourceStream]:

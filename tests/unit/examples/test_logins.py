@@ -135,11 +135,30 @@ def test_the_attacks_are_in_the_records(records: Records) -> None:
         row for row in of_taken
         if any(0 < seconds(row["at"]) - at <= 900 for at in reset_at[row["account"]["id"]])
     ]  # fmt: skip
-    quiet = [row for row in of_taken if row["client"]["channel"] == "app"]
-    stuffed = [row for row in of_taken if row["client"]["channel"] == "api"]
-    assert after_reset
-    assert quiet
-    assert stuffed
+    stuffed = [row for row in of_taken if len(accounts_of[row["client"]["ip"], row["at"][:13]]) >= 10]
+    guessed = [
+        row for row in of_taken
+        if sum(0 < seconds(row["at"]) - at < 600 for at in failures_of[row["account"]["id"]]) >= 5
+    ]  # fmt: skip
+    quiet = [row for row in of_taken if row not in (*after_reset, *stuffed, *guessed)]
+    assert all(len(some) >= 3 for some in (after_reset, stuffed, guessed, quiet))
+
+
+def test_no_field_of_a_login_gives_a_take_over_away(records: Records) -> None:
+    """Attackers use the clients and the hours of owners: shares differ by chance alone."""
+    taken = {row["login_id"] for row in records["takeovers"] if row["outcome"] == "takeover"}
+    good = [row for row in records["logins"] if row["result"] == "ok"]
+    attacks, owners = (
+        [row for row in good if (row["login_id"] in taken) is is_one] for is_one in (True, False)
+    )
+    for field in (
+        lambda row: row["client"]["channel"], lambda row: "device_id" in row["client"],
+        lambda row: 8 <= datetime.fromisoformat(row["at"]).hour < 20,
+    ):  # fmt: skip
+        shares = [Counter(map(field, rows)) for rows in (attacks, owners)]
+        for value in shares[1]:
+            there, here = (counts[value] / counts.total() for counts in shares)
+            assert abs(there - here) < 4 * (here * (1 - here) / len(attacks)) ** 0.5 + 0.02, value
 
 
 def test_what_a_login_was_becomes_known_days_later(records: Records) -> None:

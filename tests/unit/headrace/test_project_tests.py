@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from contracts.yaml_file import load
 from features.project.load import run_file
 from features.project.running import project_at
 from headrace.__main__ import cli
@@ -184,6 +185,48 @@ def test_values_are_those_that_the_lake_of_the_same_records_has(
     for row in kept:
         expected = {name: None if row[name] != row[name] else row[name] for name in columns}
         assert {name: mine[row["login_id"]][name] for name in columns} == expected
+
+
+@pytest.mark.parametrize("folder", [INSTALLED, LOGINS, EXAMPLES / "flights"], ids=lambda folder: folder.name)
+def test_the_schema_takes_the_projects_own_tests_and_refuses_what_there_is_not(folder: Path) -> None:
+    schema = json.loads(asked("--project", str(folder), "--schema").output)
+    documents = [load(path) for path in sorted((folder / "tests").glob("*.yaml"))]
+    assert all(fits(one, schema, schema) for one in documents)
+    for document in documents:
+        test = next(iter(document["tests"].values()))
+        row = next(one for one in test["records"] if "expect" in one)
+        row["expect"]["no_such_feature"] = 1
+        assert not fits(document, schema, schema)
+
+
+KINDS: dict[str, Any] = {
+    "object": dict, "array": list, "string": str, "boolean": bool, "number": (int, float), "null": type(None)
+}  # fmt: skip
+
+
+def fits(value: Any, schema: Any, top: Any) -> bool:
+    """Return whether a value is of a schema, of the words of JSON Schema that ours use."""
+    if "$ref" in schema:
+        return fits(value, top["$defs"][schema["$ref"].rpartition("/")[2]], top)
+    kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", list(KINDS))
+    number = isinstance(value, bool) and "boolean" not in kinds
+    if number or not any(isinstance(value, KINDS[kind]) for kind in kinds):
+        return False
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if "anyOf" in schema and not any(fits(value, one, top) for one in schema["anyOf"]):
+        return False
+    if isinstance(value, list):
+        return all(fits(one, schema.get("items", {}), top) for one in value)
+    if not isinstance(value, dict):
+        return True
+    inside, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
+    if any(name not in value for name in schema.get("required", ())):
+        return False
+    return all(
+        fits(one, inside[name], top) if name in inside else rest is not False and fits(one, rest, top)
+        for name, one in value.items()
+    )
 
 
 def test_a_project_of_features_alone_is_tested_too(tmp_path: Path) -> None:

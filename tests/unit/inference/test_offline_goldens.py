@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.pipeline import SCORED
 from features.definition import Entity
 from features.seeded import SeedOrigin
 from inference.offline.backfill.executors import Processes
@@ -115,7 +116,9 @@ def of_state(entity: Entity, table: pa.Table) -> dict[str, Any]:
 
 def seeds(lake: Lake) -> Iterator[tuple[str, Any]]:
     """Yield what the second run begins with."""
-    yield "seed remembered", of_table(remembered(lake).drop_columns(["source"]))
+    ids = remembered(lake)
+    assert set(ids["source"].to_pylist()) == {SCORED}  # a column that came after these
+    yield "seed remembered", of_table(ids.drop_columns(["source"]))
     for entity in ENTITIES:
         for partition in range(PARTITIONS):
             yield f"seed {entity.name} {partition}", of_state(entity, seeded_states(lake, entity, partition))

@@ -13,6 +13,7 @@ from contracts.content_hash import content_hash, hashed_fields
 from contracts.frame import Columns, length, strings, take
 from contracts.keys import key_of
 from contracts.topics import DAY_MS
+from features.project.running import running_project
 from inference.offline.backfill.frontier import frontier
 from inference.offline.backfill.remembered_ids import remembered_ids
 from inference.offline.lake.lake import FixedLake, Lake
@@ -23,6 +24,8 @@ from streams.archive.parquet_files import file_path, write_whole
 from streams.archive.rows import DeadLetterRows, JsonRows, fields_of
 from streams.stage.deduplication import Arrivals, Deduplication, chunks_of
 from tests.lake_maker import PARTITIONS, Record, _placed, make_lake
+from tests.logins_lake import logins_lake, logins_with_horizons
+from tests.project_lake import PARTITIONS as LOGINS_PARTITIONS
 from tests.seed_lakes import BEGIN_MS, cut_lakes
 from tests.unit.inference.test_seed import seeded
 
@@ -185,3 +188,26 @@ def test_a_repeat_across_the_cut_is_answered_by_the_seed(tmp_path: Path) -> None
     with database(tmp_path / "spilled") as connection:
         assert frontier(new, connection).pending == 0
     assert verify(FixedLake(new.folder, PROJECT), None, epoch=1, rows_min=10_000).mismatches == 0
+
+
+def test_ids_of_every_source_are_remembered_as_its_own_for_as_long_as_its_contract_says(
+    tmp_path: Path,
+) -> None:
+    horizons_ms = {"logins": 3_600_000, "resets": 30 * DAY_MS}
+    project = running_project(logins_with_horizons(tmp_path / "logins", horizons_ms))
+    lake, horizons, found = logins_lake(tmp_path / "lake", project), project.pipeline.horizons_ms, 0
+    (number,) = (source.number for source in project.pipeline.sources if source.name == "resets")
+    resets = set(lake.read("resets_log")["reset_id"].to_pylist())
+    for _, (ids, clock) in remembered_ids(lake, tmp_path / "spilled", LOGINS_PARTITIONS):
+        source, arrival_ms = ids["source"].to_numpy().astype(np.int64), ids["arrival_ms"].to_numpy()
+        kept = Arrivals(
+            strings(ids["key"].to_pylist()), strings(ids["event_id"].to_pylist()),
+            ids["content_hash"].to_numpy(), arrival_ms,
+        )  # fmt: skip
+        seen = Deduplication(horizons)
+        seen.load(chunks_of(kept, source, horizons), clock)
+        assert (arrival_ms[source == 1] >= seen.clock.now_ms - 3_600_000).all()
+        assert seen.check(kept, source).repeat.all()
+        assert seen.check(kept, 1 + number - source).first.all()
+        found += len(resets & set(np.array(ids["event_id"].to_pylist())[source == number].tolist()))
+    assert found == len(resets) > 5

@@ -12,9 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.errors import HeadraceError, ModelError
+from features.project.running import RunningProject
 from inference.models.manifest import CHAMPION_FILE, RELEASE_FILE, Champion, folder_of
 from inference.models.model import Model, ModelName
-from inference.policy.policy import read_policy
+from inference.policy.policy import DeclaredPolicy, policy_of, read_policy
 from inference.policy.store import POLICY_FILE, keep
 from inference.policy.watch import PolicyWatch
 from inference.release.champion import LOOKS_TO_READ_AGAIN, ChampionWatch
@@ -314,6 +315,28 @@ def test_the_mirror_waits_out_a_disk_and_overwrites_nothing_that_it_cannot_read(
     assert watching.failures("E_MODEL_MIRROR") >= 1, "the folder is ahead of its record"
 
 
+@pytest.mark.parametrize("data", [PROJECT.policy_path.read_bytes(), b"name: [unfinished"])
+def test_a_policy_file_that_stays_as_it_is_is_understood_once(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    understood: list[bytes] = []
+
+    def counting(data: bytes, path: Path, project: RunningProject) -> DeclaredPolicy:
+        understood.append(data)
+        return policy_of(data, path, project)
+
+    monkeypatch.setattr("inference.policy.watch.policy_of", counting)
+    file = tmp_path / "policy.yaml"
+    file.write_bytes(data)
+    watch = PolicyWatch(PROJECT, tmp_path, file, Ear())
+    answers = [str(watch.look()) for _ in range(3)]
+    assert understood == [data]
+    assert len(set(answers)) == 1
+    file.write_bytes(data + b"\n")
+    watch.look()
+    assert understood == [data, data + b"\n"]
+
+
 @pytest.mark.parametrize("error", [MemoryError(), TypeError("no such type"), RuntimeError("odd")])
 def test_any_other_exception_of_a_watching_thread_ends_the_process(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: list[str]
@@ -329,7 +352,7 @@ def test_any_other_exception_of_a_watching_thread_ends_the_process(
     policies.start()
     models.start()
     keeper.start()
-    monkeypatch.setattr("inference.policy.watch.read_policy", fails)
+    monkeypatch.setattr("inference.policy.watch.policy_bytes", fails)
     monkeypatch.setattr("inference.release.champion.read_release", fails)
     keeper._wishes.put(fails)
     until(lambda: len(ended) == 3, timeout_s=10, what="three threads end the process")

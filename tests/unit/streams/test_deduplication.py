@@ -47,6 +47,24 @@ def test_an_id_is_remembered_for_a_day_of_the_partitions_clock(restart: bool) ->
     assert check(seen, ("a", 1, 1002 + HORIZON_MS)).conflict.tolist() == [True]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_source_with_a_longer_horizon_keeps_its_ids_in_a_chunk_with_others(restart: bool) -> None:
+    horizons_ms, sources, log = {2: 3 * HORIZON_MS, 3: 10}, np.array([1, 2, 3]), dict[int, bytes | None]()
+    seen, rows = Deduplication(horizons_ms), arrivals(*[("a", 1, 1000)] * 3)
+    assert seen.check(rows, sources).first.all()
+    for time_ms, repeats in (
+        (1010, [1, 1, 1]), (1011, [1, 1, 0]), (1001 + HORIZON_MS, [0, 1, 0]),
+        (1001 + 3 * HORIZON_MS, [0, 0, 0]),
+    ):  # fmt: skip
+        pass_time(seen, time_ms)
+        log.update(seen.take_dirty())
+        if restart:
+            clock, seen = seen.clock.pack(), Deduplication(horizons_ms)
+            seen.load({number: blob for number, blob in log.items() if blob is not None}, clock)
+        assert seen.check(rows, sources).repeat.tolist() == [bool(one) for one in repeats]
+    assert len(seen) <= 3 + 2 * LOOK
+
+
 def test_repeat_and_conflict_within_one_batch() -> None:
     found = check(Deduplication(), ("a", 1, 5), ("a", 1, 6), ("b", 1, 6), ("a", 2, 7))
     assert found.first.tolist() == [True, False, True, False]

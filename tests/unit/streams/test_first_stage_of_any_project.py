@@ -1,6 +1,5 @@
 """The first stage of a project of several sources: whose id an id is, and by which clock it is forgotten."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 from contracts.frame import Columns, strings
 from features.project.running import RunningProject, running_project
 from streams.stage.entity_stage import EntityStage
+from tests.logins_lake import logins_with_horizons
 
-LOGINS = Path(__file__).parents[3] / "examples" / "logins"
 START_MS, HOUR_MS, DAY_MS = 1_735_689_600_000, 3_600_000, 86_400_000
 TEXTS: dict[str, dict[str, bytes]] = {
     "logins": {"device_id": b"d1", "channel": b"web", "result": b"ok", "traceparent": b""},
@@ -23,9 +22,12 @@ IDS = {"logins": "login_id", "resets": "reset_id", "takeovers": "login_id"}
 
 @pytest.fixture
 def project(tmp_path: Path) -> RunningProject:
-    """The logins, but for the chain: addresses come first, whose views read labels too."""
-    folder = tmp_path / "logins"
-    shutil.copytree(LOGINS, folder)
+    return project_in(tmp_path / "logins", {})
+
+
+def project_in(folder: Path, horizons_ms: dict[str, int]) -> RunningProject:
+    """Return the logins, but for the chain: addresses come first, whose views read labels too."""
+    logins_with_horizons(folder, horizons_ms)
     text = (folder / "features.py").read_text()
     before, after = "chain=[account, device, ip]", "chain=[ip, account, device]"
     assert before in text
@@ -82,6 +84,33 @@ def test_an_id_of_one_source_is_no_id_of_another(project: RunningProject) -> Non
     reset = stage.take("resets", [(0, "x1", "h1", START_MS)])
     assert (len(reset.rows["pos"]), reset.refused, reset.repeats) == (1, [], 0)
     assert stage.take("resets", [(1, "x1", "h1", START_MS)]).repeats == 1
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_id_is_remembered_for_as_long_as_its_own_contract_says(restarts: bool, tmp_path: Path) -> None:
+    stage = Stage(project_in(tmp_path / "logins", {"logins": HOUR_MS, "resets": 3 * DAY_MS}))
+    logins = [(n, f"l{n}", f"h{n % 8}", START_MS + n * 1000) for n in range(64)]
+    reset = (0, "r0", "h1", START_MS)
+    stage.take("logins", logins)
+    stage.take("resets", [reset])
+    for after_ms, repeats, resets in ((HOUR_MS // 2, 5, 1), (2 * HOUR_MS, 0, 1), (4 * DAY_MS, 0, 0)):
+        later = [(100 + n, f"x{after_ms}-{n}", f"h{n % 8}", START_MS + after_ms + n) for n in range(64)]
+        assert stage.take("logins", later).repeats == 0
+        if restarts:
+            stage.restart()
+        again = stage.take("logins", [(200 + n, *rest) for n, *rest in logins[:5]])
+        assert (again.repeats, len(again.rows["pos"])) == (repeats, 5 - repeats)
+        assert stage.take("resets", [reset]).repeats == resets
+
+
+def test_a_conflict_says_within_what_time_an_id_is_its_own(tmp_path: Path) -> None:
+    stage = Stage(project_in(tmp_path / "logins", {"logins": HOUR_MS // 2}))
+    stage.take("logins", [(0, "l1", "h1", START_MS)])
+    rows = rows_of(stage.project, "logins", [(1, "l1", "h1", START_MS)])
+    rows["content_hash"] += np.uint64(1)
+    (outcome,) = stage.stage.apply([(1, rows)]).outcomes
+    ((code, why, _),) = outcome.refused
+    assert (code, why) == ("E_DUP_CONFLICT", "this ip used this login_id within 0.5 h for other content")
 
 
 @pytest.mark.parametrize("restarts", [False, True])
