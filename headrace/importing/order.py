@@ -18,7 +18,7 @@ ROWS_A_BLOCK = 65_536
 Block = list[tuple[int, Columns]]  # of each source its rows, by its number, placed
 
 
-class Ranked(NamedTuple):
+class InRank(NamedTuple):
     """A source's rows in an order of all rows: `rank` (n,), ascending, says where each stands in it."""
 
     number: int
@@ -37,7 +37,7 @@ def in_order(
     yield from blocks(_sorted(pipeline, parts), rows_a_block)
 
 
-def _sorted(pipeline: Pipeline, parts: Mapping[int, Sequence[Columns]]) -> list[Ranked]:
+def _sorted(pipeline: Pipeline, parts: Mapping[int, Sequence[Columns]]) -> list[InRank]:
     numbers = sorted(number for number, some in parts.items() if any(map(length, some)))
     by_source = [concat([part for part in parts[number] if length(part)]) for number in numbers]
     times = [rows[pipeline.by_number[number].time] for number, rows in zip(numbers, by_source, strict=True)]
@@ -51,11 +51,11 @@ def _sorted(pipeline: Pipeline, parts: Mapping[int, Sequence[Columns]]) -> list[
     found = []
     for number, rows, own in zip(numbers, by_source, ranks, strict=True):
         which = np.argsort(own)
-        found.append(Ranked(number, take(rows, which), own[which]))
+        found.append(InRank(number, take(rows, which), own[which]))
     return found
 
 
-def blocks(found: Sequence[Ranked], rows_a_block: int) -> Iterator[Block]:
+def blocks(found: Sequence[InRank], rows_a_block: int) -> Iterator[Block]:
     """Yield the rows of all sources in the order of their ranks."""
     total = sum(len(one.rank) for one in found)
     for begin in range(0, total, rows_a_block):

@@ -18,7 +18,7 @@ from features.seeded import IMPORTED, Seeded, SeedOrigin
 from headrace.importing import run as importing
 from headrace.importing.chain import ImportChain
 from headrace.importing.history import history_files
-from headrace.importing.order import Block, Ranked, blocks
+from headrace.importing.order import Block, InRank, blocks
 from headrace.seed import Into
 from inference.offline.backfill.executors import Processes
 from inference.offline.backfill.run import Options, backfill
@@ -246,7 +246,7 @@ def test_fed_the_durable_order_of_a_stream_it_is_that_stream_bit_for_bit(
     assert [pos for pos, *_ in sorted(order)] != [pos for pos, *_ in order]
     rank = {(number, at): place for place, (_, number, at) in enumerate(sorted(order))}
     ranked = [
-        Ranked(
+        InRank(
             number, raw_rows(streamed, number), np.array([rank[number, at] for at in range(table.num_rows)])
         )
         for number, table in log.items()
