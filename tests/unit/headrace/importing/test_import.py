@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from contracts.connections import KafkaConnection, RedisConnection
+from contracts.errors import StateError
 from contracts.frame import Columns, take
 from contracts.verdict import judge
 from features.project.load import run_file
@@ -18,6 +19,7 @@ from features.seeded import IMPORTED, Seeded, SeedOrigin
 from headrace.importing import run as importing
 from headrace.importing.chain import ImportChain
 from headrace.importing.history import history_files
+from headrace.importing.lake import ImportedLake
 from headrace.importing.order import Block, InRank, blocks
 from headrace.seed import Into
 from inference.offline.backfill.executors import Processes
@@ -25,6 +27,7 @@ from inference.offline.backfill.run import Options, backfill
 from inference.offline.backfill.seed import Ended, make_seed, write_seed
 from inference.offline.lake.lake import FixedLake, Lake
 from inference.offline.lake.raw_records import raw_batch
+from inference.offline.lake.seed_note import read_seed
 from inference.offline.verify.verify import verify
 from load.chaos.collect import declared
 from streams.stage.settings import StageSettings
@@ -183,6 +186,30 @@ def test_what_was_refused_is_kept_with_its_file_and_row(imported: tuple[Lake, im
     raw = lake.at("logins", 0, broken["origin_offset"])
     assert raw is not None
     assert raw["value"] == broken["value"]
+
+
+def test_an_import_that_dies_before_its_lake_is_whole_leaves_nothing_that_is_read(
+    logins: RunningProject, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(_: ImportedLake) -> None:
+        raise MemoryError("in the middle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImportedLake, "publish", dies)
+        with pytest.raises(MemoryError):
+            made_lake(tmp_path, logins, given)
+    assert not (tmp_path / IMPORTED).exists()
+    assert read_seed(tmp_path) is None
+    making = made_lake(tmp_path, logins, given)
+    assert (
+        Lake(tmp_path / IMPORTED, logins).read("features", ["offset"]).num_rows == making.told.rows["logins"]
+    )
+
+
+def test_files_without_a_good_record_are_refused(logins: RunningProject, tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_text("{}\n{")
+    with pytest.raises(StateError, match=r"E_IMPORT_NOTHING: .* 1 logins E_DECODE_JSON"):
+        made_lake(tmp_path / "lake", logins, [f"logins={tmp_path}/a.ndjson"])
 
 
 def test_the_lake_of_an_import_is_whole_for_all_who_read_lakes(
