@@ -30,6 +30,7 @@ REGISTRY_POINTS = (  # reached by commands, which have no worker to be armed: te
     "registry.in_add", "registry.before_audit", "registry.after_audit", "registry.in_replace",
     "registry.after_release",
 )  # fmt: skip
+IMPORT_POINTS = ("import.before_lake", "import.before_note", "import.before_offsets")  # of a command too
 # where Python, a library or a loop calls us: what is raised there must end the process (tests/seams)
 SEAM_POINTS = (
     "gate.turn", "gate.on_assign", "gate.on_revoke", "gate.on_commit", "gate.on_delivery",

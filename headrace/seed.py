@@ -5,6 +5,7 @@ a partition, then the online store, then the note is finished. Until then no sta
 command may be run again; what it wrote before is replaced.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from inference.offline.backfill.run import Options, Tell
 from inference.offline.backfill.seed import add_definitions, make_seed
 from inference.offline.lake.beginning import clock_of, remembered_of, states_of
 from inference.offline.lake.lake import FixedLake, Lake
-from inference.offline.lake.seed_note import read_seed, write_note
+from inference.offline.lake.seed_note import finished_seed, read_seed, write_note
 from runtime.run import Run
 from streams.stage.deduplication import Arrivals
 from streams.stage.definition import StageDefinition, stage_of
@@ -67,30 +68,50 @@ def seed(old: Path, into: Into, options: Options, on: Executor, tell: Tell) -> S
         return add_definitions(
             FixedLake(old, into.project), into.lake.folder, before, source, options, on, tell
         )
+    if before is not None and before.source.files:
+        finished_seed(into.lake.folder)  # an import is to be finished first, and says how
     if source.epoch >= into.settings.epoch:
         raise ConfigError(
             "E_SEED_EPOCH", f"the run (epoch {into.settings.epoch}) is not younger than the other",
             source.lake, "make a new run: rows of an older one would not be replaced in the online store",
         )  # fmt: skip
+
+    def make() -> Seeded:
+        old_lake = FixedLake(old, into.project)
+        return make_seed(old_lake, into.lake.folder, source, into.settings.partitions, options, on, tell)
+
+    return begin_with(make, into, before is not None, tell)
+
+
+def begin_with(
+    make: Callable[[], Seeded], into: Into, again: bool, tell: Tell,
+    before_the_end: Callable[[Seeded], None] = lambda _seed: None,
+) -> Seeded:  # fmt: skip
+    """Make a seed and put it into the changelogs and the store of a run that has not begun; finish its note.
+
+    Args:
+        make: writes the seed's files and a note that is not finished.
+        again: a seeding was begun before, whose traces are replaced.
+        before_the_end: what must be done before the stages may start.
+
+    Raises:
+        StateError: E_SEED_BEGUN. ClusterError: E_SEED_RUNNING, E_SEED_TOPICS, E_TOPIC_MISSING, E_STORE_DOWN.
+        Stop: E_TAKE_OVER, E_CHECKPOINT.
+    """
     with ExitStack() as opened:
         names = into.project.pipeline.chain.names
         definitions = [StageDefinition.of(stage_of(into.project, name), into.settings) for name in names]
-        made_before = before is not None
-        stages = [
-            opened.enter_context(closing(Seeding(one, into.settings, made_before))) for one in definitions
-        ]
+        stages = [opened.enter_context(closing(Seeding(one, into.settings, again))) for one in definitions]
         for stage in stages:
             stage.refuse_begun()
-        made = make_seed(
-            FixedLake(old, into.project), into.lake.folder, source, into.settings.partitions, options,
-            on, tell,
-        )  # fmt: skip
+        made = make()
         for stage in stages:
             stage.fence()
         for stage in stages:
             _fill(stage, into, made, tell)
     for definition in definitions:
         StoreRebuild(definition, into.settings, tell).run()
+    before_the_end(made)
     done = msgspec.structs.replace(made, finished=True)
     write_note(into.lake.folder, done)
     return done
@@ -114,7 +135,8 @@ def _ids(lake: Lake, seed: Seeded, partition: int) -> IdsToRemember:
         strings(table["key"].to_pylist()), strings(table["event_id"].to_pylist()),
         table["content_hash"].to_numpy(), table["arrival_ms"].to_numpy(),
     )  # fmt: skip
-    return IdsToRemember(arrivals, table["source"].to_numpy().astype(np.int64))
+    source = table["source"].to_numpy().astype(np.int64)
+    return IdsToRemember(arrivals, source, seed.clocks.get(partition, b""))
 
 
 def _source(lake: Path, partitions: int) -> SeedOrigin:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from features.project.running import RunningProject, project_at, project_of_process
+from features.seeded import IMPORTED
 from inference.offline.lake.lake import Lake
 from inference.offline.training import training_set
 from inference.offline.training.training_set import TrainingSet
@@ -13,12 +14,12 @@ from runtime.run import Run
 from runtime.run_project import project_of_run
 
 
-def lake_of(run: Run) -> Lake:
-    """Return a run's lake, of this process's project."""
-    return Lake(run.lake, project_of_process())
+def lake_of(run: Run, imported: bool = False, project: RunningProject | None = None) -> Lake:
+    """Return a run's lake, or that of what was imported into it; None stands for this process's project."""
+    return Lake(run.lake / IMPORTED if imported else run.lake, project or project_of_process())
 
 
-def training_frame(run: str | Path | None = None, until_ms: int | None = None) -> Any:
+def training_frame(run: str | Path | None = None, until_ms: int | None = None, imported: bool = False) -> Any:
     """Return what `headrace train` would train on, as a pandas frame: an event a row.
 
     Every value is the one that the event was served with; a label counts when it was known at the training
@@ -27,6 +28,7 @@ def training_frame(run: str | Path | None = None, until_ms: int | None = None) -
     Args:
         run: its name or its home's folder; None for the current one.
         until_ms: the training moment, epoch ms; None for the newest moment of the lake.
+        imported: of what was imported into the run, not of what it streamed.
 
     Raises:
         StateError: E_LAKE_EMPTY. ModelError: E_TRAIN_LABELS, no event has a label known by then.
@@ -35,12 +37,18 @@ def training_frame(run: str | Path | None = None, until_ms: int | None = None) -
     found = current_run() if run is None else Run.named(root(), str(run))
     known = project_of_run(found.home)
     project = project_of_process() if known is None else project_at(known.folder)
-    return training_table(training_data(found, project, until_ms)).to_pandas()
+    return training_table(training_data(found, project, until_ms, imported)).to_pandas()
 
 
-def training_data(run: Run, project: RunningProject, until_ms: int | None) -> TrainingSet:
-    """Return a run's training set as of a moment, None for the lake's newest; raises as `training_frame`."""
-    lake = Lake(run.lake, project)
+def training_data(
+    run: Run, project: RunningProject, until_ms: int | None, imported: bool = False
+) -> TrainingSet:
+    """Return a run's training set as of a moment, None for the lake's newest; raises as `training_frame`.
+
+    Args:
+        imported: of what was imported into the run, not of what it streamed.
+    """
+    lake = lake_of(run, imported, project)
     moment_ms = until_ms if until_ms is not None else training_set.newest_ms(lake)
     return training_set.build(lake, profiles(run, lake), moment_ms)
 

@@ -17,11 +17,16 @@ LOGINS = Path(__file__).resolve().parents[1] / "examples" / "logins"
 
 def logins_lake(folder: Path, project: RunningProject, accounts: int = 30, days: int = 20) -> FixedLake:
     """Write a lake of logins, resets and take-overs, one login of which came twice."""
-    generator = run_file(LOGINS / "generate.py")
-    made = generator.generate(generator.Plan(accounts=accounts, days=days))
-    sent = {name: [_sent(name, row) for row in rows] for name, rows in made.items()}
+    sent = sent_logins(accounts, days)
     sent["logins"].append(sent["logins"][5]._replace(at_ms=sent["logins"][5].at_ms + 1))
     return make_project_lake(folder, project, sent)
+
+
+def sent_logins(accounts: int, days: int) -> dict[str, list[Sent]]:
+    """Return logins, resets and take-overs as their producers send them."""
+    generator = run_file(LOGINS / "generate.py")
+    made = generator.generate(generator.Plan(accounts=accounts, days=days))
+    return {name: [_sent(name, row) for row in rows] for name, rows in made.items()}
 
 
 def logins_with_horizons(folder: Path, horizons_ms: Mapping[str, int]) -> Path:

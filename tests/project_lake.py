@@ -42,19 +42,23 @@ class _Run(NamedTuple):
     rows: Columns
 
 
-def make_project_lake(folder: Path, project: RunningProject, sent: Mapping[str, Sequence[Sent]]) -> FixedLake:
+def make_project_lake(
+    folder: Path, project: RunningProject, sent: Mapping[str, Sequence[Sent]], partitions: int = PARTITIONS
+) -> FixedLake:
     """Write the raw datasets and the log of features of records by source, and return the lake.
 
     The first stage takes them in the order in which the broker had them; labels come as all others do.
     """
     pipeline = project.pipeline
     entered = [
-        run for source in pipeline.sources for run in _entered(folder, source, sent.get(source.name, ()))
+        run
+        for source in pipeline.sources
+        for run in _entered(folder, source, sent.get(source.name, ()), partitions)
     ]
-    inputs = _dealt(project, entered)
+    inputs = _dealt(project, entered, partitions)
     for entity in project.entities:
-        stages = [EntityStage(pipeline, entity, number, PARTITIONS) for number in range(PARTITIONS)]
-        outputs: list[list[_Run]] = [[] for _ in range(PARTITIONS)]
+        stages = [EntityStage(pipeline, entity, number, partitions) for number in range(partitions)]
+        outputs: list[list[_Run]] = [[] for _ in range(partitions)]
         for number, runs in enumerate(inputs):
             for run in _placed(runs):
                 (made,) = stages[number].apply([(run.kind, run.rows)]).outcomes
@@ -65,13 +69,13 @@ def make_project_lake(folder: Path, project: RunningProject, sent: Mapping[str, 
     return FixedLake(folder, project)
 
 
-def _entered(folder: Path, source: SourceStream, sent: Sequence[Sent]) -> list[_Run]:
+def _entered(folder: Path, source: SourceStream, sent: Sequence[Sent], count: int) -> list[_Run]:
     """Write a source's raw dataset, and return its good rows, each alone, as they come to the first stage."""
     if not sent:
         return []
-    partitions = partition_of(np.array([one.key for one in sent], np.bytes_), PARTITIONS)
+    partitions = partition_of(np.array([one.key for one in sent], np.bytes_), count)
     records: list[tuple[int, int, int, bytes, bytes, None]] = []
-    for number in range(PARTITIONS):
+    for number in range(count):
         mine = [sent[i] for i in np.flatnonzero(partitions == number).tolist()]
         records += [(number, at, one.at_ms, one.key, one.value, None) for at, one in enumerate(mine)]
         rows = [Record(at, one.at_ms, one.key, one.value) for at, one in enumerate(mine)]
@@ -83,12 +87,12 @@ def _entered(folder: Path, source: SourceStream, sent: Sequence[Sent]) -> list[_
     return [_Run(source.number, take(good, order[at : at + 1])) for at in range(len(order))]
 
 
-def _dealt(project: RunningProject, entered: list[_Run]) -> list[list[_Run]]:
+def _dealt(project: RunningProject, entered: list[_Run], partitions: int) -> list[list[_Run]]:
     """Return what comes to each partition of the first stage, in order of arrival."""
     first, by_number = project.pipeline.chain.first, project.pipeline.by_number
-    inputs: list[list[_Run]] = [[] for _ in range(PARTITIONS)]
+    inputs: list[list[_Run]] = [[] for _ in range(partitions)]
     for run in sorted(entered, key=lambda run: int(run.rows["appended_ms"][0])):
-        target = int(targets_of(run.rows, first, by_number[run.kind], PARTITIONS)[0])
+        target = int(targets_of(run.rows, first, by_number[run.kind], partitions)[0])
         inputs[target].append(run)
     return inputs
 

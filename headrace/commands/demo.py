@@ -37,7 +37,7 @@ GENERATED_HISTORY_RATIO, GENERATED_PACED_RATIO = 0.75, 0.5
 @click.option(
     "--speed",
     type=click.FloatRange(min=0.001),
-    help="All live records in event time, this many times as fast.",
+    help="All records in event time, this many times as fast.",
 )
 @click.option("--history", "history", type=click.FloatRange(0.1, 0.95), help="Share that is history.")
 @click.option(
@@ -58,8 +58,9 @@ def command(
     The records are the project's: given by source, or made by its `generate.py`. The first part by event
     time (60 % of given files) is history: scored by rules alone while labels come in at their time. Then a
     model is trained, and the same without window features, which says what those are worth; it scores the
-    rest, of which the paced last part measures latency; with --speed all of the rest is paced by its own
-    event time, as features of the last hours need it. The run keeps its own topics and folder under
+    rest, of which the paced last part measures latency; with --speed everything is paced by its own
+    event time, as features of the last hours need it: at full speed days of event time go by in a second, and
+    records of several topics are as far apart. The run keeps its own topics and folder under
     .headrace/, so that `explain`, `verify` and `models` answer afterwards.
 
     Exits with 1 when the counts do not add up.

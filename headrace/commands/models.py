@@ -72,21 +72,20 @@ def show(version_id: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("version_id")
+@click.option("--imported", is_flag=True, help="It was trained on what `headrace import` brought.")
 @JSON
-def reproduce(version_id: str, as_json: bool) -> None:
+def reproduce(version_id: str, imported: bool, as_json: bool) -> None:
     """Train VERSION_ID again from what its manifest says; the bytes must be equal, or the exit code says so.
 
     Example: headrace models reproduce risk/0002-1a2b3c4d
     """
-    from features.project.running import project_of_process
-    from headrace.training_data import profiles
+    from headrace.training_data import lake_of, profiles
     from inference.models.provenance import Provenance
-    from inference.offline.lake.lake import Lake
     from inference.offline.training.reproduce import reproduce as train_again
     from runtime.environment import current_run
 
     run, models = current_run(), registry()
-    entry, lake = models.find(version_id), Lake(run.lake, project_of_process())
+    entry, lake = models.find(version_id), lake_of(run, imported)
     found = train_again(entry.id, models.manifest(entry), lake, profiles(run, lake), Provenance.of())
     if as_json:
         show_json(found)

@@ -18,6 +18,7 @@ Examples:
   headrace train --promote
   headrace train --search 5
   headrace train --event-alone
+  headrace train --imported --promote
 """
 
 
@@ -29,10 +30,12 @@ Examples:
 @click.option(
     "--event-alone", is_flag=True, help="Train once more without window features, and tell what they gain."
 )
+@click.option("--imported", is_flag=True, help="Train on what `headrace import` brought, not on the stream.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
 def command(
-    until_ms: int | None, name: str, promote: bool, trials: int, event_alone: bool, as_json: bool
-) -> None:
+    until_ms: int | None, name: str, promote: bool, trials: int, event_alone: bool, imported: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Train on the events whose label was known at the training moment.
 
     Streamed features are those that were served, batch features come through Feast's point-in-time join;
@@ -52,7 +55,7 @@ def command(
     name = name or name_of(project)
     began = time.monotonic()
     _tell(as_json, f"reading events and the labels known by {until_ms or 'the newest moment of the lake'}")
-    data = training_data(run, project, until_ms)
+    data = training_data(run, project, until_ms, imported)
     _tell(as_json, f"training on {len(data):,} events, {int(data.positive.sum()):,} of them positive")
     registry = models()
     settings = settings_of(TrainSettings, **({"search_trials": trials} if trials else {}))

@@ -20,7 +20,8 @@ Examples:
     "-o", "--output", "path", type=OUTPUT, required=True, metavar="FILE", help="Where to: .parquet or .csv."
 )
 @click.option("--until", "until_ms", type=int, help="Training moment, epoch ms (default: the lake's newest).")
-def command(path: Path, until_ms: int | None) -> None:
+@click.option("--imported", is_flag=True, help="Of what `headrace import` brought, not of the stream.")
+def command(path: Path, until_ms: int | None, imported: bool) -> None:
     """Write the run's training set: an event a row, what it was served with, and what it turned out to be.
 
     Exact as of each event, and of labels only those that were known at the training moment: the rows and
@@ -33,7 +34,7 @@ def command(path: Path, until_ms: int | None) -> None:
     from inference.offline.training.training_table import training_table
     from runtime.environment import current_run
 
-    data = training_data(current_run(), project_of_process(), until_ms)
+    data = training_data(current_run(), project_of_process(), until_ms, imported)
     write_table(training_table(data), path)
     positives = int(data.positive.sum())
     say(

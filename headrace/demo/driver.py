@@ -71,12 +71,14 @@ class Driver:
         return summarise(self._observed, self._facts)
 
     def _history(self) -> None:
-        live = self._facts.parts.live
-        self._view.phase(
-            "history", f"history: {live:,} {self._what} as fast as they are digested, rules alone"
-        )
+        live, speed = self._facts.parts.live, self._plan.paced_speed
+        pace = "as fast as they are digested" if speed is None else f"at {self._pace_in_words()}"
+        self._view.phase("history", f"history: {live:,} {self._what} {pace}, rules alone")
         with self._timed("history", live):
-            self._replay.rush(0, live, SLICE_EVENTS, IN_FLIGHT_MAX)
+            if speed is None:
+                self._replay.rush(0, live, SLICE_EVENTS, IN_FLIGHT_MAX)
+            else:
+                self._replay.pace(0, live, at_speed(self._given.moment_ms[:live], speed))
             self._await_through(live)
         self._refresh(live)
 

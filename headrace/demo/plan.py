@@ -39,7 +39,7 @@ class DemoPlan:
         files: `SOURCE=FILE`, or the file of the scored source.
         events: at most this many scored records.
         paced_ratio: a share of the live part, that comes at `paced_rate` records a second.
-        paced_speed: all of the live part comes in its own event time, this many times as fast.
+        paced_speed: everything comes in its own event time, this many times as fast.
     """
 
     workload: str | None = None

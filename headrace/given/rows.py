@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import ConfigError
-from headrace.given.shape import Shape, read_bytes, shape_of
+from headrace.given.shape import BLANKS, Shape, read_bytes, shape_of
 
 MISSING = frozenset(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "\\N"])  # of a cell of a CSV
 BROKEN_RATIO_MAX = 0.05
@@ -104,6 +104,8 @@ def _is_rows(found: object) -> bool:
 
 
 def _csv_rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, Row | None]]:
+    if separator == BLANKS:  # a quotation mark would be a letter there
+        text, separator = "\n".join("\t".join(line.split()) for line in text.splitlines()), "\t"
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         rows = ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))

@@ -10,6 +10,7 @@ from contracts.errors import ConfigError
 
 FileKind = Literal["parquet", "csv", "ndjson", "json"]
 SEPARATORS = (",", ";", "\t", "|")
+BLANKS = " "  # any number of them: a table in columns
 HEAD_LINES = 200
 CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1a\x1b")
 
@@ -84,7 +85,11 @@ def _encoding(path: Path, data: bytes) -> str:
 
 
 def _separator(text: str) -> str:
-    """Return the separator by which most lines have the same number of cells, the more the better."""
+    """Return the separator by which most lines have the same number of cells, the more the better.
+
+    >>> _separator("at  driver\\n2025-01-01   d1\\n")
+    ' '
+    """
     lines = [line for line in text.split("\n")[: HEAD_LINES + 1] if line.strip()][:HEAD_LINES]
 
     def even(separator: str) -> tuple[float, int]:
@@ -92,4 +97,6 @@ def _separator(text: str) -> str:
         width, count = widths.most_common(1)[0]
         return (0.0 if width == 1 else count / widths.total(), width)
 
-    return max(SEPARATORS, key=even)
+    best = max(SEPARATORS, key=even)
+    in_columns = {len(line.split()) for line in lines}
+    return BLANKS if even(best)[1] == 1 and len(in_columns) == 1 and in_columns != {1} else best

@@ -62,26 +62,21 @@ def is_clock(column: GivenColumn) -> bool:
 
 
 def _iso(texts: list[str]) -> ColumnKind | None:
-    zoned, offsets = 0, 0
+    zoned = 0
     for text in texts:
         try:
             time_of(text, "+00:00")
         except Refused:
             return _loose_iso(texts)
-        try:
-            time_of(text, "")
-            zoned += 1
-            offsets += not text.endswith(("Z", "z", "+00:00"))
-        except Refused:
-            pass
-    if zoned == len(texts):
-        return ColumnKind(
-            type="time", time_format="iso8601", sure=0.98, why="ISO 8601 with an offset from UTC"
-        )
-    return _without_offset(
-        ColumnKind(type="time", time_format="iso8601", sure=0.9, why="ISO 8601 without an offset from UTC"),
-        zoned,
-    )
+        zoned += re.search(r"[Zz]$|[+-]\d\d(:?\d\d)?$", text[19:]) is not None
+    has_clock = any(text[11:19] != "00:00:00" for text in texts)
+    days = "" if has_clock else ", all at midnight: days alone"
+    said = "ISO 8601 with" if zoned == len(texts) else "ISO 8601 without"
+    kind = ColumnKind(
+        type="time", time_format="iso8601", sure=0.98, has_clock=has_clock,
+        why=f"{said} an offset from UTC{days}",
+    )  # fmt: skip
+    return kind if zoned == len(texts) else _without_offset(kind, zoned)
 
 
 def _without_offset(kind: ColumnKind, zoned: int = 0) -> ColumnKind:

@@ -12,6 +12,7 @@ from headrace.init.roles import time_of_guesses
 from headrace.init.templates import FOLDER, SMALLEST
 from headrace.init.write_contract import events_contract, labels_contract
 from headrace.init.write_features import count_feature, features_text
+from headrace.init.write_tests import first_test
 
 OF_FEAST = (".feastignore", "feast_objects.py", "feature_store.yaml")
 
@@ -25,6 +26,8 @@ def project_files(found: Inferred, project: str) -> dict[str, str]:
     files["features.py"] = features_text(found, project, labels)
     files["policy.yaml"] = _policy(found)
     files["generate.py"] = "\n".join(_generator(found, labels)) + "\n"
+    if test := first_test(found):
+        files["tests/first.yaml"] = test
     files["README.md"] = "\n".join(_readme(found, labels)) + "\n"
     for name in OF_FEAST:
         text = (FOLDER / SMALLEST / name).read_text()
@@ -185,10 +188,12 @@ def _readme(found: Inferred, labels: str) -> Iterator[str]:
         "; the model |" if labels else "; no model, for there are no labels |"
     )
     yield "| `policy.yaml` | decisions, and one rule to begin with |"
+    yield "| `tests/first.yaml` | one record in, what it counts out; add what you expect of others |"
     yield f"| `generate.py` | reads `{found.file}` and converts what the contracts have in another way |"
     yield ""
     yield "```bash"
     yield "headrace check      # in this folder: everything that is wrong, with file and line"
+    yield "headrace test       # what `tests/` says, without a server"
     yield "headrace demo       # on real Kafka and Redis: the file's records in, features and decisions out"
     yield "```"
     yield ""

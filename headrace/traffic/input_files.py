@@ -65,8 +65,19 @@ class TableRecords:
 
     def slice(self, start: int, stop: int) -> list[Record]:
         """Return rows [start, stop); a null field is left out of the JSON."""
-        rows, key_of = self._rows.rows(start, stop), self._form.key_of
-        return [(key_of(row), orjson.dumps(row)) for row in rows]
+        values = map(orjson.dumps, self._rows.rows(start, stop))
+        return list(zip(self._keys(start, stop), values, strict=True))
+
+    def _keys(self, start: int, stop: int) -> list[bytes | None]:
+        """Return the keys of rows [start, stop): texts, or the digits of whole numbers."""
+        key, columns = self._form.key, self._rows.table
+        if key is None or key.name not in columns.column_names:
+            return [None] * (stop - start)
+        column = columns[key.name].slice(start, stop - start)
+        if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+            return [text_of(value) for value in column.to_pylist()]
+        keys: list[bytes | None] = column.cast(pa.string()).cast(pa.binary()).to_pylist()
+        return keys
 
     def ids(self) -> list[str]:
         """Return the columns of the id."""
@@ -115,10 +126,13 @@ class LineRecords:
     A line without the key that its contract asks for (no JSON object, or the field is missing) is sent as it
     is, under its number (`line-17`): without any the gate would refuse it for that, and not for what is wrong
     with it.
+
+    Args:
+        first: the number of the first line.
     """
 
-    def __init__(self, lines: Sequence[bytes], form: Form) -> None:
-        numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    def __init__(self, lines: Sequence[bytes], form: Form, first: int = 1) -> None:
+        numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
         self._lines = [line for _, line in numbered]
         parsed = [_parse(line) for line in self._lines]
         self._keys = [
@@ -171,12 +185,22 @@ def read_table(path: Path, form: Form) -> Documents:
         raise ConfigError("E_INPUT_FILE", "no such file", str(path), "give a Parquet or NDJSON file")
     try:
         table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+    return checked_rows(table, form, path)
+
+
+def checked_rows(table: pa.Table, form: Form, path: Path) -> Documents:
+    """Return the rows of a table that was read from a file, as the contract's documents.
+
+    Raises:
+        ConfigError: E_INPUT_DAMAGED, E_INPUT_FIELDS or E_INPUT_TYPE.
+    """
+    try:
         table.validate(full=True)  # text that is not UTF-8 would else come to light where it is sent
         rows = as_contract(table, form)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name may be no text
-        raise ConfigError(
-            "E_INPUT_DAMAGED", f"it cannot be read as Parquet: {error}", str(path), "write the file again"
-        ) from error
+        raise damaged(path, error) from error
     columns = rows.table
     wrong = [
         f"{field.name} is {'empty' if field.name in columns.column_names else 'missing'}"
@@ -189,6 +213,13 @@ def read_table(path: Path, form: Form) -> Documents:
             "name and type the columns as the contract does (contracts/*.yaml)",
         )  # fmt: skip
     return rows
+
+
+def damaged(path: Path, error: Exception) -> ConfigError:
+    """Return the error of a file that is no Parquet file, or not a whole one."""
+    return ConfigError(
+        "E_INPUT_DAMAGED", f"it cannot be read as Parquet: {error}", str(path), "write the file again"
+    )
 
 
 def _refuse_disorder(times: NDArray[np.int64], form: Form, path: Path) -> None:

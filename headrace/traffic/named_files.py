@@ -23,14 +23,25 @@ def files_by_form(pipeline: Pipeline, given: Sequence[str], labels: Path | None 
     >>> {form.name: str(path) for form, path in files.items()}
     {'logins': 'a.parquet', 'resets': 'b.ndjson'}
     """
-    forms = forms_of(pipeline)
     found: dict[Form, Path] = {}
-    for text in given:
-        name, file = _named(text)
-        _add(found, form_of(forms, name) if name else forms[pipeline.scored.name], Path(file))
+    for form, path in forms_and_files(pipeline, given):
+        _add(found, form, path)
     if labels is not None:
-        _add(found, _only_labels(pipeline, forms), labels)
+        _add(found, _only_labels(pipeline, forms_of(pipeline)), labels)
     return found
+
+
+def forms_and_files(pipeline: Pipeline, given: Sequence[str]) -> list[tuple[Form, Path]]:
+    """Return files and the form of their records in the order given; of one source there may be several.
+
+    Raises:
+        ConfigError: E_INPUT_SOURCE, no such source.
+    """
+    forms = forms_of(pipeline)
+    pairs = [_named(text) for text in given]
+    return [
+        (form_of(forms, name) if name else forms[pipeline.scored.name], Path(file)) for name, file in pairs
+    ]
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -57,19 +57,23 @@ def pattern_change(json_file: Path | None, plot_file: Path | None) -> None:
 @command.command(name="served-quality")
 @click.option("--json", "json_file", type=OUTPUT, help="Write the figures here, - for stdout.")
 @click.option("--plot", "plot_file", type=OUTPUT, help="Write the plot (SVG) here.")
-def served_quality(json_file: Path | None, plot_file: Path | None) -> None:
-    """How the scores that a run served ranked its events, by week, beside a model without window features.
+@click.option("--from", "from_ms", type=int, help="Judge from here (epoch ms) by a model of what was known.")
+def served_quality(json_file: Path | None, plot_file: Path | None, from_ms: int | None) -> None:
+    """How a run's events were ranked by the scores that were served, by week, with windows and without.
 
-    Of the run that was chosen, from its lake alone: no server runs.
+    Of the run that was chosen, from its lake alone: no server runs. With --from no score need have been
+    served: a model is trained on the labels known by then, and judges what came later.
 
     Example: headrace scenario served-quality --plot served.svg
     """
     import orjson
 
+    from features.project.running import project_of_process
+    from inference.offline.lake.lake import Lake
     from load.scenarios import served_quality as scenario
     from runtime.environment import current_run
 
-    found = scenario.figures(current_run())
+    found = scenario.figures(Lake(current_run().lake, project_of_process()), from_ms)
     if plot_file is not None:
         plot_file.write_text(scenario.plotted(found))
     text = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n"

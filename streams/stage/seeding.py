@@ -17,16 +17,17 @@ from streams.stage.core import Entry, Marker, Snapshot
 from streams.stage.deduplication import Arrivals, chunks_of
 from streams.stage.definition import StageDefinition
 from streams.stage.entity_rows import CLOCK, KEY
-from streams.stage.entity_stage import CHUNK
+from streams.stage.entity_stage import CHUNK, SEEN_CLOCK
 from streams.stage.hand_over import TRANSACTION_S, await_stopped
 from streams.stage.settings import StageSettings
 
 
 class IdsToRemember(NamedTuple):
-    """Ids to remember, by arrival (`event_time_ms`), and of which source each is (n,)."""
+    """Ids to remember, by arrival (`event_time_ms`), of which source each is (n,), and their clock."""
 
     arrivals: Arrivals
     source: NDArray[np.int64]
+    clock: bytes
 
 
 class _Fenced(NamedTuple):
@@ -94,8 +95,11 @@ class Seeding:
         made = {KEY + key: state for key, state in states.items()}
         if clock:
             made[CLOCK] = clock
+        if remembered is not None and remembered.clock:
+            made[SEEN_CLOCK] = remembered.clock
         if remembered is not None and len(remembered.source):
-            chunks = chunks_of(*remembered, self.definition.pipeline.horizons_ms)
+            horizons_ms = self.definition.pipeline.horizons_ms
+            chunks = chunks_of(remembered.arrivals, remembered.source, horizons_ms)
             made |= {CHUNK + b"%020d" % number: blob for number, blob in chunks.items()}
         rows = definition.rows(partition)
         rows.load(made, {})

@@ -51,7 +51,8 @@ def test_pandas_is_there_for_whoever_asks_after_lightgbm() -> None:
 def _loaded(modules: str, packages: tuple[str, ...]) -> str:
     """Return which packages are loaded by importing modules in a fresh process."""
     code = (
-        f"import sys, {modules}\n"
+        f"import importlib, sys\n"
+        f"for name in {modules.split(', ')!r}: importlib.import_module(name)\n"
         f"print(*[package for package in {packages} if package in sys.modules])\n"
     )  # fmt: skip
     answer = subprocess.run(

@@ -4,7 +4,9 @@ The states are those of a backfill, at position 0, so that every row of the new 
 note that lists the files is written last, not finished yet: the changelogs come next (`headrace/seed.py`).
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,10 +20,11 @@ from contracts.keys import partition_of
 from features.definition import Entity
 from features.feast_key import KeyFormat
 from features.meaning import meaning_of
+from features.project.running import RunningProject
 from features.seeded import FOLDER, Bounds, Seeded, SeedOrigin, remembered_file, state_file
 from features.state import EntityState
 from inference.offline.backfill.executors import Executor
-from inference.offline.backfill.remembered_ids import remembered_ids
+from inference.offline.backfill.remembered_ids import Remembered, remembered_ids
 from inference.offline.backfill.run import Options, Tell, states, work_folder
 from inference.offline.backfill.seed_bounds import bounds_of
 from inference.offline.lake.beginning import clock_of, sha256_of, with_clock
@@ -61,11 +64,8 @@ def make_seed(
     files = _Files(new / FOLDER)
     with work_folder(new) as work, database(work / "spilled", options.memory_mb) as connection:
         bounds = bounds_of(old, connection)
-        clocks: dict[int, bytes] = {}
-        for partition, kept in remembered_ids(old, work / "spilled", partitions, options.memory_mb):
-            clocks[partition] = kept.clock
-            if kept.ids.num_rows:
-                files.write(remembered_file(partition), kept.ids)
+        ids = remembered_ids(old, work / "spilled", partitions, options.memory_mb)
+        clocks = dict(_write_ids(ids, files))
     rows = _write_states(old, new, bounds, partitions, files, options, on, tell)
     seed = Seeded(
         source=source, bounds=bounds, partitions=partitions, rows=rows, clocks=clocks,
@@ -74,6 +74,51 @@ def make_seed(
     )  # fmt: skip
     write_note(new, seed)
     return seed
+
+
+class Ended(NamedTuple):
+    """What stages came to at the end of their rows.
+
+    `states` by entity and partition are as `inference.offline.fold.fold.PartitionFold.kept` makes them;
+    `rows` are how many each entity folded.
+    """
+
+    states: Mapping[str, Mapping[int, pa.Table]]
+    remembered: Mapping[int, Remembered]
+    rows: dict[str, int]
+
+
+def write_seed(project: RunningProject, new: Path, seed: Seeded, ended: Ended) -> Seeded:
+    """Write the seed of a run's lake from what stages came to, and a note that is not finished yet.
+
+    Args:
+        new: the folder of the run's lake.
+        seed: its source, bounds and partitions; all else is put in.
+
+    Raises:
+        StateError: E_SEED_PARTITIONS.
+    """
+    files = _Files(new / FOLDER)
+    clocks = dict(_write_ids(ended.remembered.items(), files))
+    for entity in project.entities:
+        fields = project.pipeline.chain.named(entity.name).fields
+        for partition, table in ended.states[entity.name].items():
+            made = _at_the_beginning(entity, fields, table, partition, seed.partitions)
+            files.write(state_file(entity, partition), made)
+    definitions = {entity.name: [meaning_of(entity).hash] for entity in project.entities}
+    whole = msgspec.structs.replace(
+        seed, clocks=clocks, rows=ended.rows, definitions=definitions, files=files.digests
+    )
+    write_note(new, whole)
+    return whole
+
+
+def _write_ids(remembered: Iterable[tuple[int, Remembered]], files: _Files) -> Iterator[tuple[int, bytes]]:
+    """Write what each partition remembers, and yield its clock."""
+    for partition, kept in remembered:
+        if kept.ids.num_rows:
+            files.write(remembered_file(partition), kept.ids)
+        yield partition, kept.clock
 
 
 def add_definitions(
@@ -111,18 +156,20 @@ def _write_states(
         with states(old, entity, bounds.below[entity.name], options, on, tell, new) as made:
             rows[entity.name] = made.rows
             for path in sorted(made.folder.glob("*.parquet"), key=lambda file: int(file.stem)):
-                table = _at_the_beginning(entity, fields, path, partitions)
-                files.write(state_file(entity, int(path.stem)), table)
+                number, kept = int(path.stem), pq.ParquetFile(path).read()
+                table = _at_the_beginning(entity, fields, kept, number, partitions)
+                files.write(state_file(entity, number), table)
     return rows
 
 
-def _at_the_beginning(entity: Entity, fields: tuple[str, ...], path: Path, partitions: int) -> pa.Table:
+def _at_the_beginning(
+    entity: Entity, fields: tuple[str, ...], table: pa.Table, partition: int, partitions: int
+) -> pa.Table:
     """Return a partition's keys and states, at position 0, with its clock.
 
     Raises:
         StateError: E_SEED_PARTITIONS, a key does not live on this partition in the new run.
     """
-    table, partition = pq.ParquetFile(path).read(), int(path.stem)
     keys, states = table["key"].to_pylist(), table["state"].to_pylist()
     names = strings(keys)
     if len(keys) and (partition_of(_first_parts(names, fields), partitions) != partition).any():

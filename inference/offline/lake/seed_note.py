@@ -19,7 +19,7 @@ def finished_seed(lake: Path) -> Seeded | None:
     if seed is not None and not seed.finished:
         raise StateError(
             "E_SEED_UNFINISHED", "the seeding of this run was not finished", str(lake / FOLDER),
-            f"run `headrace backfill --seed-from {seed.source.lake}` again",
+            f"run `{seed.source.again}` again",
         )  # fmt: skip
     return seed
 

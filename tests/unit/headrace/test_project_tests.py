@@ -14,7 +14,8 @@ from features.project.running import project_at
 from headrace.__main__ import cli
 from headrace.testing import deliver
 from runtime.project_folder import INSTALLED
-from tests.logins_lake import logins_lake
+from tests.logins_lake import sent_logins
+from tests.project_lake import make_project_lake
 from tests.project_maker import write_project
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -164,13 +165,10 @@ def test_the_helper_gives_what_the_files_give() -> None:
     assert second["account_logins_since_last_ms"] == 300_000
 
 
-def test_values_are_those_that_the_lake_of_the_same_records_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_are_those_that_the_lake_of_the_same_records_has(tmp_path: Path) -> None:
     """The helper against a lake that gate and stages made of the same records in the same order."""
-    monkeypatch.setattr("tests.project_lake.PARTITIONS", 1)
     project, generator = project_at(str(LOGINS)), run_file(LOGINS / "generate.py")
-    lake = logins_lake(tmp_path, project, accounts=8, days=4)
+    lake = make_project_lake(tmp_path, project, sent_logins(8, 4), partitions=1)
     made = generator.generate(generator.Plan(accounts=8, days=4))
     moment = {"logins": "at", "takeovers": "known_at", "resets": "at"}
     rows = [(row[moment[name]], name, row) for name in moment for row in made[name]]

@@ -80,6 +80,19 @@ def test_few_lines_of_another_width_are_left_out_and_told_and_many_are_refused(t
         infer(file)
 
 
+def test_a_table_in_columns_is_parted_at_its_blanks(tmp_path: Path) -> None:
+    days = [f"1997{1 + n // 28 % 12:02d}{1 + n % 28:02d}" for n in range(300)]
+    rows = (f" {n % 30:05d} {day}  {n % 5:2d} {n % 97 + 0.5:7.2f}" for n, day in enumerate(days))
+    (tmp_path / "purchases.txt").write_text(
+        "\n".join([" customer_id  date number_of_cds  dollar_value", *rows])
+    )
+    found = infer(tmp_path / "purchases.txt")
+    assert {guess.name: guess.role for guess in found.guesses} == {
+        "customer_id": "key", "date": "time", "number_of_cds": "measure", "dollar_value": "measure",
+    }  # fmt: skip
+    assert not found.time.kind.has_clock
+
+
 def test_ten_thousand_values_are_no_category(tmp_path: Path) -> None:
     rows = [(at(n), f"d{n % 50}", f"street {n}") for n in range(10_000)]
     found = infer(csv_file(tmp_path, ("at", "driver", "street_text"), rows))

@@ -15,6 +15,8 @@ from features.project.running import RunningProject, running_project
 from headrace.init.begin import begin_from
 from headrace.init.infer import Inferred, infer
 from headrace.init.write_project import project_files
+from headrace.testing.running import run_written
+from headrace.testing.suite import read_suite
 from headrace.traffic.form import Form, forms_of
 from headrace.traffic.input_files import Records
 from headrace.traffic.workloads import Generator
@@ -90,6 +92,19 @@ def test_the_project_is_right_and_folds_every_record(made: dict[str, Made], name
     first = project.entities[0]
     count = first.columns.index(next(name for name in first.columns if "_count_" in name))
     assert np.nanmax(values[:, count]) > 1, "windows hold the records before"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_its_first_test_holds(made: dict[str, Made], name: str) -> None:
+    project = running_project(made[name].folder)
+    suite = read_suite(project)
+    assert not suite.problems
+    (test,) = suite.tests
+    result = run_written(project, test)
+    assert result.passed, (result.mismatches, result.failure)
+    text = (project.folder / "tests" / "first.yaml").read_text()
+    personal = [guess for guess in made[name].found.guesses if guess.personal]
+    assert not [value for guess in personal for value in guess.values if f'"{value}"' in text]
 
 
 def folded(project: RunningProject, records: dict[Form, Records]) -> np.ndarray:

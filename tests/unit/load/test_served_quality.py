@@ -1,0 +1,32 @@
+"""What windows are worth by week: a model of what was known at a moment, judged on what came later."""
+
+import numpy as np
+
+from load.scenarios.served_quality import Ranked, _by_week, figures, plotted
+from tests.unit.inference.conftest import BEGIN_MS, DAY_MS, Made, made
+
+__all__ = ["made"]
+
+
+def test_windows_are_told_beside_none_on_the_same_events(made: Made) -> None:
+    from_ms = BEGIN_MS + 20 * DAY_MS
+    found = figures(made.lake, from_ms)
+    known = made.labels["event_time"]
+    assert found["judged"] == int((known >= from_ms).sum())
+    assert found["average_precision"] > 2 * found["positive_share"]
+    assert found["average_precision"] != found["without_windows"]["average_precision"]
+    weeks = found["weeks"]
+    assert len(weeks["with_windows"]) == len(weeks["without_windows"]) == len(weeks["positive_share"]) >= 2
+    svg = plotted(found)
+    assert svg.count("<polyline") == 3
+    assert "without windows" in svg
+
+
+def test_a_week_is_that_of_its_events() -> None:
+    day = 86_400_000
+    times = np.array([0] * 40 + [8 * day] * 40)
+    positive = np.array([1, 0] * 40)
+    right = np.where(np.arange(80) < 40, positive, 1 - positive).astype(float)
+    (first, best), (second, worst) = _by_week(Ranked(times, right, positive), 0)
+    assert (first, best, second) == (3.5, 1.0, 10.5)
+    assert worst == 0.5
