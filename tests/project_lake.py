@@ -62,8 +62,8 @@ def make_project_lake(
         for number, runs in enumerate(inputs):
             for run in _placed(runs):
                 (made,) = stages[number].apply([(run.kind, run.rows)]).outcomes
-                for target in np.unique(made.targets).tolist():
-                    outputs[target].append(_Run(run.kind, take(made.rows, made.targets == target)))
+                for row, target in enumerate(made.targets.tolist()):  # alone: rows of others may come between
+                    outputs[target].append(_Run(run.kind, take(made.rows, slice(row, row + 1))))
         inputs = [sorted(runs, key=lambda run: int(run.rows["appended_ms"][0])) for runs in outputs]
     _write_log(folder, project, inputs)
     return FixedLake(folder, project)
