@@ -38,7 +38,7 @@ ORDER BY raw."partition", raw."offset"
 _NEW = """
 SELECT open."row" FROM open
 WHERE NOT EXISTS (SELECT 1 FROM log WHERE {same_row})
-  AND NOT EXISTS (SELECT 1 FROM remembered AS r WHERE r.source = {source} AND r.event_id = open.event_id
+  AND NOT EXISTS (SELECT 1 FROM remembered AS r WHERE r."source" = {source} AND r.event_id = open.event_id
     AND {same_key})
 """
 _FRONTIER = """
