@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from contracts.errors import ConfigError
 from contracts.pipeline import SourceStream
+from contracts.topics import PARTITIONS
 from features.definition import definitions_hash
 from features.meaning import meaning_of
 from features.project.running import RunningProject, project_of_process
@@ -47,16 +49,27 @@ def adopt_project(run: Run) -> list[str]:
     return known.differences(now) if known is not None else []
 
 
-def own_run(root: Path) -> Run:
+def own_run(root: Path, partitions: int | None = None) -> Run:
     """Return the run of this process's project that needs no name, made where it is not there.
 
     The installed project's is called main, and its topics have no prefix; another's is called like it, and
     so do its own topics begin.
+
+    Args:
+        partitions: of each topic, for a new run; None for the default.
+
+    Raises:
+        ConfigError: E_RUN_EXISTS, it is there with other partitions.
     """
     project = project_of_process()
-    if project.folder == INSTALLED:
-        return Run.main(root)
-    return Run.main(root, project.name, project.keyspace)
+    named = ("main", "") if project.folder == INSTALLED else (project.name, project.keyspace)
+    run = Run.main(root, *named, partitions=partitions or PARTITIONS)
+    if partitions not in (None, run.partitions):
+        raise ConfigError(
+            "E_RUN_EXISTS", f"the run is there already, with {run.partitions} partitions a topic",
+            str(run.home), "leave --partitions out, or take another HEADRACE_ROOT",
+        )  # fmt: skip
+    return run
 
 
 def fresh_run(root: Path, name: str, partitions: int) -> Run:

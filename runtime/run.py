@@ -168,11 +168,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return sorted(path.parent.name for path in (root / FOLDER / "runs").glob("*/run.json"))
 
     @classmethod
-    def main(cls, root: Path, name: str = "main", project: str = "") -> "Run":
+    def main(cls, root: Path, name: str = "main", project: str = "", partitions: int = PARTITIONS) -> "Run":
         """Return the run called main, or like its project, made where it is not there; now it is current."""
         home = root / FOLDER / "runs" / name
         is_there = (home / "run.json").exists()
-        run = cls.load(home) if is_there else cls.create(root, name, project=project)
+        run = cls.load(home) if is_there else cls.create(root, name, partitions=partitions, project=project)
         run.make_current(root)
         return run
 

@@ -9,6 +9,10 @@ days, and that an aircraft carries from one flight to its next; flights that nev
 not assigned yet.
 
     python examples/flights/generate.py FOLDER [--seed N] [--days N]
+    python examples/flights/generate.py FOLDER --of data/flights [--split 0.667]
+
+With `--split` the folder gets two, by the time at which records come: FOLDER/before for `headrace import`,
+FOLDER/after for `headrace produce`.
 """
 
 import argparse
@@ -32,6 +36,7 @@ FIRST_HOUR, LAST_HOUR = 5, 22
 CARRIERS = ("AA", "B6", "DL", "EV", "MQ", "UA")
 AIRPORTS = ("EWR", "JFK", "LGA")
 TABLES = ("schedules", "departures", "arrivals")
+COMES = {"schedules": "event_time", "departures": "event_time", "arrivals": "known_at"}
 Draws = np.random.Generator
 Flight = dict[str, Any]
 
@@ -97,8 +102,26 @@ def real(folder: Path) -> dict[str, pa.Table]:
             "name the folder of the real flights: FLIGHTS_DATA=...; or take the workload demo, which is made",
         )  # fmt: skip
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
-    times = {"schedules": "event_time", "departures": "event_time", "arrivals": "known_at"}
-    return {name: table.sort_by(times[name]) for name, table in tables.items()}
+    return {name: table.sort_by(COMES[name]) for name, table in tables.items()}
+
+
+def split(tables: dict[str, pa.Table], share: float) -> dict[str, dict[str, pa.Table]]:
+    """Return the tables before and after the moment at which `share` of the schedules have asked.
+
+    A record belongs to the time at which it comes: an arrival that is known after that moment is not before.
+
+    >>> parts = split(generate(Plan(days=3)), 0.5)
+    >>> moment_ms = parts["after"]["schedules"]["event_time"][0].as_py()
+    >>> max(pc.max(table[COMES[name]]).as_py() for name, table in parts["before"].items()) < moment_ms
+    True
+    """
+    asked = tables["schedules"]["event_time"].sort()
+    moment_ms = asked[min(int(share * len(asked)), len(asked) - 1)]
+    early = {name: pc.less(table[COMES[name]], moment_ms) for name, table in tables.items()}
+    return {
+        "before": {name: table.filter(early[name]) for name, table in tables.items()},
+        "after": {name: table.filter(pc.invert(early[name])) for name, table in tables.items()},
+    }
 
 
 def generate(plan: Plan) -> dict[str, pa.Table]:
@@ -210,11 +233,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--days", type=int, default=40)
+    parser.add_argument("--of", type=Path, help="take the real flights of this folder")
+    parser.add_argument("--split", type=float, metavar="SHARE", help="write what comes before and after")
     asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    for name, table in generate(Plan(seed=asked.seed, days=asked.days)).items():
-        pq.write_table(table, asked.folder / f"{name}.parquet", compression="zstd")
-        print(asked.folder / f"{name}.parquet")  # noqa: T201  # a script's answer
+    tables = real(asked.of) if asked.of else generate(Plan(seed=asked.seed, days=asked.days))
+    parts = {"": tables} if asked.split is None else split(tables, asked.split)
+    for part, named in parts.items():
+        (asked.folder / part).mkdir(parents=True, exist_ok=True)
+        for name, table in named.items():
+            file = asked.folder / part / f"{name}.parquet"
+            pq.write_table(table, file, compression="zstd")
+            print(f"{file}: {len(table):,} rows")  # noqa: T201  # a script's answer
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ EXAMPLE = """
 Examples:
   headrace topics create
   headrace topics create --replication 3
+  headrace topics create --partitions 1
   headrace topics check
   headrace topics grow
   headrace topics configure
@@ -24,7 +25,8 @@ def command() -> None:
 @click.option(
     "--replication", type=click.IntRange(1, 9), help="Copies (default: one a broker, at most three)."
 )
-def create(replication: int | None) -> None:
+@click.option("--partitions", type=click.IntRange(1, 64), help="Of each topic of a new run (default: 4).")
+def create(replication: int | None, partitions: int | None) -> None:
     """Create what is missing, and the run called main when there is no run yet."""
     import os
 
@@ -35,7 +37,10 @@ def create(replication: int | None) -> None:
 
     environment.check_names()
     kafka = environment.kafka_connection()
-    run = environment.current_run() if "HEADRACE_RUN" in os.environ else own_run(environment.root())
+    named = "HEADRACE_RUN" in os.environ
+    if named and partitions is not None:
+        raise click.UsageError("--partitions is for a new run: leave --run (HEADRACE_RUN) out")
+    run = environment.current_run() if named else own_run(environment.root(), partitions)
     settings = environment.settings_of(GuardSettings)
     created = topics_admin.ensure(kafka, run.topic_prefix, replication or 0, run.partitions, settings)
     click.echo(f"created: {', '.join(created)}" if created else "all topics are there, as the table says")

@@ -14,6 +14,7 @@ Examples:
   headrace scenario pattern-change
   headrace scenario pattern-change --json figures.json --plot docs/pattern-change.svg
   headrace scenario served-quality --plot served.svg
+  headrace scenario served-quality --imported
 """
 
 
@@ -58,7 +59,10 @@ def pattern_change(json_file: Path | None, plot_file: Path | None) -> None:
 @click.option("--json", "json_file", type=OUTPUT, help="Write the figures here, - for stdout.")
 @click.option("--plot", "plot_file", type=OUTPUT, help="Write the plot (SVG) here.")
 @click.option("--from", "from_ms", type=int, help="Judge from here (epoch ms) by a model of what was known.")
-def served_quality(json_file: Path | None, plot_file: Path | None, from_ms: int | None) -> None:
+@click.option("--imported", is_flag=True, help="Models learn from what `headrace import` brought.")
+def served_quality(
+    json_file: Path | None, plot_file: Path | None, from_ms: int | None, imported: bool
+) -> None:
     """How a run's events were ranked by the scores that were served, by week, with windows and without.
 
     Of the run that was chosen, from its lake alone: no server runs. With --from no score need have been
@@ -68,12 +72,13 @@ def served_quality(json_file: Path | None, plot_file: Path | None, from_ms: int 
     """
     import orjson
 
-    from features.project.running import project_of_process
-    from inference.offline.lake.lake import Lake
+    from headrace.training_data import lake_of
     from load.scenarios import served_quality as scenario
     from runtime.environment import current_run
 
-    found = scenario.figures(Lake(current_run().lake, project_of_process()), from_ms)
+    run = current_run()
+    history = lake_of(run, imported=True) if imported else None
+    found = scenario.figures(lake_of(run), from_ms, history)
     if plot_file is not None:
         plot_file.write_text(scenario.plotted(found))
     text = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -39,20 +39,21 @@ class Ranked(NamedTuple):
     positive: Ints
 
 
-def figures(lake: Lake, from_ms: int | None = None) -> dict[str, Any]:
+def figures(lake: Lake, from_ms: int | None = None, history: Lake | None = None) -> dict[str, Any]:
     """Return average precision and AUC with windows and without, of all events and by week.
 
     Args:
         from_ms: events are judged from here, epoch ms, by a model of what was known then; None for
             the scores that were served.
+        history: what models learn from, where it is not the lake itself: that of an import.
 
     Raises:
         StateError: E_LAKE_EMPTY. ModelError: there are too few labels to train on.
     """
     served = _served(lake) if from_ms is None else None
     begin_ms = int(served.event_ms.min()) if served is not None else int(from_ms or 0)
-    scored = served if served is not None else _by_model(lake, begin_ms, alone=False)
-    without = _by_model(lake, begin_ms, alone=True)
+    scored = served if served is not None else _by_model(lake, history, begin_ms, alone=False)
+    without = _by_model(lake, history, begin_ms, alone=True)
     share = scored._replace(score=np.zeros(len(scored.score)))
     return {
         "project": lake.project.name, "scores": "served" if served is not None else "of a model trained then",
@@ -92,13 +93,13 @@ def _served(lake: Lake) -> Ranked:
     return Ranked(found.event_ms[judged], found.score[judged], found.positive[judged])
 
 
-def _by_model(lake: Lake, from_ms: int, *, alone: bool) -> Ranked:
+def _by_model(lake: Lake, history: Lake | None, from_ms: int, *, alone: bool) -> Ranked:
     """Return the events from a moment on as a model ranks them that was trained on what was known then."""
 
     def inputs(data: TrainingSet) -> Floats:
         return of_event_alone(data.vectors, lake.project.service) if alone else data.vectors
 
-    known = training_set.build(lake, NoProfileHistory(), from_ms)
+    known = training_set.build(history or lake, NoProfileHistory(), from_ms)
     trained = train(msgspec.structs.replace(known, vectors=inputs(known)), TrainSettings(), Provenance.of())
     booster = lightgbm.Booster(model_str=trained.files[MODEL_FILE].decode())
     later = training_set.build(lake, NoProfileHistory(), training_set.newest_ms(lake))

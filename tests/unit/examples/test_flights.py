@@ -118,6 +118,19 @@ def test_the_real_flights_are_read_from_the_folder_that_is_named(
     assert set(ids(fewer["departures"])) <= set(ids(fewer["schedules"]))
 
 
+def test_a_split_parts_every_source_at_one_moment_and_loses_nothing(
+    generator: ModuleType, made: Tables
+) -> None:
+    before, after = (generator.split(made, 0.667)[part] for part in ("before", "after"))
+    moment_ms = pc.min(after["schedules"]["event_time"]).as_py()
+    for name, table in made.items():
+        time = generator.COMES[name]
+        assert pc.max(before[name][time]).as_py() < moment_ms <= pc.min(after[name][time]).as_py()
+        assert ids(before[name]) + ids(after[name]) == ids(table)
+    assert 0.6 < len(before["schedules"]) / len(made["schedules"]) <= 0.667
+    assert set(ids(before["schedules"])) & set(ids(after["arrivals"]))  # known only afterwards
+
+
 def all_of(rows: Records) -> list[Record]:
     return rows.slice(0, len(rows.moment_ms))
 
@@ -128,4 +141,4 @@ def ids(table: pa.Table) -> list[Any]:
 
 
 def test_the_example_in_the_generator_runs() -> None:
-    assert doctest.testmod(run_file(FOLDER / "generate.py")) == (0, 2)
+    assert doctest.testmod(run_file(FOLDER / "generate.py")) == (0, 5)

@@ -118,3 +118,12 @@ def test_the_installed_project_has_the_run_called_main_and_a_change_is_adopted_b
     assert CliRunner().invoke(cli, ["runs", "adopt"]).output.splitlines()[-1] == "chain is another"
     assert project_of_run(run.home) == now
     assert {"chain", "entity customer", "contract of labels"} <= set(now.parts)
+
+
+def test_a_new_run_has_the_partitions_that_are_asked_for_and_one_that_is_there_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    assert own_run(tmp_path, 1).partitions == 1
+    assert own_run(tmp_path).partitions == own_run(tmp_path, 1).partitions == 1
+    with pytest.raises(ConfigError, match=r"E_RUN_EXISTS.*with 1 partitions"):
+        own_run(tmp_path, 2)
