@@ -112,10 +112,12 @@ def _run_pytest(folder: Path, *also: str) -> "_Seen":
     own = ["--rootdir", str(folder), "-c", os.devnull, "--import-mode=importlib"]
     pytest = _pytest()
     os.environ[ENVIRONMENT] = str(folder)
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             code = int(pytest.main([*own, "-p", "no:cacheprovider", *also, *files], plugins=[seen]))
     finally:
+        sys.dont_write_bytecode = written
         _forget(folder / FOLDER)
     if seen.broken or code not in (0, 1, 5):  # all hold, some do not, there are none
         file, why = seen.broken[0] if seen.broken else (str(folder / FOLDER), f"pytest ended with {code}")
